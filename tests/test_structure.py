@@ -1,0 +1,132 @@
+"The house rules that a machine can read: who may import whom, how long a function may be, how large a notebook."
+import ast
+import builtins
+import re
+from functools import cache
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LIB = 'satseg_fastai'
+NOTEBOOKS = sorted((ROOT/'nbs').glob('[0-9][0-9]_*.ipynb'))
+MODULES = sorted(p for p in (ROOT/LIB).rglob('*.py') if p.name not in ('__init__.py', '_modidx.py'))
+LIGHT = {'tiling': {'torch', 'rasterio'}, 'models': {'fastai'}, 'bundle': {'fastai'}, 'scene': {'fastai'}}
+DEFAULT_EXP = re.compile(r'^#\|\s*default_exp\s+(\S+)', re.M)
+
+
+@cache
+def code_of(notebook):
+    "The code cells of a notebook as Python; lines for the shell are dropped."
+    cells = [c.source for c in nbformat.read(notebook, 4).cells if c.cell_type == 'code']
+    return '\n'.join(re.sub(r'^\s*[%!].*$', 'pass', c, flags=re.M) for c in cells)
+
+
+def number(notebook): return int(notebook.name[:2])
+
+
+@cache
+def numbers():
+    "Module name inside the library -> number of its notebook."
+    found = ((DEFAULT_EXP.search(code_of(n)), number(n)) for n in NOTEBOOKS)
+    return {m[1]: k for m, k in found if m}
+
+
+def absolute(node, package):
+    "The module an `import … from` names, in full; `package` is the importing module's package."
+    if not node.level: return node.module or ''
+    base = package.split('.')[:len(package.split('.')) - node.level + 1]
+    return '.'.join(base + ([node.module] if node.module else []))
+
+
+def names(node, package):
+    "Every module that one node may import: `from a import b` may mean a or a.b."
+    if isinstance(node, ast.Import): return [a.name for a in node.names]
+    if not isinstance(node, ast.ImportFrom): return []
+    base = absolute(node, package)
+    return [base] + [f'{base}.{a.name}' for a in node.names]
+
+
+def at_import(tree):
+    "The nodes that run when the module is imported: all but the bodies of functions."
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        yield node
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)): todo += ast.iter_child_nodes(node)
+
+
+def imports(source, package=LIB, walk=ast.walk): return {n for node in walk(ast.parse(source)) for n in names(node, package)}
+
+
+def own(found):
+    "Of full module names, those of the library that have a notebook, without the library's name."
+    return {n.removeprefix(f'{LIB}.') for n in found} & numbers().keys()
+
+
+def path_of(module): return ROOT/LIB/f'{module.replace(".", "/")}.py'
+
+
+@cache
+def needs(module):
+    "Every module, near or far, that importing a module of the library brings in at once."
+    package = '.'.join([LIB, *module.split('.')[:-1]])
+    direct = imports(path_of(module).read_text(encoding='utf-8'), package, at_import)
+    return direct | {far for near in own(direct) - {module} for far in needs(near)}
+
+
+def name_of(path): return '.'.join(path.relative_to(ROOT/LIB).with_suffix('').parts)
+
+
+def test_the_reader_sees_imports():
+    "The helpers above find each form of an import, and the delayed ones only when asked to."
+    source = 'import a.b\nfrom ..c import d\ndef f():\n    from satseg_fastai.raster import Scene'
+    assert imports(source, f'{LIB}.scene') == {'a.b', f'{LIB}.c', f'{LIB}.c.d', f'{LIB}.raster', f'{LIB}.raster.Scene'}
+    assert imports(source, f'{LIB}.scene', at_import) == {'a.b', f'{LIB}.c', f'{LIB}.c.d'}
+
+
+@pytest.mark.parametrize('notebook', NOTEBOOKS, ids=lambda n: n.stem)
+def test_imports_go_down(notebook):
+    "A notebook, its tests included, uses only its own module and those of smaller-numbered notebooks."
+    mine = DEFAULT_EXP.search(code_of(notebook))
+    above = {m for m in own(imports(code_of(notebook))) if numbers()[m] >= number(notebook)}
+    assert above - {mine and mine[1]} == set()
+
+
+@pytest.mark.parametrize('module', MODULES, ids=name_of)
+def test_exported_imports_go_down(module):
+    "So does the exported module, delayed and relative imports included."
+    name = name_of(module)
+    package = '.'.join([LIB, *name.split('.')[:-1]])
+    found = own(imports(module.read_text(encoding='utf-8'), package)) - {name}
+    assert {m for m in found if numbers()[m] >= numbers()[name]} == set()
+
+
+@pytest.mark.parametrize('module', [m for m in MODULES if name_of(m).split('.')[0] in LIGHT], ids=name_of)
+def test_light_modules_stay_light(module):
+    "Importing models, bundle and scene does not bring in fastai; tiling knows neither tensors nor files."
+    barred = LIGHT[name_of(module).split('.')[0]]
+    assert {n for n in needs(name_of(module)) if n.split('.')[0] in barred} == set()
+
+
+@pytest.mark.parametrize('module', MODULES, ids=name_of)
+def test_functions_are_short_and_shadow_nothing(module):
+    "No function is longer than 30 lines, and no public name hides a builtin."
+    tree = ast.parse(module.read_text(encoding='utf-8'))
+    functions = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    assert [f'{f.name}: {n} lines' for f in functions if (n := f.end_lineno - f.lineno + 1) > 30] == []
+    assert [n.name for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and hasattr(builtins, n.name)] == []
+
+
+@pytest.mark.parametrize('notebook', sorted((ROOT/'nbs').rglob('*.ipynb')), ids=lambda n: n.stem)
+def test_notebooks_stay_small(notebook):
+    "A notebook with its outputs stays under 300 kB."
+    assert notebook.stat().st_size < 300_000
+
+
+@pytest.mark.parametrize('notebook', sorted((ROOT/'nbs').rglob('*.ipynb')), ids=lambda n: n.stem)
+def test_notebooks_name_no_machine(notebook):
+    "No path of the machine that ran it: neither this checkout, nor a home folder, nor an environment's packages."
+    text = notebook.read_text(encoding='utf-8')
+    assert [p for p in (f'{ROOT}/', f'{Path.home()}/', '/site-packages/') if p in text] == []

@@ -1,0 +1,58 @@
+"What is generated agrees with its source: clean notebooks, exported modules, README. Everything is redone in a temporary copy."
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def copy(tmp_path):
+    "The notebooks and the settings, in a folder of their own."
+    shutil.copy(ROOT/'settings.ini', tmp_path)
+    shutil.copytree(ROOT/'nbs', tmp_path/'nbs', ignore=shutil.ignore_patterns('.ipynb_checkpoints', '_*'))
+    (tmp_path/'satseg_fastai').mkdir()
+    return tmp_path
+
+
+def nbdev(command, folder):
+    "Run one nbdev command there; its error output is the message of a failure."
+    env = {k: v for k, v in os.environ.items() if k != 'IN_TEST'}
+    done = subprocess.run([BIN/command], cwd=folder, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def contents(folder, pattern):
+    "Relative path -> text, of the files under `folder` that match."
+    return {p.relative_to(folder).as_posix(): p.read_text(encoding='utf-8') for p in sorted(folder.rglob(pattern))
+            if not {'__pycache__', '.ipynb_checkpoints'} & set(p.parts)}
+
+
+def differing(a, b): return sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k))
+
+
+def test_notebooks_are_clean(copy):
+    "nbdev_clean changes nothing."
+    before = contents(copy/'nbs', '*.ipynb')
+    nbdev('nbdev_clean', copy)
+    assert before and differing(before, contents(copy/'nbs', '*.ipynb')) == [], 'run nbdev_clean'
+
+
+def test_modules_are_exported(copy):
+    "nbdev_export makes exactly the modules that are here, and no module is without a notebook."
+    nbdev('nbdev_export', copy)
+    fresh, here = contents(copy/'satseg_fastai', '*.py'), contents(ROOT/'satseg_fastai', '*.py')
+    assert fresh and differing(fresh, here) == [], 'run nbdev_export; a module without a notebook is to be removed'
+
+
+def test_readme_is_made_from_the_index(tmp_path):
+    "tools/readme.py makes the README that is here, pictures included."
+    subprocess.run([sys.executable, ROOT/'tools'/'readme.py', '--out', tmp_path], check=True)
+    assert (tmp_path/'README.md').read_text(encoding='utf-8') == (ROOT/'README.md').read_text(encoding='utf-8'), 'run make readme'
+    pictures = [{p.name: p.read_bytes() for p in (root/'README_files').glob('*')} for root in (tmp_path, ROOT)]
+    assert differing(*pictures) == [], 'run make readme'

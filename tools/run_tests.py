@@ -1,0 +1,181 @@
+"Every check of the project, each part even if an earlier one failed. The last line is 'N passed, N failed, N skipped'."
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+ENV = {**os.environ, 'OMP_NUM_THREADS': '1', 'MPLBACKEND': 'agg', 'PYTHONDONTWRITEBYTECODE': '1'}
+NEWEST = ROOT/'.venv-newest'
+NEWEST_SPEC = ['fastai>=2.8.12', 'fastcore>=2']
+LIMIT = 600  # seconds for one notebook
+
+
+class Result(NamedTuple):
+    "One check: what it is, 'passed', 'failed' or 'skipped', and why."
+    name: str
+    outcome: str
+    reason: str = ''
+
+
+def call(*args, **kwargs):
+    "Run a command in the root and return (exit code, output)."
+    try: done = subprocess.run([str(a) for a in args], cwd=ROOT, env=ENV, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, errors='replace', **kwargs)
+    except subprocess.TimeoutExpired as e: return 124, f'stopped after {e.timeout:.0f} s'
+    return done.returncode, done.stdout
+
+
+def say(text): print(text, flush=True)
+
+
+def tail(text, lines=40): return '\n'.join(text.rstrip().split('\n')[-lines:])
+
+
+# pytest
+def case(node):
+    "One <testcase> of a junit file as a Result."
+    name = f"{node.get('classname')}::{node.get('name')}"
+    for tag, outcome in (('failure', 'failed'), ('error', 'failed'), ('skipped', 'skipped')):
+        if (found := node.find(tag)) is not None: return Result(name, outcome, found.get('message', '').split('\n')[0])
+    return Result(name, 'passed')
+
+
+def pytest(*paths):
+    "Run pytest on these paths and read its junit file."
+    with tempfile.TemporaryDirectory() as tmp:
+        xml = Path(tmp)/'junit.xml'
+        code, text = call(sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', f'--junitxml={xml}', *paths)
+        results = [case(n) for n in ET.parse(xml).iter('testcase')] if xml.exists() else []
+    say(tail(text, 12 if code == 0 else 200))
+    seen = any(r.outcome == 'failed' for r in results)
+    if code not in (0, 5) and not seen: results.append(Result(f'pytest, exit code {code}', 'failed', tail(text, 3)))
+    return results
+
+
+def tree_part(): return pytest(ROOT/'tests'/'test_tree.py', ROOT/'tests'/'test_structure.py')
+
+
+def pytest_part():
+    "What a notebook cannot test well."
+    first = {'test_tree.py', 'test_structure.py'}
+    rest = sorted(p for p in (ROOT/'tests').glob('test_*.py') if p.name not in first)
+    return pytest(*rest) if rest else []
+
+
+# notebooks
+def notebooks():
+    "Those that nbdev_test would run, without the experiments."
+    found = (p.relative_to(ROOT) for p in sorted((ROOT/'nbs').rglob('*.ipynb')))
+    return [p for p in found if 'experiments' not in p.parts and not any(s[0] in '_.' for s in p.parts)]
+
+
+def notebook(path):
+    "Test one notebook in a process of its own; its skipped cells count as skipped, by reason."
+    code, text = call(sys.executable, 'tools/run_notebook.py', path, *sys.argv[1:], timeout=LIMIT)
+    text, _, last = text.rstrip().rpartition('\n')
+    try: counts = json.loads(last)
+    except ValueError: text, counts = f'{text}\n{last}', {'run': 0, 'skipped': {}, 'seconds': 0}
+    skipped = counts['skipped']
+    say(f"{path}: {'ok' if code == 0 else 'FAILED'}, {counts['run']} cells run, {sum(skipped.values())} skipped, {counts['seconds']} s")
+    if code: say(tail(text))
+    return [Result(str(path), 'failed' if code else 'passed', tail(text, 1) if code else '')] + [
+        Result(str(path), 'skipped', f'cell marked {why}') for why, n in skipped.items() for _ in range(n)]
+
+
+def notebooks_part():
+    "All notebooks, two at a time."
+    with ThreadPoolExecutor(2) as pool: return [r for rs in pool.map(notebook, notebooks()) for r in rs]
+
+
+# the wheel, with the newest fastai
+def build_wheel(tmp):
+    "Build the wheel from a copy, so that the tree stays clean."
+    src = Path(tmp)/'src'
+    shutil.copytree(ROOT/'satseg_fastai', src/'satseg_fastai', ignore=shutil.ignore_patterns('__pycache__'))
+    for name in ('settings.ini', 'setup.py', 'README.md', 'LICENSE'):
+        if (ROOT/name).exists(): shutil.copy(ROOT/name, src)
+    code, text = call(sys.executable, '-m', 'build', '--wheel', '--no-isolation', '--outdir', tmp, src)
+    if code: raise RuntimeError(tail(text))
+    return next(Path(tmp).glob('*.whl'))
+
+
+def install(*args):
+    "Install into the second environment with the first one's uv."
+    code, text = call(Path(sys.executable).parent/'uv', 'pip', 'install', '--quiet', '--python', NEWEST/'bin'/'python', *args)
+    if code: raise RuntimeError(tail(text))
+
+
+def newest_env(wheel):
+    "The second environment: built once for a set of requirements, then only the wheel changes."
+    stamp, wanted = NEWEST/'.ready', '\n'.join(NEWEST_SPEC) + (ROOT/'settings.ini').read_text(encoding='utf-8')
+    if not stamp.exists() or stamp.read_text(encoding='utf-8') != wanted:
+        shutil.rmtree(NEWEST, ignore_errors=True)
+        call(sys.executable, '-m', 'venv', '--without-pip', NEWEST)
+        install(wheel, *NEWEST_SPEC)
+        stamp.write_text(wanted, encoding='utf-8')
+    else: install('--no-deps', '--reinstall', wheel)
+
+
+def wheel_line(line):
+    "'FAILED what: why' as a Result."
+    outcome, _, rest = line.partition(' ')
+    what, _, why = rest.partition(': ')
+    return Result(f'wheel: {what}', outcome.lower(), why)
+
+
+def wheel_part():
+    "Build the wheel, install it beside the newest fastai, and run tools/newest_leg.py there."
+    with tempfile.TemporaryDirectory() as tmp:
+        try: newest_env(build_wheel(tmp))
+        except RuntimeError as e: say(str(e)); return [Result('wheel: build and install', 'failed', tail(str(e), 3))]
+        code, text = call(NEWEST/'bin'/'python', '-I', ROOT/'tools'/'newest_leg.py', tmp, timeout=LIMIT)
+    say(tail(text, 60))
+    results = [Result('wheel: build and install', 'passed')] + [wheel_line(line) for line in text.split('\n')
+                                                                if line.startswith(('PASSED ', 'FAILED '))]
+    if code and not any(r.outcome == 'failed' for r in results): results.append(Result('wheel: newest_leg.py', 'failed', tail(text, 3)))
+    return results
+
+
+PARTS = {'tree': tree_part, 'notebooks': notebooks_part, 'pytest': pytest_part, 'wheel': wheel_part}
+
+
+def timed(name, part):
+    "Run one part; a part that breaks down is one failure, never the end of the run."
+    say(f'\n== {name}')
+    start = time.time()
+    try: results = part()
+    except Exception as e: results = [Result(name, 'failed', f'{type(e).__name__}: {e}')]
+    say(f'-- {name}: {time.time() - start:.0f} s, {tally(results)}')
+    return results
+
+
+def tally(results):
+    "N passed, N failed, N skipped."
+    return ', '.join(f'{sum(r.outcome == o for r in results)} {o}' for o in ('passed', 'failed', 'skipped'))
+
+
+def summary(results):
+    "Skips and failures with their reasons, one line each."
+    for outcome in ('skipped', 'failed'):
+        found = [f'{outcome}: {r.name}: {" ".join(r.reason.split())[:300]}' for r in results if r.outcome == outcome]
+        for line in dict.fromkeys(found): say(line + (f' (x{n})' if (n := found.count(line)) > 1 else ''))
+
+
+def main():
+    "All parts, then the sum."
+    results = [r for name, part in PARTS.items() for r in timed(name, part)]
+    say('')
+    summary(results)
+    say(tally(results))
+    return any(r.outcome == 'failed' for r in results) or not results
+
+
+if __name__ == '__main__': sys.exit(main())
