@@ -74,11 +74,12 @@ def _check_table(entries, ignore):
         raise BadInput(f'class indices {indices[:20]} and ignore index {ignore}', 'at least two classes, indices 0, 1, 2, ... without '
                        'a gap, and an ignore index above them')
 
-# %% ../nbs/03_classes.ipynb #24e56604
+# %% ../nbs/03_classes.ipynb #9a275249
 def _free_gray(entries):
     used = {e.color for e in entries}
     return next((v, v, v) for v in range(128, 0, -1) if (v, v, v) not in used)
 
+# %% ../nbs/03_classes.ipynb #5f8cfe23
 @dataclass(frozen=True)
 class ClassTable:
     "Classes by index, and the index of pixels that do not count."
@@ -107,10 +108,15 @@ class ClassTable:
         "Sorted 24-bit colors and the index of each."
         pairs = sorted({(int(color_code(e.color)), e.index) for e in self.entries} | {(int(color_code(self.ignore_color)), self.ignore)})
         return np.array([c for c, _ in pairs], np.int32), np.array([i for _, i in pairs], np.uint8)
-    def index(self, name):
-        "The index of a class name; an unknown name is an error that lists the known ones."
-        if name in (known := {e.name: e.index for e in self.entries}): return known[name]
-        raise BadInput(f'class {name!r:.60} is not in the class table', ', '.join(self.names), 'check the spelling or the table')
+
+# %% ../nbs/03_classes.ipynb #2b21d5d8
+@patch
+def index(self:ClassTable,
+    name:str # class name
+)->int: # its index
+    "The index of a class name; an unknown name is an error that lists the known ones."
+    if name in (known := {e.name: e.index for e in self.entries}): return known[name]
+    raise BadInput(f'class {name!r:.60} is not in the class table', ', '.join(self.names), 'check the spelling or the table')
 
 # %% ../nbs/03_classes.ipynb #180972bf
 def building()->ClassTable: # background 0, building 1
@@ -127,7 +133,7 @@ def dubai()->ClassTable: # five classes and an ignored color
     return ClassTable((('Building', '#3C1098', 0), ('Land', '#8429F6', 1), ('Road', '#6EC1E4', 2), ('Vegetation', '#FEDD3A', 3),
                        ('Water', '#E2A929', 4), ('Unlabeled', '#9B9B9B', 255)))
 
-# %% ../nbs/03_classes.ipynb #c299fd57
+# %% ../nbs/03_classes.ipynb #b386095f
 @patch
 def to_json(self:ClassTable,
     path:str|Path=None # also write it to this file
@@ -137,6 +143,7 @@ def to_json(self:ClassTable,
     if path is not None: write_json(path, d)
     return d
 
+# %% ../nbs/03_classes.ipynb #c4c4bb1e
 def _read_json(path, limit=1 << 20):
     path = Path(path)
     try:
@@ -213,7 +220,7 @@ def lookup(
     place = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
     return values[place], keys[place] == codes
 
-# %% ../nbs/03_classes.ipynb #915e98f9
+# %% ../nbs/03_classes.ipynb #8b7e3b6b
 def check_colors(
     counts:dict, # 24-bit color -> pixels
     table:ClassTable, # the classes
@@ -226,9 +233,10 @@ def check_colors(
     if (n := sum(k for k, _ in bad)) <= max_unknown*total: return
     top = ', '.join(f'{code_hex(c)} ({k} px)' for k, c in bad[:5]) + (f' and {len(bad) - 5} more' if len(bad) > 5 else '')
     expected = ', '.join(f'{code_hex(color_code(e.color))} {e.name}' for e in table.entries)
-    raise BadInput(f'{where} has {100*n/total:.2g} % of its pixels in unknown colors: {top}', expected,
+    raise BadInput(f'{where} has {100*n/total:.3g} % of its pixels in unknown colors: {top}', expected,
                    'a JPEG or a resized mask has smeared colors: use the original PNG' if len(bad) > 50 else 'check the class table')
 
+# %% ../nbs/03_classes.ipynb #98517843
 def decode(
     rgb:np.ndarray, # uint8 (H,W,3) colors
     table:ClassTable, # the classes

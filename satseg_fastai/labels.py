@@ -55,7 +55,7 @@ def run_counts(
     n = np.bincount(inverse, np.diff(np.r_[starts, flat.size])).astype(int)
     return {v: k for v, k in zip(values.tolist(), n.tolist()) if v == v}
 
-# %% ../nbs/04_labels.ipynb #6282b2a3
+# %% ../nbs/04_labels.ipynb #039b0abf
 class Mask(NamedTuple):
     "What one look at a mask file tells."
     layout:str # 'gray' | 'palette' | 'color'
@@ -73,6 +73,7 @@ def _layout(ds, name):
     if bands in (3, 4) and ds.dtypes[0] == 'uint8': return 'color', alpha
     raise BadInput(f'label {name} has {ds.count} bands of {ds.dtypes[0]}', 'one band of class indices, or three bands of uint8 colors')
 
+# %% ../nbs/04_labels.ipynb #559a340b
 def _read_codes(ds, layout, alpha, window):
     x = ds.read(window=window)
     codes = color_code(np.moveaxis(x[:3], 0, -1)) if layout == 'color' else x[0]
@@ -137,7 +138,7 @@ def color_meaning(
 
 def _is_gray(code): return code == (code & 255)*0x010101
 
-# %% ../nbs/04_labels.ipynb #f7f1cffe
+# %% ../nbs/04_labels.ipynb #1678ec23
 class Coding(NamedTuple):
     "Sorted codes of a mask file and the class index of each; every other code is ignored."
     kind:str # 'index' | 'binary' | 'color'
@@ -156,6 +157,7 @@ def _by_gray(m, classes, kind):
     step, got = 0x010101 if m.layout == 'color' else 1, gray_meaning(_gray_levels(m), classes, m.nodata, kind)
     return got and _coding(got[0], {TRANSPARENT: classes.background} | {v*step: i for v, i in got[1].items()})
 
+# %% ../nbs/04_labels.ipynb #4353434c
 def _color_counts(m):
     if m.layout == 'color': return _opaque(m)
     counts = {}
@@ -167,7 +169,7 @@ def _by_color(m, classes):
     if m.layout == 'palette': known = {i: known[c] for i, c in m.colors.items() if c in known} or {0: classes.ignore}
     return _coding('color', {TRANSPARENT: classes.background} | known)
 
-# %% ../nbs/04_labels.ipynb #fa8ded9f
+# %% ../nbs/04_labels.ipynb #d9f37c2a
 def _refuse_gray(m, classes):
     levels, name = sorted(_gray_levels(m)), m.place.name
     expected = f'0 to {classes.n - 1} ({", ".join(classes.names)}), {classes.ignore} for ignore' + (', or 0 and 255' if classes.n == 2 else '')
@@ -182,6 +184,7 @@ def _refuse(m, classes, max_unknown):
     if not counts or all(map(_is_gray, counts)): _refuse_gray(m, classes)
     check_colors(counts, classes, max_unknown, f'label {m.place.name}' + (' (a JPEG)' if m.jpeg else ''))
 
+# %% ../nbs/04_labels.ipynb #4d279965
 def mask_coding(
     mask:Mask, # what `scan_mask` saw
     classes:ClassTable, # the classes
@@ -262,7 +265,7 @@ def labelme_shapes(
     parts, origin = polygon_parts(found)
     return [(g, _labelme_index(shapes[i]['label'], classes)) for g, i in zip(parts, origin)]
 
-# %% ../nbs/04_labels.ipynb #53802826
+# %% ../nbs/04_labels.ipynb #541d61ff
 VECTOR_SUFFIXES = {'.geojson', '.gpkg', '.shp', '.fgb', '.json'}
 
 def _polygon_layer(path):
@@ -278,6 +281,9 @@ def _scene_bounds(place, crs):
     xs, ys = zip(*(place.transform @ p for p in ((0, 0), (place.width, 0), (0, place.height), (place.width, place.height))))
     return transform_bounds(place.crs, crs, min(xs), min(ys), max(xs), max(ys), densify_pts=21)
 
+def _overlap(a, b): return b is not None and a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
+
+# %% ../nbs/04_labels.ipynb #e5580758
 def _read_vector(path, place, attribute):
     import pyogrio, shapely
     layer = _polygon_layer(path)
@@ -292,9 +298,7 @@ def _read_vector(path, place, attribute):
     if not len(wkb) and not _overlap(bounds, info['total_bounds']): warnings.warn(f'{path} does not reach {place.name}: all of it is background')
     return shapely.from_wkb(wkb), columns[0] if columns else None, info['crs']
 
-def _overlap(a, b): return b is not None and a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
-
-# %% ../nbs/04_labels.ipynb #75c2fbd3
+# %% ../nbs/04_labels.ipynb #4dd0198a
 def to_pixels(
     geometries, # shapely geometries
     crs:str, # their CRS
@@ -308,6 +312,7 @@ def to_pixels(
         return np.column_stack([inv.a*x + inv.b*y + inv.c, inv.d*x + inv.e*y + inv.f])
     return shapely.transform(np.asarray(geometries, object), pixels)
 
+# %% ../nbs/04_labels.ipynb #b65c8306
 def _class_values(values, n, classes, path):
     if values is None and classes.n > 2:
         raise BadInput(f'{path} labels {classes.n} classes', 'a column that holds the class of each polygon', 'name it with --attribute')
@@ -318,6 +323,7 @@ def _class_values(values, n, classes, path):
         raise BadInput(f'{path} has the unknown classes {", ".join(unknown[:8])}', f'{", ".join(classes.names)} or their indices')
     return np.array([by[key(v)] for v in values], np.uint8)
 
+# %% ../nbs/04_labels.ipynb #120bf414
 def vector_shapes(
     path:str|Path, # GeoJSON, GPKG, SHP or FGB
     place:Place, # the image's grid
@@ -384,7 +390,7 @@ class Labels:
         inside = row >= 0 and col >= 0 and row + height <= self.height and col + width <= self.width
         return block if inside else block[rows - r][:, cols - c]
 
-# %% ../nbs/04_labels.ipynb #460bc361
+# %% ../nbs/04_labels.ipynb #4e81f107
 def _check_grid(mask, place):
     own, at = mask.place, f'{place.height} x {place.width} as {place.name}'
     if (own.height, own.width) != (place.height, place.width):
@@ -394,6 +400,7 @@ def _check_grid(mask, place):
     off = max(abs(a - b) for p in corners for a, b in zip(~place.transform @ (own.transform @ p), p))
     if off > .5: raise BadInput(f'label {own.name} lies {off:.0f} pixels away from {place.name}', 'a label on the grid of its image', 'pair it with its own image')
 
+# %% ../nbs/04_labels.ipynb #214eafb7
 def _read_labelme(path, most=1 << 28):
     if path.suffix.lower() != '.json' or not path.is_file(): return None
     if path.stat().st_size > most: raise BadInput(f'{path} has {path.stat().st_size} bytes', 'at most 256 MB of JSON', 'use GPKG or FGB')
