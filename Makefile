@@ -46,5 +46,5 @@ lock: $(READY)
 
 clean:
 	@echo "clean: environments, demo output, build products"
-	@rm -rf .venv .venv-newest demo build dist *.egg-info .pytest_cache .hypothesis
+	@rm -rf .venv .venv-newest demo build dist *.egg-info .pytest_cache .hypothesis nbs/.hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,12 +18,13 @@ from .raster import RASTER_SUFFIXES, list_scenes
 from .tiling import Window
 from .labels import VECTOR_SUFFIXES, place_of
 
-# %% ../nbs/06_datasets.ipynb #994aba9b
+# %% ../nbs/06_datasets.ipynb #eda59ce1
 class Pair(NamedTuple):
     "An image, its label, and the group that must stay on one side of a split."
     image:Path # raster
     label:Path # mask, labelme JSON or vector file
-    group:str # city, site, tile or row
+    group:str='' # city, site, tile or row
+    region:Window|None=None # the part of the image to use; None: all of it
 
 LABEL_SUFFIXES = RASTER_SUFFIXES | VECTOR_SUFFIXES
 
@@ -309,7 +310,7 @@ def _by_random(pairs, share, seed):
 _CHOICES = dict(groups=_by_groups, random=_by_random, group=lambda pairs, what, seed: [_fits(p.group, what) for p in pairs],
                 name=lambda pairs, what, seed: [_fits(p.image.name, what) for p in pairs])
 
-# %% ../nbs/06_datasets.ipynb #0503d738
+# %% ../nbs/06_datasets.ipynb #0fdf49dc
 def _check_sides(pairs, chosen, rule):
     if any(chosen) and not all(chosen): return
     groups = sorted({p.group for p in pairs}, key=natural_key)
@@ -319,12 +320,13 @@ def _check_sides(pairs, chosen, rule):
 def split(
     pairs:list, # of Pair
     valid='.2', # see `parse_valid`
-    seed:int=42 # of the draw
-)->Split: # with 'blocks' both sides hold all pairs, and `spatial_blocks` cuts each scene
+    seed:int=42, # of the draw
+    size:int=256 # side of a training crop, for 'blocks'
+)->Split: # with 'blocks' a pair for each area of `spatial_blocks`
     "Training and validation pairs; whole groups unless asked otherwise."
     rule = parse_valid(valid)
     if rule.how == 'none': return Split(list(pairs), [], 'none')
-    if rule.how == 'blocks': return Split(list(pairs), list(pairs), 'blocks')
+    if rule.how == 'blocks': return _by_blocks(pairs, rule.what, size)
     if len(pairs) < 2: raise BadInput(f'{len(pairs)} image cannot be split by images', 'two or more images', 'use --valid blocks')
     chosen = _CHOICES[rule.how](pairs, rule.what, seed)
     _check_sides(pairs, chosen, rule)
@@ -371,3 +373,13 @@ def spatial_blocks(
     train, valid = _strips(length, size, share, gap, most)
     window = (lambda a, b: Window(a, 0, b - a, width)) if height >= width else (lambda a, b: Window(0, a, height, b - a))
     return Blocks([window(*s) for s in train], [window(*s) for s in valid])
+
+# %% ../nbs/06_datasets.ipynb #adf16a09
+def _by_blocks(pairs, share, size):
+    train, valid = [], []
+    for p in pairs:
+        place = place_of(p.image)
+        b = spatial_blocks(place.height, place.width, size, share)
+        train += [p._replace(region=w) for w in b.train]
+        valid += [p._replace(region=w) for w in b.valid]
+    return Split(train, valid, 'blocks')

@@ -7,12 +7,13 @@ __all__ = ['TOWN_CLASSES', 'GREENERY', 'SOIL', 'WATER', 'BUILDINGS', 'UTILITY', 
            'MIXES', 'KINDS', 'Town', 'Palette', 'Canvas', 'Road', 'Plan', 'Wing', 'cast', 'make_town', 'class_colors',
            'write_town', 'make_scenes', 'color_rule_iou']
 
-# %% ../nbs/05_synth.ipynb #a5be4faf
+# %% ../nbs/05_synth.ipynb #bd343d23
 import math
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 from affine import Affine
+from fastcore.basics import patch
 from PIL import Image, ImageDraw
 from scipy import ndimage
 from .errors import BadInput
@@ -33,16 +34,16 @@ class Town(NamedTuple):
     transform: Affine      # pixel to UTM
     crs: str               # e.g. EPSG:32645
 
-# %% ../nbs/05_synth.ipynb #43f25ac4
+# %% ../nbs/05_synth.ipynb #d5564bad
 class Palette(NamedTuple):
     "The materials of a place, as RGB in 0..255."
-    roofs: tuple
-    soil: tuple
+    roofs: tuple   # several
+    soil: tuple    # also banks and worn grass
     grass: tuple
-    crop: tuple
+    crop: tuple    # of fields
     tree: tuple
-    asphalt: tuple
-    paving: tuple
+    asphalt: tuple # of roads, perhaps of lots
+    paving: tuple  # of sidewalks, perhaps of lots
     water: tuple
 
 PALETTES = dict(
@@ -50,8 +51,8 @@ PALETTES = dict(
         (128, 138, 78), (58, 84, 48), (112, 110, 110), (158, 152, 146), (66, 92, 96)),
     metal=Palette(((178, 180, 180), (150, 146, 140), (146, 108, 84), (124, 136, 152), (190, 176, 154)), (184, 158, 124), (142, 138, 92),
         (166, 152, 98), (84, 96, 58), (136, 130, 124), (176, 168, 156), (92, 108, 96)),
-    white=Palette(((218, 212, 202), (202, 188, 162), (186, 138, 106), (172, 166, 158), (210, 196, 178)), (196, 174, 142), (128, 134, 84),
-        (168, 158, 104), (76, 92, 56), (124, 120, 116), (196, 188, 176), (58, 98, 120)),
+    white=Palette(((200, 195, 186), (190, 176, 152), (180, 134, 104), (164, 158, 150), (194, 181, 165)), (200, 179, 148), (128, 134, 84),
+        (168, 158, 104), (76, 92, 56), (124, 120, 116), (200, 192, 180), (58, 98, 120)),
     slate=Palette(((112, 115, 124), (134, 130, 130), (142, 98, 80), (158, 154, 150), (114, 124, 116)), (122, 102, 82), (88, 116, 66),
         (112, 128, 66), (46, 74, 42), (98, 98, 102), (140, 138, 136), (54, 74, 84)),
     tropic=Palette(((164, 128, 102), (134, 146, 142), (180, 172, 160), (146, 96, 74), (128, 132, 142)), (158, 114, 84), (96, 124, 70),
@@ -71,7 +72,7 @@ def _material(rng, own, share, spread):
     mixed = _pick(rng, MATERIALS)*t + _pick(rng, MATERIALS)*(1 - t)
     return _jitter(rng, _pick(rng, own) if rng.random() < share else mixed, spread)
 
-# %% ../nbs/05_synth.ipynb #6a223337
+# %% ../nbs/05_synth.ipynb #17dd9161
 class Canvas:
     "The town while it is painted."
     def __init__(self,
@@ -83,45 +84,50 @@ class Canvas:
         self.rgb, self.cls = np.zeros((height, width, 3), np.float32), np.zeros((height, width), np.uint8)
         self.top, self.taken = np.zeros(self.shape, np.float32), np.zeros(self.shape, bool)
 
-    def frame(self,
-        x:float, # center, meters
-        y:float,
-        angle:float, # of the u axis, radians
-        reach:float # half side of the square around the center, meters
-    )->tuple: # slices, u, v of the pixel centers in there
-        "The pixels around a place in a rotated frame of their own."
-        (h, w), g = self.shape, self.gsd
-        r0, r1 = (int(min(max(t, 0), h)) for t in ((y-reach)/g, (y+reach)/g + 1))
-        c0, c1 = (int(min(max(t, 0), w)) for t in ((x-reach)/g, (x+reach)/g + 1))
-        dy, dx = (np.arange(r0, r1, dtype=np.float32)[:,None] + .5)*g - y, (np.arange(c0, c1, dtype=np.float32) + .5)*g - x
-        c, s = math.cos(angle), math.sin(angle)
-        return (slice(r0, r1), slice(c0, c1)), dx*c + dy*s, dy*c - dx*s
+# %% ../nbs/05_synth.ipynb #dbc0900b
+@patch
+def frame(self:Canvas,
+    x:float, # center, meters
+    y:float,
+    angle:float, # of the u axis, radians
+    reach:float # half side of the square around the center, meters
+)->tuple: # slices, u, v of the pixel centers in there
+    "The pixels around a place in a rotated frame of their own."
+    (h, w), g = self.shape, self.gsd
+    r0, r1 = (int(min(max(t, 0), h)) for t in ((y-reach)/g, (y+reach)/g + 1))
+    c0, c1 = (int(min(max(t, 0), w)) for t in ((x-reach)/g, (x+reach)/g + 1))
+    dy, dx = (np.arange(r0, r1, dtype=np.float32)[:,None] + .5)*g - y, (np.arange(c0, c1, dtype=np.float32) + .5)*g - x
+    c, s = math.cos(angle), math.sin(angle)
+    return (slice(r0, r1), slice(c0, c1)), dx*c + dy*s, dy*c - dx*s
 
-    def paint(self,
-        where, # slices
-        mask, # bool over the slices
-        color, # RGB, or one RGB per pixel of the slices
-        cls:int=None, # class index, None leaves it
-        top=None, # surface height in meters, None leaves it
-    ):
-        "Cover the masked pixels."
-        self.rgb[where][mask] = color[mask] if np.ndim(color) == 3 else color
-        if cls is not None: self.cls[where][mask] = cls
-        if top is not None: self.top[where][mask] = top[mask] if np.ndim(top) else top
+@patch
+def paint(self:Canvas,
+    where, # slices, or ... for all
+    mask, # bool over the slices
+    color, # RGB, or one RGB per pixel of the slices
+    cls:int|None=None, # class index, None leaves it
+    top=None, # surface height in meters, None leaves it
+):
+    "Cover the masked pixels."
+    self.rgb[where][mask] = color[mask] if np.ndim(color) == 3 else color
+    if cls is not None: self.cls[where][mask] = cls
+    if top is not None: self.top[where][mask] = top[mask] if np.ndim(top) else top
 
-    def lines(self,
-        paths, # each (n,2), meters
-        width:float # meters
-    )->np.ndarray: # bool (H,W)
-        "Thick lines with round joints."
-        im = Image.new('L', self.shape[::-1])
-        draw = ImageDraw.Draw(im)
-        w = max(1, round(width/self.gsd))
-        for points in paths:
-            ends = [tuple(q) for q in (np.asarray(points)/self.gsd).tolist()]
-            draw.line(ends, fill=1, width=w)
-            for x,y in ends[1:-1]: draw.ellipse((x - w/2, y - w/2, x + w/2, y + w/2), fill=1)
-        return np.asarray(im).view(bool)
+# %% ../nbs/05_synth.ipynb #4889a2f9
+@patch
+def lines(self:Canvas,
+    paths, # each (n,2), meters
+    width:float # meters
+)->np.ndarray: # bool (H,W)
+    "Thick lines with round joints."
+    im = Image.new('L', self.shape[::-1])
+    draw = ImageDraw.Draw(im)
+    w = max(1, round(width/self.gsd))
+    for points in paths:
+        ends = [tuple(q) for q in (np.asarray(points)/self.gsd).tolist()]
+        draw.line(ends, fill=1, width=w)
+        for x,y in ends[1:-1]: draw.ellipse((x - w/2, y - w/2, x + w/2, y + w/2), fill=1)
+    return np.asarray(im).view(bool)
 
 # %% ../nbs/05_synth.ipynb #18399c7c
 def _noise(shape, rng, cell):
@@ -203,7 +209,7 @@ def _plan(cv, palette, layout, rng):
     sun = np.array([-math.sin(azimuth), -math.cos(azimuth)])
     return Plan(PALETTES[palette], layout, angle, roads, sun, math.tan(rng.uniform(.75, .95)), fine, coarse, rural)
 
-# %% ../nbs/05_synth.ipynb #d2cd534a
+# %% ../nbs/05_synth.ipynb #2af3087e
 def _parcels(cv, rng, angle, cell, n):
     "A plot number below `n` for every pixel, and the coordinate along its furrows."
     _, u, v = cv.frame(cv.extent[0]/2, cv.extent[1]/2, angle, max(cv.extent))
@@ -217,7 +223,7 @@ def _plots(rng, pal, shares, n):
     "Class and color of `n` plots: greenery, soil or paving, each in tones of its own and of the roofs."
     cls = rng.choice([GREENERY, SOIL, UTILITY], n, p=shares)
     own = {GREENERY: ((pal.grass, pal.grass, pal.crop), 1), SOIL: ((pal.soil,), .55), UTILITY: ((pal.paving, pal.asphalt), .45)}
-    return cls.astype(np.uint8), np.float32([_material(rng, *own[int(c)], 8)*(1 if c == GREENERY else .97) for c in cls])
+    return cls.astype(np.uint8), np.float32([_material(rng, *own[int(c)], 8)*(1 if c == GREENERY else .9) for c in cls])
 
 # %% ../nbs/05_synth.ipynb #63a8122b
 def _ground(cv, plan, rng):
@@ -287,7 +293,7 @@ def _roads(cv, plan, rng):
     cv.paint(..., cv.lines(dashes, .4) & (count == 1), (214, 210, 200))
     cv.taken |= walks
 
-# %% ../nbs/05_synth.ipynb #4bf68ac0
+# %% ../nbs/05_synth.ipynb #e97bccb2
 class Wing(NamedTuple):
     "A rectangle with a roof, in the building's own frame, meters."
     u: float
@@ -315,10 +321,10 @@ def _court(rng):
     ring = [(0, t - b, a, t), (0, b - t, a, t), (t - a, 0, t, b), (a - t, 0, t, b)]
     return [Wing(*w, 'hip') for w in ring], rng.uniform(7, 11)
 
-def _shed(rng): return [Wing(0, 0, rng.uniform(2.2, 3.4), rng.uniform(1.9, 2.6), _pick(rng, ('gable', 'flat')))], 2.6
+def _shed(rng): return [Wing(0, 0, rng.uniform(1.6, 3), rng.uniform(1.4, 2.2), _pick(rng, ('gable', 'flat')))], 2.6
 KINDS = dict(house=_house, ell=_ell, block=_block, court=_court, row=_row, slab=_slab, hall=_hall, shed=_shed)
 
-# %% ../nbs/05_synth.ipynb #2dfacb7f
+# %% ../nbs/05_synth.ipynb #a37c1169
 def _inside(u, v, wings, margin=0.):
     "Which pixels the wings, grown by `margin` meters, cover."
     return np.any([(abs(u - w.u) < w.a + margin) & (abs(v - w.v) < w.b + margin) for w in wings], 0)
@@ -326,22 +332,20 @@ def _inside(u, v, wings, margin=0.):
 def _wing_surface(u, v, w, pitch):
     "Rise above the eaves (-1 outside) and the downhill direction of one wing's roof."
     p, q = w.a - abs(u - w.u), w.b - abs(v - w.v)
-    along, across = (p, q) if w.a >= w.b else (q, p)
-    d = np.minimum(along, across) if w.roof == 'hip' else across
-    onu = (d == p)
-    z = np.where((p > 0) & (q > 0), 0*d if w.roof == 'flat' else pitch*d, -1)
-    flat = w.roof == 'flat'
-    return z, np.where(onu & (not flat), np.sign(u - w.u), 0), np.where(~onu & (not flat), np.sign(v - w.v), 0)
+    d = np.minimum(p, q) if w.roof == 'hip' else q + 0*p if w.a >= w.b else p + 0*q
+    slope = 0 if w.roof == 'flat' else pitch
+    z = np.where((p > 0) & (q > 0), slope*d, -1)
+    return z, np.where((d == p) & (slope > 0), np.sign(u - w.u), 0), np.where((d != p) & (slope > 0), np.sign(v - w.v), 0)
 
 def _surface(u, v, wings, pitch):
-    "Rise, downhill direction of the upper envelope, and the distance to the edge of the roof."
+    "Rise and downhill direction of the upper envelope."
     parts = [_wing_surface(u, v, w, pitch) for w in wings]
     best = np.argmax([z for z,_,_ in parts], 0)[None]
     return [np.take_along_axis(np.stack(t), best, 0)[0] for t in zip(*parts)]
 
-# %% ../nbs/05_synth.ipynb #6b11a59e
-def _roof_light(u, v, z, du, dv, angle, sun):
-    "Brightness of a sloped roof, 1 on the flat."
+# %% ../nbs/05_synth.ipynb #d215a8c7
+def _roof_light(du, dv, angle, sun):
+    "Brightness of a sloped roof by the cosine of its direction to the sun."
     c, s = math.cos(angle), math.sin(angle)
     return 1.04 + .32*((du*c - dv*s)*sun[0] + (du*s + dv*c)*sun[1])
 
@@ -365,7 +369,7 @@ def _units(cv, x, y, angle, wings, height, rng):
             where, p, q = cv.frame(x + du*c - dv*s, y + du*s + dv*c, angle, 2)
             cv.paint(where, (abs(p) < size) & (abs(q) < size*.7), np.float32([1, 1, 1])*rng.uniform(70, 210), None, height + rng.uniform(.3, 2.4))
 
-# %% ../nbs/05_synth.ipynb #672f61dc
+# %% ../nbs/05_synth.ipynb #00680547
 def _build(cv, plan, x, y, angle, kind, wings, height, rng):
     "Put up one building if its ground is free; tell whether it stands."
     reach = 2 + max(math.hypot(abs(w.u) + w.a, abs(w.v) + w.b) for w in wings)
@@ -373,9 +377,9 @@ def _build(cv, plan, x, y, angle, kind, wings, height, rng):
     if not u.size or (cv.taken[where] & _inside(u, v, wings, .9)).any(): return False
     inside = _inside(u, v, wings)
     z, du, dv = _surface(u, v, wings, rng.uniform(.35, .6))
-    tone = _roof_light(u, v, z, du, dv, angle, plan.sun)*_roof_detail(u, v, z, wings, kind, inside)
+    tone = _roof_light(du, dv, angle, plan.sun)*_roof_detail(u, v, z, wings, kind, inside)
     tone = tone + .015*plan.fine[where] + rng.uniform(.01, .04)*plan.coarse[where]
-    color = _material(rng, plan.palette.roofs, .7, 11)*1.03
+    color = _material(rng, plan.palette.roofs, .7, 10)*1.06
     if kind == 'row': tone = tone*rng.normal(1, .05, 64)[((u + wings[0].a)/6.2).astype(int)%64]
     cv.paint(where, inside, (tone[...,None]*color).astype(np.float32), BUILDINGS, (height + z).astype(np.float32))
     cv.taken[where] |= _inside(u, v, wings, .9)
@@ -456,7 +460,7 @@ def _traffic(cv, plan, rng):
                 p, _, angle = at(d)
                 if _in_scene(cv, p, 3) and _at(cv, cv.cls, p) == UTILITY: _car(cv, *p, angle, rng)
 
-# %% ../nbs/05_synth.ipynb #73587692
+# %% ../nbs/05_synth.ipynb #e4e64162
 def _free(cv, where, mask): return mask.any() and not (cv.taken[where] & mask).any()
 
 def _parking(cv, plan, x, y, angle, rng):
@@ -465,7 +469,7 @@ def _parking(cv, plan, x, y, angle, rng):
     where, mask, u, v = _rect(cv, x, y, angle, a, b)
     if not _free(cv, where, mask): return
     pal = plan.palette
-    color = _material(rng, (pal.asphalt, pal.paving), .5, 6)*.97
+    color = _material(rng, (pal.asphalt, pal.paving), .5, 6)*.9
     cv.paint(where, mask, color*(1 + .04*plan.coarse[where] + .09*plan.fine[where])[...,None], UTILITY)
     line = abs(np.maximum(abs(u) - a, abs(v) - b) + 1.2) < .2 if court else (abs((u + a)%2.7) < .25) & (abs(v) > b - 5) 
     cv.paint(where, mask & line, (212, 208, 198))
@@ -533,12 +537,7 @@ def cast(
         step *= 2
     return roof > top + .25
 
-# %% ../nbs/05_synth.ipynb #e7a102c7
-def _film(x):
-    "A tone curve: bright roofs keep their drawing instead of burning out at 255."
-    q = np.square(np.maximum(x, 0)*np.float32(1/262))
-    return x/np.sqrt(np.sqrt(1 + q*q))
-
+# %% ../nbs/05_synth.ipynb #85f2ac8c
 def _expose(cv, plan, rng):
     "The image: shadow, light, blur of the optics, noise of the sensor; never 0."
     shade = ndimage.gaussian_filter(cast(cv.top, plan.sun, plan.slope, cv.gsd).astype(np.float32), .6)
@@ -548,7 +547,7 @@ def _expose(cv, plan, rng):
     for i,tint in enumerate((1.06, 1., .86)):
         band = ((1 - dull)*cv.rgb[...,i] + dull*gray)*light*(1 - deep*tint*shade)
         band = ndimage.gaussian_filter(band, .55) + 2.5*rng.standard_normal(cv.shape, dtype=np.float32)
-        out[i] = np.clip(_film(band*rng.uniform(1.03, 1.09) + 6), 1, 255)
+        out[i] = np.clip(band*rng.uniform(.97, 1.03) + 6, 1, 255)
     return out
 
 def _inside_collar(shape, rng):
@@ -558,7 +557,7 @@ def _inside_collar(shape, rng):
     a, n = rng.uniform(.06, .12)*_pick(rng, (-1, 1)), .02*_noise(shape, rng, 40)
     return (abs(x*math.cos(a) + y*math.sin(a)) + n < .9) & (abs(y*math.cos(a) - x*math.sin(a)) + n < .9)
 
-# %% ../nbs/05_synth.ipynb #8719a60f
+# %% ../nbs/05_synth.ipynb #6be59435
 def _choose(name, what, table, rng):
     "An entry's name, drawn if none is given."
     if name is None: return _pick(rng, list(table))
@@ -567,6 +566,7 @@ def _choose(name, what, table, rng):
 
 def _georeference(seed, gsd): return Affine(gsd, 0, 332000. + seed%97*2000, 0, -gsd, 3058000. - seed//97%97*2000)
 
+# %% ../nbs/05_synth.ipynb #52df0b41
 def make_town(
     height:int=512, # pixels, 64 or more
     width:int=512, # pixels, 64 or more
@@ -578,6 +578,7 @@ def make_town(
 )->Town:
     "A town from above, with its labels."
     if min(height, width) < 64: raise BadInput(f'a town of {height} x {width} pixels', '64 x 64 or more', 'ask for a larger one')
+    if seed < 0: raise BadInput(f'seed {seed}', 'a whole number, 0 or more')
     streams = iter(np.random.default_rng([seed, i]) for i in range(20))
     rng = next(streams)
     palette, layout = _choose(palette, 'palette', PALETTES, rng), _choose(layout, 'layout', LAYOUTS, rng)
@@ -590,7 +591,7 @@ def make_town(
     trees = trees[valid[tuple(trees[:,:2].astype(int).T)]]
     return Town(image, cv.cls, (cv.cls == BUILDINGS).astype(np.uint8), valid, trees, _georeference(seed, gsd), 'EPSG:32645')
 
-# %% ../nbs/05_synth.ipynb #da261fbc
+# %% ../nbs/05_synth.ipynb #61b43a0e
 def _write_tiff(path, bands, town, nodata=None):
     "A tiled, deflated GeoTIFF on the town's grid."
     import rasterio
@@ -608,6 +609,7 @@ def class_colors(
     table[:len(TOWN_CLASSES)] = list(TOWN_CLASSES.values())
     return table[classes]
 
+# %% ../nbs/05_synth.ipynb #e31b8e19
 def write_town(
     town:Town, # from `make_town`
     folder:str|Path, # gets images/, labels/ and classes/

@@ -112,10 +112,10 @@ def test_light_modules_stay_light(module):
 
 @pytest.mark.parametrize('module', MODULES, ids=name_of)
 def test_functions_are_short_and_shadow_nothing(module):
-    "No function is longer than 30 lines, and no public name hides a builtin."
+    "No function's body is longer than 30 lines (parameters have a line each), and no public name hides a builtin."
     tree = ast.parse(module.read_text(encoding='utf-8'))
     functions = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    assert [f'{f.name}: {n} lines' for f in functions if (n := f.end_lineno - f.lineno + 1) > 30] == []
+    assert [f'{f.name}: {n} lines' for f in functions if (n := f.end_lineno - f.body[0].lineno + 1) > 30] == []
     assert [n.name for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and hasattr(builtins, n.name)] == []
 
 

@@ -40,19 +40,21 @@ def test_notebooks_are_clean(copy):
     "nbdev_clean changes nothing."
     before = contents(copy/'nbs', '*.ipynb')
     nbdev('nbdev_clean', copy)
-    assert before and differing(before, contents(copy/'nbs', '*.ipynb')) == [], 'run nbdev_clean'
+    unclean = differing(before, contents(copy/'nbs', '*.ipynb'))
+    assert before and not unclean, f'run nbdev_clean: {unclean}'
 
 
 def test_modules_are_exported(copy):
     "nbdev_export makes exactly the modules that are here, and no module is without a notebook."
     nbdev('nbdev_export', copy)
     fresh, here = contents(copy/'satseg_fastai', '*.py'), contents(ROOT/'satseg_fastai', '*.py')
-    assert fresh and differing(fresh, here) == [], 'run nbdev_export; a module without a notebook is to be removed'
+    stale = differing(fresh, here)
+    assert fresh and not stale, f'run nbdev_export, and remove modules without a notebook: {stale}'
 
 
 def test_readme_is_made_from_the_index(tmp_path):
     "tools/readme.py makes the README that is here, pictures included."
     subprocess.run([sys.executable, ROOT/'tools'/'readme.py', '--out', tmp_path], check=True)
-    assert (tmp_path/'README.md').read_text(encoding='utf-8') == (ROOT/'README.md').read_text(encoding='utf-8'), 'run make readme'
-    pictures = [{p.name: p.read_bytes() for p in (root/'README_files').glob('*')} for root in (tmp_path, ROOT)]
-    assert differing(*pictures) == [], 'run make readme'
+    made = [{p.name: p.read_bytes() for p in (root/'README.md', *(root/'README_files').glob('*'))} for root in (tmp_path, ROOT)]
+    stale = differing(*made)
+    assert not stale, f'run make readme: {stale}'

@@ -6,6 +6,8 @@ import sys
 import traceback
 from pathlib import Path
 
+CLASSES = {'background': [0, 0, 0], 'building': [255, 0, 0]}
+
 
 def check(name, function, *args):
     "Run one check, print PASSED or FAILED with its name, and return whether it passed."
@@ -51,8 +53,9 @@ def map_scene(folder):
     from satseg_fastai.bundle import save_bundle
     from satseg_fastai.models.registry import create_model
     from satseg_fastai.scene.predict import predict_scene
-    spec = dict(arch='se_unet', encoder='test_resnet', bands=3, classes=['background', 'building'], size=128)
-    model = create_model('se_unet', encoder='test_resnet', pretrained=False)
+    spec = dict(arch='se_unet', encoder='test_resnet', arch_args={}, n_in=3, n_out=2, mean=[128.]*3, std=[64.]*3, dtype='uint8', patch_size=128,
+                classes=[dict(name=name, color=color, index=i) for i, (name, color) in enumerate(CLASSES.items())])
+    model = create_model(spec['arch'], encoder=spec['encoder'], n_in=3, n_out=2)
     src, dst, bundle = folder/'scene.tif', folder/'prob.tif', folder/'model.safetensors'
     write_scene(src, np.random.default_rng(0).integers(1, 255, (3, 150, 210), dtype='uint8'))
     save_bundle(bundle, model, spec)

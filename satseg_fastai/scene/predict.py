@@ -229,14 +229,14 @@ def model_sha256(model):
 def _versions():
     return dict(satseg_fastai=__version__, torch=torch.__version__, numpy=np.__version__, python=platform.python_version(), threads=torch.get_num_threads())
 
-# %% ../../nbs/51_scene.predict.ipynb #693dfb84
+# %% ../../nbs/51_scene.predict.ipynb #1e462f74
 def _resolve(model):
     "(module, spec) of a bundle path, a Learner or a bare module."
     if isinstance(model, (str, Path)): return load_bundle(model)
     return (model.model, spec_of(model)) if hasattr(model, 'dls') else (model, {})
 
 def _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype):
-    size = size or spec.get('patch_size') or 1024
+    size = size or min(spec.get('patch_size') or 1024, -(-max(scene.height, scene.width)//32)*32)
     return dict(size=size, overlap=.5 if overlap is None else overlap, blend=blend or 'context', context=.8 if context is None else context,
                 batch_size=batch_size or 4, device=str(device or ('cuda' if torch.cuda.is_available() else 'cpu')), dtype=dtype, bands=scene.bands)
 
@@ -252,7 +252,7 @@ class _Counter:
     def window(self, n, skipped): self.windows += n; self.skipped += skipped
     def rows(self, acc): self.range = acc.range
 
-# %% ../../nbs/51_scene.predict.ipynb #00179f87
+# %% ../../nbs/51_scene.predict.ipynb #a2358c3b
 def _run_rows(scene, forward, grid, spec, stats, s, k, journal, bar, count):
     "Predict what the journal lacks; every finished piece is journaled."
     weights = blend_weights(s['size'], s['blend'], s['context'])
@@ -266,6 +266,8 @@ def _run_rows(scene, forward, grid, spec, stats, s, k, journal, bar, count):
         count.rows(acc)
         journal.add(row, to_levels(p) if s['dtype'] == 'uint16' else p)
 
+def _threshold_tag(spec): return dict(threshold=str(spec['threshold']['value'])) if spec.get('threshold') else {}
+
 def _write(dst, scene, journal, spec, k, dtype, count):
     "The journal's rows as one raster; counts valid pixels on the way."
     names = [c['name'] for c in spec.get('classes', [])] or [f'class {i}' for i in range(k)]
@@ -275,15 +277,15 @@ def _write(dst, scene, journal, spec, k, dtype, count):
             yield row, x
     write_cog(dst, scene, rows(), count=1 if k <= 2 else k, dtype=dtype, nodata=NODATA if dtype == 'uint16' else np.nan,
               names=[names[1] if len(names) > 1 else 'probability'] if k <= 2 else names, scale=1/LEVELS if dtype == 'uint16' else None,
-              resampling='average', tags=dict(satseg_fastai=__version__, quantity='probability'))
+              resampling='average', tags=dict(satseg_fastai=__version__, quantity='probability', **_threshold_tag(spec)))
 
-# %% ../../nbs/51_scene.predict.ipynb #4504c583
+# %% ../../nbs/51_scene.predict.ipynb #44742b43
 def predict_scene(
     model, # bundle path, Learner, or nn.Module (N,C,H,W) -> (N,K,H,W) logits
     src:str|Path, # the scene
     dst:str|Path, # the probability raster to write
     *,
-    size:int|None=None, # patch side in pixels; None: the bundle's, else 1024
+    size:int|None=None, # patch side in pixels; None: the bundle's, else 1024, no wider than the scene
     overlap:float|None=None, # share of the patch side that neighbors share; None: .5
     blend:str|None=None, # 'context', 'hann', 'edge', 'uniform'; None: 'context'
     context:float|None=None, # context window as a share of the patch side; None: .8
