@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MASK_NODATA', 'classify', 'strips', 'mask_colors', 'write_mask', 'check_probability', 'mask_classes']
 
-# %% ../nbs/61_mask.ipynb #cab11ea3
+# %% ../nbs/61_mask.ipynb #cad33c11
 import json
 from pathlib import Path
 
@@ -13,10 +13,11 @@ import numpy as np
 
 from .classes import ClassTable, building
 from .errors import BadInput
+from .levels import NODATA, score_levels
 from .raster import Scene, write_cog
-from .threshold import score_levels, threshold_level
+from .threshold import threshold_level
 
-# %% ../nbs/61_mask.ipynb #97f5a16d
+# %% ../nbs/61_mask.ipynb #88aeaa7e
 MASK_NODATA = 255
 
 def classify(
@@ -26,7 +27,7 @@ def classify(
     "Class indices from probabilities."
     levels = score_levels(levels)
     found = levels[0] >= threshold_level(threshold) if len(levels) == 1 else levels.argmax(0)
-    return np.where(levels[0] > 65534, MASK_NODATA, found).astype(np.uint8)
+    return np.where(levels[0] == NODATA, MASK_NODATA, found).astype(np.uint8)
 
 # %% ../nbs/61_mask.ipynb #e6c1c26c
 def strips(height, rows=512): return ((r, min(rows, height - r)) for r in range(0, height, rows))
