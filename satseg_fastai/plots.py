@@ -37,7 +37,7 @@ def to_rgb(
     y[~ok] = 1
     return y
 
-# %% ../nbs/80_plots.ipynb #9391dae0
+# %% ../nbs/80_plots.ipynb #5d094b21
 ERROR_COLORS = dict(hit=(.20, .63, .17), false=(.89, .10, .11), missed=(.12, .47, .71))
 
 def overlay(
@@ -49,7 +49,7 @@ def overlay(
     "A map laid over its scene."
     table = classes or building()
     shown = (mask != 255) & ((mask > 0) | (table.n > 2))
-    return np.where(shown[..., None], (1 - alpha)*rgb + alpha*palette(table)[mask]/255, rgb)
+    return np.clip(np.where(shown[..., None], (1 - alpha)*rgb + alpha*palette(table)[mask]/255, rgb), 0, 1)
 
 def error_map(
     truth:np.ndarray, # (h,w) class indices
@@ -82,7 +82,7 @@ def plot_curves(
     axs[1].legend(frameon=False, fontsize=8)
     return axs
 
-# %% ../nbs/80_plots.ipynb #7a156566
+# %% ../nbs/80_plots.ipynb #2548a585
 def plot_map(
     image:str|Path, # the scene
     prob:str|Path, # its probability raster
@@ -102,11 +102,14 @@ def plot_map(
         y = overview(label, most)[0][0]
         panels = dict(scene=rgb, truth=overlay(rgb, np.where(ok, y, 255), classes), **dict(list(panels.items())[1:]), errors=error_map(np.where(ok, y, 255), m[0], rgb))
     n = len(panels) + (2 if curves is not None else 0)
-    fig, axs = plt.subplots(-(-n//3), 3, figsize=(10.5, 3.6*-(-n//3)), dpi=100, layout='constrained')
+    cols = min(n, 4 if n > 6 else 3)
+    fig, axs = plt.subplots(-(-n//cols), cols, figsize=(3.4*cols, 3.6*-(-n//cols)), dpi=100, layout='constrained', squeeze=False)
     for ax, (name, img) in zip(axs.flat, panels.items()):
         ax.imshow(img, cmap='magma', vmin=0, vmax=1); ax.set_title(name)
     for ax in axs.flat: ax.set(xticks=[], yticks=[])
     for ax in axs.flat[n:]: ax.set_axis_off()
+    if label is not None: axs.flat[list(panels).index('errors')].legend(handles=[plt.Rectangle((0, 0), 1, 1, color=c, label=k) for k, c in ERROR_COLORS.items()],
+                                                                        loc='upper center', bbox_to_anchor=(.5, 0), ncols=3, fontsize=8, frameon=False)
     if curves is not None:
         for ax in axs.flat[n - 2:n]: ax.set(xticks=np.arange(0, 1.1, .25), yticks=np.arange(0, 1.1, .25))
         plot_curves(curves, threshold, axs.flat[n - 2:n])

@@ -119,13 +119,14 @@ class Scene:
         "`(h,w)` bool: True where the scene has data."
         return self.read_valid(row, col, height, width)[1]
 
-# %% ../nbs/01_raster.ipynb #62b4ca04
+# %% ../nbs/01_raster.ipynb #87bf5990
 RASTER_SUFFIXES = {'.tif', '.tiff', '.jp2', '.png', '.jpg', '.jpeg', '.vrt', '.img'}
 
 def _expand(p):
     p = Path(p)
     if p.is_dir(): return sorted(q for q in p.iterdir() if q.suffix.lower() in RASTER_SUFFIXES and not q.name.startswith('.'))
-    if p.exists() or not any(c in p.name for c in '*?['): return [p]
+    if p.exists(): return [p]
+    if not any(c in p.name for c in '*?['): raise BadInput(f'{p} does not exist', 'a raster, a folder of rasters or a pattern', 'check the path')
     return sorted(p.parent.glob(p.name))
 
 def list_scenes(

@@ -268,7 +268,7 @@ def _write(dst, scene, journal, spec, k, dtype, count):
               names=[names[1] if len(names) > 1 else 'probability'] if k <= 2 else names, scale=1/LEVELS if dtype == 'uint16' else None,
               resampling='average', tags=dict(satseg_fastai=__version__, quantity='probability', **_threshold_tag(spec)))
 
-# %% ../../nbs/51_scene.predict.ipynb #44742b43
+# %% ../../nbs/51_scene.predict.ipynb #ed29fc19
 def predict_scene(
     model, # bundle path, Learner, or nn.Module (N,C,H,W) -> (N,K,H,W) logits
     src:str|Path, # the scene
@@ -294,6 +294,7 @@ def predict_scene(
     if dtype not in ('uint16', 'float32'): raise BadInput(f'dtype {dtype!r}', "'uint16' or 'float32'")
     with Scene(src, _choose_bands(src, bands, spec)) as scene, evaluating(net):
         if spec: check_fits(scene, spec, force)
+        if scene.crs is None: warnings.warn(f'{scene.name} has no CRS; its map is on the pixel grid')
         s = _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype)
         grid, forward, count = Grid(scene.height, scene.width, s['size'], s['overlap']), Forward(net, s['device']), _Counter()
         k = spec.get('n_out') or _n_out(forward, scene.count, s['size'])
