@@ -75,11 +75,11 @@ Batch = Annotated[int, typer.Option(min=1, help='Patches a forward pass.')]
 Device = Annotated[Optional[str], typer.Option(help='cpu, cuda, cuda:1. Default: the GPU if there is one.')]
 Quiet = Annotated[bool, typer.Option('--quiet', '-q', help='No progress bar.')]
 
-# %% ../nbs/90_cli.ipynb #dc9043fe
+# %% ../nbs/90_cli.ipynb #517e7b54
 @app.command()
 @guarded
 def demo(out:Annotated[Path, typer.Option(help='Folder for everything the demo makes.')]=Path('demo'),
-         crops:Annotated[int, typer.Option(min=8, help='Crops to train on.')]=3600):
+         crops:Annotated[int, typer.Option(min=8, help='Crops to train on.')]=4800):
     "Train on a synthetic town, map an unseen one, and show where the pictures are: about three minutes on two cores."
     from satseg_fastai.demo import run_demo
     run_demo(out, crops)
@@ -189,5 +189,6 @@ def doctor():
     if missing := [p for p, v in packages.items() if v is None]: raise BadInput(f'{", ".join(missing)} missing', 'a complete installation', 'pip install satseg_fastai')
     print(f'{"":>14}  all is well')
 
-# %% ../nbs/90_cli.ipynb #c2f850e9
+# %% ../nbs/90_cli.ipynb #829c1736
+#| eval: false
 if __name__ == '__main__': main()

@@ -13,12 +13,12 @@ from .errors import BadInput
 from .raster import Scene, atomic_path, write_json
 from .synth import LAYOUTS, PALETTES, color_rule_iou, make_town, write_town
 
-# %% ../nbs/85_demo.ipynb #f8830e61
+# %% ../nbs/85_demo.ipynb #7c3a7664
 UNSEEN = dict(palette='tropic', layout='organic', seed=7001)
 
 def demo_towns(
-    n:int=8, # scenes to train on
-    size:int=640, # their side in pixels
+    n:int=12, # scenes to train on: every pair of palette and layout
+    size:int=512, # their side in pixels
     unseen_size:int=1500 # side of the scene to map
 )->tuple: # (list of training towns, town to choose the threshold on, town to map)
     "The demo's towns."
@@ -26,24 +26,25 @@ def demo_towns(
     train = [make_town(size, size, 100 + i, palette=palettes[i % len(palettes)], layout=layouts[i % len(layouts)]) for i in range(n)]
     return train, make_town(size, size, 300, palette=palettes[2], layout=layouts[1]), make_town(unseen_size, unseen_size, collar=True, **UNSEEN)
 
-# %% ../nbs/85_demo.ipynb #8cfc2cb8
+# %% ../nbs/85_demo.ipynb #341d07d4
 def train_demo(
     train:list, # Pairs to train on
     valid:list, # Pairs to validate on
     out:Path, # folder of the bundle
-    crops:int=3600, # to train on, about
+    crops:int=4800, # to train on, about
     seed:int=0 # of weights and crops
 )->Path: # the bundle
     "Train the demo's model and save it."
     from satseg_fastai.bundle import save_bundle
-    from satseg_fastai.data import scene_dls
+    from satseg_fastai.data import scene_dls, seg_augment
     from satseg_fastai.learner import fit_recipe, seg_learner
-    dls = scene_dls(train, valid, size=128, bs=8, seed=seed)
+    augment = seg_augment(max_rotate=0, max_lighting=.25)
+    dls = scene_dls(train, valid, size=128, bs=8, seed=seed, augment=augment, max_scale=1.1)
     learn = seg_learner(dls, encoder='test_resnet', pretrained=False, decoder_width=(128, 64, 48, 32, 24), wd=1e-2, seed=seed)
     with learn.no_bar(): fit_recipe(learn, max(1, round(crops/len(dls.train_ds))), 0, lr=6e-3)
     return save_bundle(out/'town.safetensors', learn)
 
-# %% ../nbs/85_demo.ipynb #a1a35f2b
+# %% ../nbs/85_demo.ipynb #5746f8ac
 def _figure(out, unseen, choice):
     import matplotlib
     matplotlib.use('Agg', force=False)
@@ -64,7 +65,7 @@ def _map(bundle, unseen, out, choice):
 
 def run_demo(
     out:str|Path='demo', # folder for everything
-    crops:int=3600, # to train on, about
+    crops:int=4800, # to train on, about
     towns=None # from `demo_towns`; None: the demo's own
 )->dict: # the metrics, also in metrics.json
     "Towns, training, threshold, map, report."
