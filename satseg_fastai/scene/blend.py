@@ -46,7 +46,7 @@ def blend_weights(
     if blend not in BLENDS: raise BadInput(f'blend {blend!r}', f'one of {", ".join(BLENDS)}')
     return np.ascontiguousarray(BLENDS[blend](size, context), dtype=np.float32)
 
-# %% ../../nbs/50_scene.blend.ipynb #38c03f61
+# %% ../../nbs/50_scene.blend.ipynb #59dc9158
 class BandAccumulator:
     "Weighted sums over the rows that the present row of windows covers."
     def __init__(self,
@@ -59,26 +59,29 @@ class BandAccumulator:
         self.top = grid.rows[0] if first_row is None else first_row
         self.sums = np.zeros((planes, grid.size, grid.width), np.float32)
         self.weight = np.zeros((grid.size, grid.width), np.float32)
+        self.valid = np.zeros((grid.size, grid.width), bool)
         self.range = (np.inf, -np.inf)
 
     def add(self,
         window:Window, # one of the grid's, in the present row
-        probs:np.ndarray # (K,size,size) float32
+        probs:np.ndarray, # (K,size,size) float32
+        valid:np.ndarray|None=None # (size,size) bool, pixels with data; None: all
     ):
         "Add one patch."
         (pr, pc), (sr, sc) = self.grid.crop(window)
         rows, w = slice(sr.start - self.top, sr.stop - self.top), self.weights[pr, pc]
         self.sums[:, rows, sc] += probs[:, pr, pc]*w
         self.weight[rows, sc] += w
+        self.valid[rows, sc] |= True if valid is None else valid[pr, pc]
 
     def finish(self,
         start:int, # first finished scene row
         stop:int # one past the last
-    )->np.ndarray: # (K, stop-start, W) float32, NaN where no patch contributed
+    )->np.ndarray: # (K, stop-start, W) float32, NaN where there is no data
         "The blended probabilities of finished rows."
         rows = slice(start - self.top, stop - self.top)
         w, out = self.weight[rows], np.full((len(self.sums), stop - start, self.grid.width), np.nan, np.float32)
-        seen = w > 0
+        seen = (w > 0) & self.valid[rows]
         if seen.any(): self.range = min(self.range[0], float(w[seen].min())), max(self.range[1], float(w[seen].max()))
         return np.divide(self.sums[:, rows], w, out=out, where=seen)
 
@@ -87,7 +90,7 @@ class BandAccumulator:
     ):
         "Drop the rows above `row` and make room below, without a second buffer."
         step = row - self.top
-        for plane in (*self.sums, self.weight):
+        for plane in (*self.sums, self.weight, self.valid):
             for i in range(0, self.grid.size - step, step):
                 n = min(step, self.grid.size - step - i)
                 plane[i:i + n] = plane[i + step:i + step + n]

@@ -55,12 +55,12 @@ def evaluating(model):
     finally:
         for m, training in was: m.training = training
 
-# %% ../../nbs/51_scene.predict.ipynb #47d07353
+# %% ../../nbs/51_scene.predict.ipynb #e4b63f3b
 def _read_batch(read, windows):
-    "The windows that hold data, and their patches (N,C,H,W)."
+    "The windows that hold data with their validity, and their patches (N,C,H,W)."
     got = [(w, *read(w)) for w in windows]
-    got = [(w, x) for w, x, ok in got if ok is None or ok.any()]
-    return [w for w, _ in got], np.stack([x for _, x in got]) if got else None
+    got = [(w, x, ok) for w, x, ok in got if ok is None or ok.any()]
+    return [(w, ok) for w, _, ok in got], np.stack([x for _, x, _ in got]) if got else None
 
 def _prefetched(fn, items):
     "`fn(item)` for each item, one ahead of the consumer."
@@ -96,7 +96,7 @@ def predict_rows(
     for (band, first, last, windows), (kept, x) in _prefetched(lambda job: (job, _read_batch(read, job[3])), jobs):
         if first and band.windows[0].row != acc.top: acc.advance(band.windows[0].row)
         if kept:
-            for w, p in zip(kept, forward(x)): acc.add(w, p)
+            for (w, ok), p in zip(kept, forward(x)): acc.add(w, p, ok)
         if tick: tick(len(windows), len(windows) - len(kept))
         if last and band.stop > band.start and band.start >= start: yield band.start, acc.finish(band.start, band.stop), acc
 
@@ -241,7 +241,7 @@ class _Counter:
     def window(self, n, skipped): self.windows += n; self.skipped += skipped
     def rows(self, acc): self.range = acc.range
 
-# %% ../../nbs/51_scene.predict.ipynb #3b9eb48f
+# %% ../../nbs/51_scene.predict.ipynb #c8866ba4
 def _run_rows(scene, forward, grid, spec, stats, s, k, journal, bar, count):
     "Predict what the journal lacks; every finished piece is journaled."
     weights = blend_weights(s['size'], s['blend'], s['context'])
@@ -251,7 +251,6 @@ def _run_rows(scene, forward, grid, spec, stats, s, k, journal, bar, count):
     planes = 1 if k <= 2 else k
     bar.update(_first_window_row(grid, journal.row)*len(grid.cols))
     for row, p, acc in predict_rows(_scene_reader(scene, stats), one, grid, weights, planes, s['batch_size'], journal.row, tick):
-        p[:, ~scene.valid(row, 0, p.shape[1], grid.width)] = np.nan
         count.rows(acc)
         journal.add(row, score_levels(np.clip(p, 0, 1)) if s['dtype'] == 'uint16' else p)
 
