@@ -70,7 +70,7 @@ def ground_distance(ds)->float|None: # meters a pixel at the scene's center, Non
     d = Geod(ellps='WGS84').inv([lon[0]]*2, [lat[0]]*2, lon[1:], lat[1:])[2]
     return float(np.sqrt(d[0]*d[1]))
 
-# %% ../nbs/01_raster.ipynb #437646b1
+# %% ../nbs/01_raster.ipynb #ddc88524
 class Scene:
     "A raster opened for reading by window; a window may overhang the scene's edges."
     def __init__(self,
@@ -108,16 +108,15 @@ class Scene:
         width:int # columns of the window
     )->tuple: # (C,h,w) array in the raster's dtype, (h,w) bool: True where the scene has data
         "Values and validity of one window, mirrored where it overhangs."
-        x = self._get(self.ds.read, row, col, height, width)
-        ok = self._get(self.ds.read_masks, row, col, height, width).any(0)
-        if self.is_float: ok &= ~np.isnan(x).all(0)
-        return x, ok
+        x, ok = self.read(row, col, height, width), self._masks(row, col, height, width)
+        return x, ok & ~np.isnan(x).all(0) if self.is_float else ok
+    def _masks(self, *window): return self._get(self.ds.read_masks, *window).any(0)
     def read(self, row, col, height, width):
         "`(C,h,w)` values of one window."
         return self._get(self.ds.read, row, col, height, width)
     def valid(self, row, col, height, width):
         "`(h,w)` bool: True where the scene has data."
-        return self.read_valid(row, col, height, width)[1]
+        return (self.read_valid if self.is_float else lambda *w: (None, self._masks(*w)))(row, col, height, width)[1]
 
 # %% ../nbs/01_raster.ipynb #87bf5990
 RASTER_SUFFIXES = {'.tif', '.tiff', '.jp2', '.png', '.jpg', '.jpeg', '.vrt', '.img'}

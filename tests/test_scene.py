@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -72,10 +71,10 @@ def left_over(folder, *known):
     return sorted(p.name for p in Path(folder).iterdir() if p.name not in known)
 
 
-def child(what, *args, **kwargs):
+def child(what, *args, **env):
     "This file in a process of its own: the function `child_<what>`; its last line of output is JSON."
-    env = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONDONTWRITEBYTECODE': '1'}
-    return subprocess.Popen([sys.executable, __file__, what, *map(str, args)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+    env = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONDONTWRITEBYTECODE': '1', **env}
+    return subprocess.Popen([sys.executable, __file__, what, *map(str, args)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def answer(process):
@@ -86,8 +85,8 @@ def answer(process):
 
 
 # memory
-WIDTH, HEIGHTS = 3000, (3000, 9000)
-MEMORY_LIMIT = 160  # MB
+WIDTH, HEIGHTS = 2000, (4000, 14_000)
+MEMORY_LIMIT = 120  # MB: patches and batches 60, blocks that GDAL keeps 23, the accumulator 8, a row of the output 3
 
 
 def status_mb(key): return int(Path('/proc/self/status').read_text(encoding='utf-8').split(f'{key}:')[1].split()[0])/1024
@@ -114,9 +113,9 @@ def child_memory(folder, height):
 
 @linux
 def test_memory_is_flat_in_height(tmp_path):
-    "Three times as high, the same peak."
+    "More than three times as high, the same peak. Large blocks come from mmap, so that what counts is what is held, not how the heap is cut up."
     for h in HEIGHTS: tall_scene(tmp_path/f'{h}.tif', h)
-    runs = [answer(child('memory', tmp_path, h)) for h in HEIGHTS]
+    runs = [answer(child('memory', tmp_path, h, MALLOC_MMAP_THRESHOLD_='1000000')) for h in HEIGHTS]
     low, high = (r['growth'] for r in runs)
     whole = [2*WIDTH*h*4/2**20 for h in HEIGHTS]
     told = (f'{WIDTH} px wide, {HEIGHTS[0]} and {HEIGHTS[1]} px high: the peak grew by {low:.0f} and {high:.0f} MB above {runs[0]["before"]:.0f} MB; '
@@ -225,12 +224,13 @@ def child_limited(src, folder, *limits):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     said = {}
     for limit in map(int, limits):
-        dst = Path(folder)/f'{limit}.tif'
+        dst = Path(folder)/str(limit)/'prob.tif'
+        dst.parent.mkdir()
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         try: said[limit] = ['done', str(predict_scene(Net(), src, dst, **COMMON)['windows'])]
         except Exception as e: said[limit] = [type(e).__name__, str(e)]
         finally: resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        said[limit] += [dst.exists(), left_over(folder, dst.name, f'.{dst.name}.partial')]
+        said[limit] += [dst.exists(), left_over(dst.parent, dst.name, f'.{dst.name}.partial')]
     return said
 
 

@@ -1,5 +1,6 @@
 "README.md from nbs/index.ipynb, by nbconvert: saved outputs only, so a second call changes nothing."
 import argparse
+import posixpath
 import re
 import shutil
 from pathlib import Path
@@ -30,7 +31,15 @@ def hidden(found):
 
 def from_root(source, nbs):
     "Links that hold beside the notebook, made to hold in the folder above."
-    return LINK.sub(lambda m: f'{m[1]}{nbs.name}/{m[2]}' if (nbs/m[2]).exists() else m[0], source)
+    there = lambda m: m[1] + posixpath.normpath(f'{nbs.name}/{m[2]}') if (nbs/m[2]).exists() else m[0]
+    return LINK.sub(there, source)
+
+
+def shown_output(output, nbs):
+    "An output whose links hold in the folder above."
+    data = output.get('data', {})
+    if 'text/markdown' in data: data['text/markdown'] = from_root(''.join(data['text/markdown']), nbs)
+    return output
 
 
 def shown_cell(cell, nbs):
@@ -41,6 +50,7 @@ def shown_cell(cell, nbs):
     found, cell.source = directives(cell.source)
     if found.get('echo') == 'false' or 'hide_input' in found: cell.source = ''
     if found.get('output') == 'false' or 'hide_output' in found: cell.outputs = []
+    cell.outputs = [shown_output(o, nbs) for o in cell.outputs]
     return None if hidden(found) or not (cell.source or cell.outputs) else cell
 
 
