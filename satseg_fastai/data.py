@@ -212,7 +212,7 @@ def scene_block(
 def _by_window(items):
     return [i for i, o in enumerate(items) if o.window is None], [i for i, o in enumerate(items) if o.window is not None]
 
-# %% ../nbs/10_data.ipynb #b9284b9b
+# %% ../nbs/10_data.ipynb #f415beaf
 def scene_dls(
     train:list, # pairs to train on
     valid:list, # pairs to validate on
@@ -227,7 +227,7 @@ def scene_dls(
     attribute:str|None=None, # column of vector labels that names the class
     seed:int=0, # of windows and shuffling
     max_scale:float=1.25, # of the drawn windows
-    num_workers:int=0, # processes that read
+    num_workers:int|None=None, # processes that read; None: 4 beside a GPU, else 0
     device=None # None: the GPU if there is one
 ): # DataLoaders with .store, .stats
     "Training and validation DataLoaders of scenes."
@@ -239,8 +239,9 @@ def scene_dls(
     vs = valid_size or _valid_size(store, valid_pairs, size)
     items = train_items(store, range(n), size) + valid_items(store, valid_pairs, vs, valid_overlap)
     bs = min(bs, sum(i.window is None for i in items))
+    device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    if num_workers is None: num_workers = 4 if device.type == 'cuda' else 0
     kw = dict(bs=bs, val_bs=max(1, bs*size**2//vs**2), num_workers=num_workers, device=device)
-    if device is None: kw['device'] = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     import random; random.seed(seed)
     dls = scene_block(store, stats, scale, augment, seed, max_scale).dataloaders(items, verbose=False, **kw)
     for ds in (dls.train_ds, dls.valid_ds): ds.store = store

@@ -425,16 +425,19 @@ def open_labels(
     coding = mask_coding(mask, classes, kind)
     return Labels(path, place, classes, MaskSource(path, mask, coding, classes.ignore), coding.kind)
 
-# %% ../nbs/04_labels.ipynb #08c75b35
+# %% ../nbs/04_labels.ipynb #b4ee3daf
 def labels_kind(
     paths, # label files of one data set
     classes:ClassTable # the classes
 )->str|None: # 'index' where masks disagree about 255, else None: each file says it itself
     "How gray masks of one data set are to be read, decided from all of them."
-    found = {}
+    found, values = {}, set()
     for path in dict.fromkeys(map(Path, paths)):
         if path.suffix.lower() in VECTOR_SUFFIXES or (m := scan_mask(path)).layout != 'gray': continue
+        values |= set(m.counts)
         if set(m.counts) - {0}: found.setdefault(mask_coding(m, classes).kind, path.name)
+    if classes.n > 2 and values == {0, 255}:
+        raise BadInput('the masks hold only 0 and 255', f'class indices 0-{classes.n - 1}', 'for buildings alone use --classes building')
     if len(found) < 2: return None
     warnings.warn(f"{found['binary']} holds 255 without 1, {found['index']} holds class indices: 255 is read as ignore in all masks")
     return 'index'

@@ -5,19 +5,23 @@
 # %% auto #0
 __all__ = ['check_writable', 'train', 'safe_stem', 'map_scenes']
 
-# %% ../nbs/84_workflow.ipynb #d248bf6b
-import re
+# %% ../nbs/84_workflow.ipynb #d7b781a6
+import json, os, re, warnings
+from contextlib import nullcontext
+from functools import partial
+from glob import escape
+from hashlib import sha256
 from pathlib import Path
 
-from .bundle import read_spec, save_bundle, update_spec
+from .bundle import read_spec, save_bundle
 from .classes import class_table
 from .datasets import folder_pairs, split
 from .errors import BadInput, FailedWork
 from .evaluate import choose_threshold, spec_classes
 from .mask import write_mask
-from .raster import list_scenes, write_json
+from .raster import Scene, list_scenes, write_json
 
-# %% ../nbs/84_workflow.ipynb #efd49963
+# %% ../nbs/84_workflow.ipynb #ac10640a
 def check_writable(
     path:str|Path # a file to be written later
 )->Path: # the path
@@ -35,13 +39,33 @@ def _pairs(images, labels, valid, crop, seed):
     if not s.valid: raise BadInput('no scenes to validate on', 'at least one', 'use --valid .2, group:NAME, name:PATTERN or blocks')
     return s
 
-def _init_kw(init, classes):
-    "Classes, statistics and bands of a bundle to go on with."
-    if init is None: return dict(classes=class_table(classes or 'building'))
+def _init_kw(init, classes, bands, image):
+    "Classes, and of a bundle to go on with also statistics and the order of bands."
+    if init is None: return dict(classes=class_table(classes or 'building'), bands=bands)
     spec = read_spec(init)
-    return dict(classes=spec_classes(spec), stats=(spec['mean'], spec['std']))
+    with Scene(image) as s: same = s.count == spec.get('source_count')
+    return dict(classes=spec_classes(spec), stats=(spec['mean'], spec['std']), bands=spec['bands'] if bands is None and same else bands)
 
-# %% ../nbs/84_workflow.ipynb #78daa775
+# %% ../nbs/84_workflow.ipynb #755d8f2c
+def _run_key(split, settings):
+    "Eight characters that differ where the settings or the files of two runs differ."
+    files = {p for pair in [*split.train, *split.valid] for p in (pair.image, pair.label)} | {Path(v) for k, v in settings.items() if k in ('init', 'weights') and v}
+    facts = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(files) if p.is_file()]
+    return sha256(json.dumps((split, sorted(settings.items()), facts), default=str).encode()).hexdigest()[:8]
+
+def _begun(out, key):
+    "State of the run and its bundle without a name."
+    state, part = (out.with_name(f'.{out.stem}.{key}.{end}') for end in ('state', 'trained'))
+    if other := set(_left(out)) - {state, part}: warnings.warn(f'an interrupted run with other settings or files is not taken up ({min(other).name}); this one begins anew')
+    return state, part
+
+def _left(out): return [p for end in ('state', 'trained') for p in out.parent.glob(f'.{escape(out.stem)}.????????.{end}')]
+
+def _epoch_line(learn, values):
+    "What an epoch gave, with names; nothing for one that was done before an interruption."
+    if len(values) == len(learn.recorder.metric_names): print(', '.join(f'{n} {v:.4f}' if isinstance(v, float) else f'{n} {v}' for n, v in zip(learn.recorder.metric_names, values)), flush=True)
+
+# %% ../nbs/84_workflow.ipynb #dc1394b5
 def train(
     images:str|Path, # folder of scenes
     labels:str|Path, # folder of masks or labelme files, or one vector file
@@ -57,7 +81,7 @@ def train(
     bands:list|None=None, # 1-based bands; None: all but alpha
     attribute:str|None=None, # column of vector labels that names the class
     seed:int=0, # of everything drawn
-    workers:int=0, # processes that read
+    workers:int|None=None, # processes that read; None: 4 beside a GPU, else 0
     init:str|None=None, # a bundle to go on with
     pretrained:bool=True, # timm's weights for the encoder
     progress:bool=True, # show bars
@@ -66,21 +90,28 @@ def train(
     "Train on folders of scenes and labels; write a bundle with its threshold."
     out = check_writable(_bundle_name(out))
     s = _pairs(images, labels, valid, crop, seed)
+    data = dict(size=crop, bs=batch, attribute=attribute, seed=seed, **_init_kw(init, classes, bands, s.train[0].image))
+    net = dict(pretrained=pretrained and init is None, init=init, seed=seed, **learner)
+    state, part = _begun(out, _run_key(s, {**data, **net, 'fit': (epochs, frozen, lr)}))
+    if not part.is_file(): _fit(s, {**data, 'num_workers': workers}, net, (epochs, frozen, lr), state, part, progress)
+    if read_spec(part)['n_out'] <= 2: _threshold(part, s.valid, attribute, progress)
+    os.replace(part, out)
+    for p in _left(out): p.unlink(missing_ok=True)
+    return read_spec(out)
+
+def _fit(s, data, net, fit, state, part, progress):
+    "Train by the recipe; the bundle is at `part`."
     from satseg_fastai.data import scene_dls
     from satseg_fastai.learner import fit_recipe, seg_learner
-    dls = scene_dls(s.train, s.valid, size=crop, bs=batch, bands=bands, attribute=attribute, seed=seed, num_workers=workers, **_init_kw(init, classes))
-    learn = seg_learner(dls, pretrained=pretrained and init is None, init=init, seed=seed, **learner)
+    dls = scene_dls(s.train, s.valid, **data)
+    learn = seg_learner(dls, **net)
+    epochs, frozen, lr = fit
     frozen = frozen if frozen is not None else 6 if learn.frozen_start else 0
     epochs = epochs or (10 if learn.frozen_start else 16)
     print(f'{len(s.train)} areas to train on ({len(dls.train_ds)} crops an epoch), {len(s.valid)} to validate on, chosen by {s.how}', flush=True)
-    with (_quiet() if progress else learn.no_bar()): fit_recipe(learn, epochs, frozen, lr, checkpoint=out.with_name(f'.{out.stem}.state'))
-    save_bundle(out, learn)
-    if learn.spec['n_out'] <= 2: _threshold(out, s.valid, attribute, progress)
-    return read_spec(out)
-
-def _quiet():
-    from contextlib import nullcontext
-    return nullcontext()
+    learn.logger = partial(_epoch_line, learn)
+    with (nullcontext() if progress else learn.no_bar()): fit_recipe(learn, epochs, frozen, lr, checkpoint=state)
+    save_bundle(part, learn)
 
 def _bundle_name(out):
     if Path(out).suffix != '.safetensors': raise BadInput(f'{out}', 'a name that ends in .safetensors', f'use --out {Path(out).stem}.safetensors')
@@ -90,11 +121,11 @@ def _threshold(out, valid, attribute, progress):
     "Choose the threshold; validation ground of one class leaves .5, and says so."
     try: found = choose_threshold(out, valid, attribute=attribute, progress=progress)
     except BadInput as e:
-        import warnings
+        if isinstance(e, FailedWork): raise
         return warnings.warn(f'the threshold stays at .5: {e}')
     print(f"threshold {found['value']:.4f}: IoU {found['iou']:.4f}, accuracy {found['accuracy']:.4f} on the stitched validation scenes", flush=True)
 
-# %% ../nbs/84_workflow.ipynb #7970d1ca
+# %% ../nbs/84_workflow.ipynb #f4896872
 def safe_stem(path): return re.sub(r'[^\w.\- ()+]', '_', Path(path).stem).lstrip('.') or 'scene'
 
 def _outputs(scenes, out):
@@ -106,11 +137,18 @@ def _outputs(scenes, out):
     if same := [f for fs in files for f in fs if f.resolve() in inputs]: raise BadInput(f'{same[0]} would be overwritten by its own map', 'another folder for the output')
     return files
 
+def _check_scenes(scenes, spec, bands, force):
+    "The last scene's mistake is found before the first one's windows."
+    from satseg_fastai.scene.predict import _choose_bands, check_fits
+    for path in scenes:
+        with Scene(path, _choose_bands(path, bands, spec)) as s, warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            check_fits(s, spec, force)
+
 def _chosen_threshold(spec, threshold):
     if threshold is not None and not 0 <= threshold <= 1: raise BadInput(f'threshold {threshold}', 'a probability between 0 and 1')
     stored = (spec.get('threshold') or {}).get('value')
     if spec['n_out'] <= 2 and threshold is None and stored is None:
-        import warnings
         warnings.warn('the bundle has no threshold, .5 is used; choose one with satseg threshold')
     return threshold if threshold is not None else stored if stored is not None else .5
 
@@ -119,17 +157,20 @@ def map_scenes(
     scenes, # rasters, folders, patterns
     out:str|Path, # folder of the maps
     threshold:float|None=None, # None: the bundle's
+    each=None, # called with each receipt
     **kw # of predict_scene
 )->list: # receipts
     "Probability raster, mask and receipt of each scene."
     from satseg_fastai.scene.predict import predict_scene
     spec, scenes = read_spec(model), list_scenes(scenes)
-    t, table, receipts = _chosen_threshold(spec, threshold), spec_classes(spec), []
-    for scene, (prob, mask, receipt) in zip(scenes, _outputs(scenes, out)):
+    t, table, files, receipts = _chosen_threshold(spec, threshold), spec_classes(spec), _outputs(scenes, out), []
+    _check_scenes(scenes, spec, kw.get('bands'), kw.get('force', False))
+    for scene, (prob, mask, receipt) in zip(scenes, files):
         check_writable(prob)
         r = predict_scene(model, scene, prob, **kw)
         write_mask(prob, mask, t, table)
         r.update(mask=mask.name, threshold=t if spec['n_out'] <= 2 else None, bundle=Path(model).name)
         write_json(receipt, r)
         receipts.append(r)
+        if each: each(r)
     return receipts
