@@ -27,7 +27,7 @@ from .labels import labels_kind, open_labels
 from .raster import Scene, write_cog
 from .tiling import Grid, crop_rule
 
-# %% ../nbs/10_data.ipynb #f312fa98
+# %% ../nbs/10_data.ipynb #59de770a
 MOST_OPEN = 64  # scenes that a store keeps open
 
 def _facts(path, bands):
@@ -46,10 +46,10 @@ class Store:
         self._open, self._pid, self.epoch, self.regions = {}, None, 0, []
         self.source_count = _facts(self.pairs[0].image, None)[0]
         self.n_in, self.dtype, self.gsd, self.bands, _ = first = _facts(self.pairs[0].image, bands)
-        for p in self.pairs: self._add(p, first)
+        for p in self.pairs: self._add(p, first, bands)
         self.kind = labels_kind([p.label for p in self.pairs], self.classes)
-    def _add(self, pair, first):
-        count, dtype, _, _, shape = _facts(pair.image, self.bands)
+    def _add(self, pair, first, bands):
+        count, dtype, _, _, shape = _facts(pair.image, bands)
         if (count, dtype) != first[:2]:
             raise BadInput(f'{pair.image.name} has {count} bands of {dtype}', f'{self.n_in} of {self.dtype}, as {self.pairs[0].image.name}', 'choose common bands with --bands')
         self.regions.append(tuple(getattr(pair, 'region', None) or (0, 0, *shape)))

@@ -1,7 +1,6 @@
 "The command line as its users meet it: the whole flow, one line for each mistake, Ctrl-C, a full disk."
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -32,6 +31,7 @@ TINY = ['--crop', 64, '--encoder', 'test_resnet', '--decoder-width', 16, '--epoc
 SPEC = dict(arch='se_unet', encoder='test_resnet', arch_args=dict(decoder_width=16), n_in=3, n_out=2, mean=[120.]*3, std=[50.]*3, patch_size=64,
             dtype='uint8', gsd=.3, bands=[1, 2, 3], source_count=3,
             classes=[dict(name='background', color=[0, 0, 0], index=0), dict(name='building', color=[255, 0, 0], index=1)])
+posix = pytest.mark.skipif(os.name != 'posix', reason='POSIX signals and limits')
 ENV = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONDONTWRITEBYTECODE': '1'}
 
 
@@ -325,7 +325,7 @@ def bad_data(kind, world, root):
 
 @pytest.mark.parametrize('kind, says', [
     ('label size', f'{SIDE} x {SIDE + 1} pixels'), ('soft mask', 'gray levels'), ('no label', 'have no label'), ('no image', 'no image'), ('empty', 'holds no raster'),
-    ('bands', '4 bands'), ('dtype', 'uint16'), ('text', 'could not be opened'), ('NaN', 'valid pixel'), ('no folder', 'nowhere'), ('two of a name', 'two images'),
+    ('bands', '3 of uint8'), ('dtype', '3 bands of uint16'), ('text', 'could not be opened'), ('NaN', 'valid pixel'), ('no folder', 'nowhere'), ('two of a name', 'two images'),
     ('truncated', 'truncated'), ('far label', 'pixels away'), ('invalid GeoJSON', 'houses.geojson'), ('vector', 'no CRS'), ('column', "no column 'roof'")])
 def test_data_that_cannot_be_trained_on(world, tmp_path, out, kind, says):
     assert says in refused('train', *bad_data(kind, world, tmp_path/'bad'), '--out', out/'m.safetensors', *TINY, out=out)
@@ -408,12 +408,14 @@ def test_folder_without_the_right_to_write(world, out):
 @contextmanager
 def largest_file(size):
     "No file may grow above a number of bytes, which is what a full disk is like."
+    import resource
     soft_limit, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try: yield
     finally: resource.setrlimit(resource.RLIMIT_FSIZE, (soft_limit, hard))
 
 
+@posix
 @pytest.mark.parametrize('size', [100, 4000, 20_000])
 def test_full_disk_under_predict(world, out, size):
     with largest_file(size): line = refused('predict', world.model, world.image, '--out', out, out=out)
@@ -422,6 +424,7 @@ def test_full_disk_under_predict(world, out, size):
     assert (out/world.prob.name).read_bytes() == world.prob.read_bytes() and len(list(out.iterdir())) == 4
 
 
+@posix
 @pytest.mark.parametrize('size', [1000, 60_000, 1_000_000])
 def test_full_disk_under_train(world, out, size):
     "Not even the state of the first epoch can be kept, or not the bundle."
@@ -429,11 +432,22 @@ def test_full_disk_under_train(world, out, size):
     assert 'could not be written' in line and 'space' in line
 
 
+@posix
 def test_full_disk_under_threshold(world, out):
     model = save_model(out/'m.safetensors')
     before = model.read_bytes()
     with largest_file(len(before)//2): refused('threshold', model, '--images', world.images, '--labels', world.labels, out=out)
     assert model.read_bytes() == before and names(out) == {'m.safetensors'}
+
+
+def test_validation_ground_of_one_class(world, tmp_path, out):
+    "No threshold can be chosen there: a note, and a bundle without one."
+    a, b, c = sorted(p.name for p in world.images.glob('*.tif'))
+    data = folder(tmp_path/'data', {n: world.images/n for n in (a, b, c)}, {a: np.zeros((1, SIDE, SIDE), np.uint8), b: world.labels/b, c: world.labels/c})
+    r = satseg('train', *data, '--out', out/'m.safetensors', *TINY, '--valid', f'name:{a}')
+    assert r.exit_code == 0 and 'note: the threshold stays at .5: the labels hold no positive pixel' in r.stderr, r.stderr
+    assert 'none chosen' in fine('info', out/'m.safetensors')
+    assert 'note: the bundle has no threshold' in satseg('predict', out/'m.safetensors', world.image, '--out', out).stderr
 
 
 # nothing to see
@@ -471,6 +485,7 @@ def interrupt(process, when):
     return said
 
 
+@posix
 def test_interrupted_predict_goes_on(world, tmp_path, out):
     src = write(tmp_path/'tall.tif', noise(3, 2000, 200))
     args = ('predict', world.model, src, '--out', out, '--size', 64, '--batch', 1, '--quiet', '--device', 'cpu')
@@ -482,6 +497,7 @@ def test_interrupted_predict_goes_on(world, tmp_path, out):
     assert receipt['resumed_at_row'] > 0 and receipt['windows_done'] < receipt['windows'] and len(list(out.iterdir())) == 4
 
 
+@posix
 def test_interrupted_train_goes_on(world, out):
     "The same command trains what is left, and nothing stays behind."
     args = ['train', '--images', world.images, '--labels', world.labels, '--out', out/'m.safetensors', *TINY, '--epochs', 40]
@@ -504,6 +520,7 @@ def test_state_of_another_run(world, out):
     assert r.exit_code == 0 and 'note: an interrupted run with other settings' in r.stderr and [p.name for p in out.iterdir()] == ['m.safetensors']
 
 
+@posix
 def test_interrupted_choice_of_the_threshold(world, out, monkeypatch):
     "The trained weights are kept without a name; the same command goes on without training."
     from satseg_fastai import workflow
