@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['spec_classes', 'add_scene', 'stitched_histogram', 'choose_threshold', 'evaluate']
 
-# %% ../nbs/62_evaluate.ipynb #3b86a243
-import tempfile
+# %% ../nbs/62_evaluate.ipynb #7aecf940
+import tempfile, warnings
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ def add_scene(
         for r, n in strips(height): histogram.update(labels.read(row + r, col, n, width), p.read(row + r, col, n, width)[0])
     return histogram
 
-# %% ../nbs/62_evaluate.ipynb #67dffe05
+# %% ../nbs/62_evaluate.ipynb #d5fa3ecb
 def stitched_histogram(
     model:str|Path, # bundle with two classes
     pairs:list, # validation pairs
@@ -54,7 +54,8 @@ def stitched_histogram(
     from satseg_fastai.scene.predict import predict_scene
     table, h, done = spec_classes(read_spec(model)), RocHistogram(), {}
     kind = labels_kind([p.label for p in pairs], table)
-    with tempfile.TemporaryDirectory() as tmp:
+    with tempfile.TemporaryDirectory() as tmp, warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message='.*has no CRS')  # these maps are not kept
         for i, pair in enumerate(pairs):
             if pair.image not in done:
                 done[pair.image] = Path(tmp)/f'{i}.tif'

@@ -5,7 +5,7 @@
 DATA is the folder of real labeled imagery. Writes results/SITE_MODEL_SEED.json beside this file, and the bundle (se_unet) and
 the map of the mosaic into --work.
 """
-import argparse, json, os, platform, sys, tempfile, time
+import argparse, json, os, platform, sys, tempfile, time, warnings
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,9 @@ def scored(learn, pairs, folder, threshold=None):
     h, counts = RocHistogram(), np.zeros(2, np.int64)
     for i, p in enumerate(pairs):
         prob = Path(folder)/f'{i}.tif'
-        predict_scene(learn.model, p.image, prob, size=512, stats=learn.dls.stats, progress=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*has no CRS")
+            predict_scene(learn.model, p.image, prob, size=512, stats=learn.dls.stats, progress=False)
         add_scene(h, prob, p)
         if threshold is not None:
             with Scene(prob) as s:
