@@ -6,8 +6,8 @@
 __all__ = ['MOST_OPEN', 'IMAGENET', 'Store', 'Item', 'train_items', 'valid_items', 'draw_window', 'SceneMask', 'ReadPatch',
            'data_stats', 'choose_stats', 'seg_augment', 'SceneDL', 'scene_block', 'scene_dls', 'cut_patches']
 
-# %% ../nbs/10_data.ipynb #b2cc7e42
-import os
+# %% ../nbs/10_data.ipynb #d0ca2421
+import math, os
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -181,7 +181,7 @@ def seg_augment(
     if max_lighting: tfms += [t(max_lighting=max_lighting, p=.75) for t in (Brightness, Contrast) + ((Saturation,) if n_in == 3 else ())]
     return setup_aug_tfms(tfms)
 
-# %% ../nbs/10_data.ipynb #f4f1daf0
+# %% ../nbs/10_data.ipynb #a5fc01fd
 class SceneDL(TfmdDL):
     "A DataLoader that draws new windows each time it is walked through in training."
     def before_iter(self):
@@ -189,10 +189,10 @@ class SceneDL(TfmdDL):
         if self.shuffle and getattr(self.dataset, 'store', None) is not None: self.dataset.store.epoch += 1
 
 def _valid_size(store, pairs, size):
-    "Four crops wide, but no wider than the scenes."
-    return min(4*size, -(-max(max(store.regions[i][2:]) for i in pairs)//32)*32)
-
-def _mask_type(classes): return type('SceneMask', (SceneMask,), dict(colors=classes))
+    "About four crops wide, and such that a few patches cover the largest scene with little overhang."
+    side = max(max(store.regions[i][2:]) for i in pairs)
+    patches = math.ceil(side/(4*size))
+    return math.ceil(side/patches/32)*32
 
 def scene_block(
     store:Store, # the data set
@@ -212,14 +212,14 @@ def scene_block(
 def _by_window(items):
     return [i for i, o in enumerate(items) if o.window is None], [i for i, o in enumerate(items) if o.window is not None]
 
-# %% ../nbs/10_data.ipynb #f415beaf
+# %% ../nbs/10_data.ipynb #d693736c
 def scene_dls(
     train:list, # pairs to train on
     valid:list, # pairs to validate on
     classes:ClassTable|None=None, # None: background and building
     size:int=256, # training patch side in pixels
     bs:int=8, # patches a batch
-    valid_size:int|None=None, # validation patch side; None: 4 crops, no wider than the scenes
+    valid_size:int|None=None, # validation patch side; None: about 4 crops, to fit the scenes
     valid_overlap:float=0., # of validation patches; metrics count overlapping pixels more than once
     stats=None, # 'imagenet', 'data' or (mean, std) in raw units; None: imagenet for three bytes, else data
     augment:list|None=None, # fastai batch transforms; None: seg_augment, []: none
