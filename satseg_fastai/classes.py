@@ -65,11 +65,14 @@ def _check_unique(entries, what):
     if twice := [v for v in values if values.count(v) > 1]:
         raise BadInput(f'two classes have the {what} {twice[0]}', f'a different {what} for each class')
 
-# %% ../nbs/03_classes.ipynb #a4d3b1af
+# %% ../nbs/03_classes.ipynb #613a7e75
 def _check_table(entries, ignore):
     if not _is_byte(ignore): raise BadInput(f'ignore index {ignore!r:.20}', 'a whole number between 0 and 255')
     for what in ('name', 'index', 'color'): _check_unique(entries, what)
     indices = sorted(e.index for e in entries if e.index != ignore)
+    names = {e.index: e.name.lower().strip('_') for e in entries}
+    if len(indices) == 2 and names.get(1) == 'background':
+        raise BadInput(f'class 1 of two is {names[1]!r}', 'class 0, the other one is what is looked for', 'name background first')
     if len(indices) < 2 or indices != list(range(len(indices))) or ignore < len(indices):
         raise BadInput(f'class indices {indices[:20]} and ignore index {ignore}', 'at least two classes, indices 0, 1, 2, ... without '
                        'a gap, and an ignore index above them')

@@ -132,15 +132,15 @@ def train(images:Images, labels:LabelsOption, out:Annotated[Path, typer.Option(h
         seed=seed, workers=workers, init=init, pretrained=pretrained and weights is None, loss=loss, progress=not quiet and sys.stderr.isatty(), **kw)
     print(f'model: {out}')
 
-# %% ../nbs/90_cli.ipynb #24725cac
+# %% ../nbs/90_cli.ipynb #eb679bbb
 @app.command()
 @guarded
 def threshold(model:Model, images:Images, labels:LabelsOption, criterion:Annotated[str, typer.Option(help='iou, accuracy or youden.')]='iou',
-              attribute:Attribute=None, size:Size=None, overlap:Overlap=.5, batch:Batch=4, device:Device=None, quiet:Quiet=False):
+              attribute:Attribute=None, bands:Bands=None, size:Size=None, overlap:Overlap=.5, batch:Batch=4, device:Device=None, quiet:Quiet=False):
     "Choose the threshold of a model. It is chosen on labeled scenes, stitched, and stored in the bundle with its curve."
     from satseg_fastai.datasets import folder_pairs
     from satseg_fastai.evaluate import choose_threshold
-    t = choose_threshold(model, folder_pairs(images, labels), criterion, attribute=attribute, size=size, overlap=overlap, batch_size=batch, device=device, progress=not quiet and sys.stderr.isatty())
+    t = choose_threshold(model, folder_pairs(images, labels), criterion, attribute=attribute, bands=numbers(bands), size=size, overlap=overlap, batch_size=batch, device=device, progress=not quiet and sys.stderr.isatty())
     print(f"threshold {t['value']:.4f} by {criterion}: IoU {t['iou']:.4f}, accuracy {t['accuracy']:.4f} on {t['scenes']} scenes; stored in {model}")
 
 # %% ../nbs/90_cli.ipynb #a2ae0150

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MOST_OPEN', 'IMAGENET', 'Store', 'Item', 'train_items', 'valid_items', 'draw_window', 'SceneMask', 'ReadPatch',
-           'data_stats', 'choose_stats', 'seg_augment', 'SceneDL', 'scene_block', 'scene_dls', 'cut_patches']
+           'data_stats', 'choose_stats', 'seg_augment', 'SceneDL', 'Stretch', 'scene_block', 'scene_dls', 'cut_patches']
 
-# %% ../nbs/10_data.ipynb #d0ca2421
+# %% ../nbs/10_data.ipynb #6ee01ba3
 import math, os
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from fastai.data.block import DataBlock, TransformBlock
 from fastai.data.core import TfmdDL
-from fastai.data.transforms import IntToFloatTensor, Normalize
+from fastai.data.transforms import Normalize
+from fasttransform import DisplayedTransform
 from fastai.torch_core import TensorImage, TensorMask
 from fastai.vision.augment import Brightness, Contrast, Dihedral, PadMode, Rotate, Saturation, setup_aug_tfms
 
@@ -113,7 +114,7 @@ def draw_window(
     start = [int(rng.integers(0, n - side + 1)) if n > side else (n - side)//2 for n in region[2:]]
     return region[0] + start[0], region[1] + start[1], side, side
 
-# %% ../nbs/10_data.ipynb #60f17dc0
+# %% ../nbs/10_data.ipynb #7de07e04
 class SceneMask(TensorMask):
     "Class indices that are shown in the colors of their class table."
     colors = None
@@ -122,7 +123,7 @@ class SceneMask(TensorMask):
         import matplotlib.pyplot as plt
         ax = ctx or plt.gca()
         rgb = palette(self.colors)[self.cpu().numpy()] if self.colors is not None else None
-        y = np.ma.masked_equal(self.cpu().numpy(), 0) if rgb is None else np.dstack([rgb/255., (self.cpu().numpy() > 0)*alpha])
+        y = np.ma.masked_equal(self.cpu().numpy(), 0) if rgb is None else np.dstack([rgb/255., ((self.cpu().numpy() > 0) | (self.colors.n > 2))*alpha])
         ax.imshow(y, interpolation='nearest', **({} if rgb is not None else dict(alpha=alpha, cmap='tab20')))
         return ax
 
@@ -141,7 +142,7 @@ class ReadPatch:
         y = torch.from_numpy(self.store.label(item.pair, w))
         return SceneMask(_resize(y[None].float(), item.size, 'nearest-exact')[0].long())
 
-# %% ../nbs/10_data.ipynb #f14e7f1c
+# %% ../nbs/10_data.ipynb #eeff8216
 IMAGENET = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
 
 def _sample(store, pairs, n, size):
@@ -156,17 +157,19 @@ def data_stats(
     pairs, # numbers of the training pairs
     n:int=64, # windows to look at
     size:int=128 # their side in pixels
-)->tuple: # (mean, std) per band in raw units, 99.9th percentile over all bands
+)->tuple: # (mean, std) per band in raw units, (low, span) per band of the middle 99.8 %
     "Statistics of the training scenes' valid pixels."
-    x = np.concatenate([np.nan_to_num(v) for v in _sample(store, pairs, n, size)], 1)
-    if x.shape[1] < 2: raise BadInput('the training scenes hold no valid pixel', 'data', 'check nodata and alpha')
-    return (x.mean(1).tolist(), np.maximum(x.std(1), 1e-6).tolist()), float(np.percentile(x, 99.9))
+    x = np.concatenate([np.where(np.isfinite(v), v, np.nan) for v in _sample(store, pairs, n, size)], 1)
+    if (~np.isnan(x)).sum(1).min() < 2: raise BadInput('the training scenes hold no valid pixel', 'data', 'check nodata and alpha')
+    low, high = np.nanpercentile(x, (.1, 99.9), axis=1)
+    return (np.nanmean(x, 1).tolist(), np.maximum(np.nanstd(x, 1), 1e-6).tolist()), (low.tolist(), np.maximum(high - low, 1e-6).tolist())
 
 def choose_stats(store, pairs, stats):
-    "(mean, std) and scale: 'imagenet' for three bytes, else from the data."
-    if stats == 'imagenet' or (stats is None and store.dtype == 'uint8' and store.n_in == 3): return IMAGENET, 255.
-    measured, top = data_stats(store, pairs)
-    scale = 255. if store.dtype == 'uint8' else max(top, 1e-6)
+    "(mean, std) and (low, span) that becomes 0 to 1: 'imagenet' for three bytes, else from the data."
+    if stats == 'imagenet' and (store.dtype, store.n_in) != ('uint8', 3): raise BadInput(f'{store.n_in} bands of {store.dtype}', 'three of uint8 for imagenet statistics', "use stats='data'")
+    if stats == 'imagenet' or (stats is None and store.dtype == 'uint8' and store.n_in == 3): return IMAGENET, (0., 255.)
+    measured, scale = data_stats(store, pairs)
+    if store.dtype == 'uint8': scale = (0., 255.)
     return (measured if stats in (None, 'data') else stats), scale
 
 # %% ../nbs/10_data.ipynb #d6c46e26
@@ -181,7 +184,7 @@ def seg_augment(
     if max_lighting: tfms += [t(max_lighting=max_lighting, p=.75) for t in (Brightness, Contrast) + ((Saturation,) if n_in == 3 else ())]
     return setup_aug_tfms(tfms)
 
-# %% ../nbs/10_data.ipynb #a5fc01fd
+# %% ../nbs/10_data.ipynb #97e9b2fb
 class SceneDL(TfmdDL):
     "A DataLoader that draws new windows each time it is walked through in training."
     def before_iter(self):
@@ -194,18 +197,26 @@ def _valid_size(store, pairs, size):
     patches = math.ceil(side/(4*size))
     return math.ceil(side/patches/32)*32
 
+class Stretch(DisplayedTransform):
+    "Raw values to 0 ... 1 band by band, which is what brightness and contrast expect: they clip what lies outside."
+    order = 10  # before the augmentations
+    def __init__(self, low, span): self.low, self.span = low[:, None, None], span[:, None, None]
+    def encodes(self, o:TensorImage): return (o.float() - self.low.to(o.device))/self.span.to(o.device)
+    def decodes(self, o:TensorImage): return (o.clamp(0., 1.)*255).long()
+
 def scene_block(
     store:Store, # the data set
     stats:tuple, # (mean, std) per band in raw units
-    scale:float=255., # raw value that becomes 1 before augmentation
+    scale:tuple=(0., 255.), # (low, span), numbers or one a band: raw values that become 0 to 1 before augmentation
     augment:list|None=None, # fastai batch transforms; None: seg_augment
     seed:int=0, # of the drawn windows
     max_scale:float=1.25 # of the drawn windows
 )->DataBlock: # reads Items
     "The DataBlock of a store: Items to normalized patches and class indices."
-    mean, std = (torch.tensor(s, dtype=torch.float32)/scale for s in stats)
+    low, span = (torch.as_tensor(s, dtype=torch.float32).reshape(-1) for s in scale)
+    mean, std = ((torch.tensor(s, dtype=torch.float32) - o)/span for s, o in zip(stats, (low, 0)))
     read = partial(ReadPatch, store, seed=seed, max_scale=max_scale)
-    tfms = [IntToFloatTensor(div=scale), *(seg_augment(store.n_in) if augment is None else augment), Normalize.from_stats(mean, std)]
+    tfms = [Stretch(low, span), *(seg_augment(store.n_in) if augment is None else augment), Normalize.from_stats(mean, std)]
     return DataBlock(blocks=(TransformBlock(), TransformBlock()), get_x=read('image', fill=stats[0]), get_y=read('label'),
                      splitter=_by_window, batch_tfms=tfms, dl_type=SceneDL)
 
@@ -249,7 +260,7 @@ def scene_dls(
     SceneMask.colors = store.classes
     return dls
 
-# %% ../nbs/10_data.ipynb #15e7643d
+# %% ../nbs/10_data.ipynb #36e2227a
 def cut_patches(
     pairs:list, # of Pair
     folder:str|Path, # gets images/ and labels/
@@ -259,13 +270,14 @@ def cut_patches(
 )->list: # the image files
     "Georeferenced patches of scenes and labels as files, edges mirrored."
     store, folder, out = Store(pairs, classes), Path(folder), []
+    stems = [Path(p.image).stem for p in pairs]
     for i, pair in enumerate(store.pairs):
         scene, labels = store.opened(i)
         for w in Grid(*store.regions[i][2:], size, overlap):
             w = w._replace(row=w.row + store.regions[i][0], col=w.col + store.regions[i][1])
-            like, name = _Patch(scene, w), f'{Path(pair.image).stem}_{w.row}_{w.col}.tif'
+            like, name = _Patch(scene, w), f'{stems[i] if stems.count(stems[i]) == 1 else f"{i}_{stems[i]}"}_{w.row}_{w.col}.tif'
             write_cog(folder/'images'/name, like, [(0, scene.read(*w))], count=scene.count, dtype=scene.dtype, nodata=scene.ds.nodata)
-            write_cog(folder/'labels'/name, like, [(0, labels.read(*w))], nodata=store.classes.ignore)
+            write_cog(folder/'labels'/name, like, [(0, np.where(scene.valid(*w), labels.read(*w), np.uint8(store.classes.ignore)))], nodata=store.classes.ignore)
             out.append(folder/'images'/name)
     return out
 

@@ -7,14 +7,14 @@ __all__ = ['LABEL_SUFFIXES', 'CITIES', 'MASK_FOLDERS', 'Pair', 'natural_key', 'm
            'touching_groups', 'folder_pairs', 'Split', 'inria', 'dubai', 'massachusetts', 'chip_groups', 'chips',
            'Rule', 'parse_valid', 'draw_groups', 'split', 'Blocks', 'spatial_blocks']
 
-# %% ../nbs/06_datasets.ipynb #27b207db
+# %% ../nbs/06_datasets.ipynb #a0462680
 import math, random, re, warnings
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
 from .errors import BadInput
-from .raster import RASTER_SUFFIXES, list_scenes
+from .raster import RASTER_SUFFIXES, list_scenes, on_earth
 from .tiling import Window
 from .labels import VECTOR_SUFFIXES, place_of
 
@@ -98,7 +98,7 @@ def tile_bounds(
     lat = lambda y: math.degrees(math.atan(math.sinh(math.pi*(1 - 2*y/2**zoom))))
     return lon(x), lat(y + 1), lon(x + 1), lat(y)
 
-# %% ../nbs/06_datasets.ipynb #badcdf53
+# %% ../nbs/06_datasets.ipynb #81484f81
 def _tile_box(image):
     try: west, south, east, north = tile_bounds(*chip_tile(image))
     except BadInput: return None
@@ -107,7 +107,7 @@ def _tile_box(image):
 def _ground_box(image):
     from rasterio.warp import transform_bounds
     place = place_of(image)
-    if place.crs is None: return _tile_box(image)
+    if place.crs is None or not on_earth(place.crs): return _tile_box(image)
     xs, ys = zip(*(place.transform @ p for p in ((0, 0), (place.width, 0), (0, place.height), (place.width, place.height))))
     slack = .5*max(abs(v) for v in (place.transform.a, place.transform.b, place.transform.d, place.transform.e))
     return transform_bounds(place.crs, 'EPSG:4326', min(xs) - slack, min(ys) - slack, max(xs) + slack, max(ys) + slack)

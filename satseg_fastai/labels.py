@@ -7,7 +7,7 @@ __all__ = ['TRANSPARENT', 'VECTOR_SUFFIXES', 'Place', 'place_of', 'run_counts', 
            'color_meaning', 'Coding', 'mask_coding', 'burn', 'polygon_parts', 'labelme_shapes', 'to_pixels',
            'vector_shapes', 'MaskSource', 'ShapeSource', 'Labels', 'open_labels', 'labels_kind', 'write_labels']
 
-# %% ../nbs/04_labels.ipynb #72e63e16
+# %% ../nbs/04_labels.ipynb #09e48ff4
 import json, warnings
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RioWindow
 
 from .errors import BadInput
-from .raster import Scene, open_raster, reflect_index, write_cog
+from .raster import Scene, on_earth, open_raster, reflect_index, write_cog
 from .classes import ClassTable, check_colors, code_hex, color_code, lookup, palette
 
 # %% ../nbs/04_labels.ipynb #ecb0d161
@@ -323,7 +323,7 @@ def _class_values(values, n, classes, path):
         raise BadInput(f'{path} has the unknown classes {", ".join(unknown[:8])}', f'{", ".join(classes.names)} or their indices')
     return np.array([by[key(v)] for v in values], np.uint8)
 
-# %% ../nbs/04_labels.ipynb #120bf414
+# %% ../nbs/04_labels.ipynb #ee894c88
 def vector_shapes(
     path:str|Path, # GeoJSON, GPKG, SHP or FGB
     place:Place, # the image's grid
@@ -332,7 +332,8 @@ def vector_shapes(
 )->list: # (polygon in pixels, class index) in file order
     "The polygons of a vector file that touch an image."
     import shapely
-    if place.crs is None: raise BadInput(f'{place.name} has no CRS', 'a georeferenced image for vector labels', 'label it with masks or labelme')
+    if place.crs is None or not on_earth(place.crs):
+        raise BadInput(f'{place.name} has ' + ('no CRS' if place.crs is None else 'a local CRS'), 'a georeferenced image for vector labels', 'label it with masks or labelme')
     found, values, crs = _read_vector(path, place, attribute)
     values = _class_values(values, len(found), classes, path)
     some = ~(shapely.is_missing(found) | shapely.is_empty(found))

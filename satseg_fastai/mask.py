@@ -29,7 +29,7 @@ def classify(
     found = levels[0] >= threshold_level(threshold) if len(levels) == 1 else levels.argmax(0)
     return np.where(levels[0] == NODATA, MASK_NODATA, found).astype(np.uint8)
 
-# %% ../nbs/61_mask.ipynb #e6c1c26c
+# %% ../nbs/61_mask.ipynb #81ce1bf9
 def strips(height, rows=512): return ((r, min(rows, height - r)) for r in range(0, height, rows))
 
 def mask_colors(table): return {**{c.index: tuple(c.color) for c in table.classes}, MASK_NODATA: (0, 0, 0, 0)}
@@ -53,12 +53,12 @@ def check_probability(scene, table):
     planes = 1 if table.n <= 2 else table.n
     ok = scene.dtype == 'float32' or (scene.dtype == 'uint16' and scene.ds.nodata == 65535)
     if not ok or scene.count != planes:
-        raise BadInput(f'{scene.name} has {scene.count} bands of {scene.dtype}', f'a probability raster with {planes} bands, as satseg predict writes', 'check the file')
+        raise BadInput(f'{scene.name} has {scene.count} bands of {scene.dtype}', f'a probability raster with {planes} bands, as satseg predict writes', 'give the class table of its model with --classes')
 
 def mask_classes(
     scene:Scene # a mask
 )->ClassTable: # its class table, background and building where it has none
     "The class table that a mask carries."
     text = scene.ds.tags().get('classes')
-    try: return ClassTable.from_json(json.loads(text)) if text else building()
-    except ValueError as e: raise BadInput(f'{scene.name} carries a class table that cannot be read ({e})', 'a mask written by satseg') from None
+    try: return ClassTable.from_json(dict(json.loads(text))) if text else building()
+    except (ValueError, TypeError, RecursionError) as e: raise BadInput(f'{scene.name} carries a class table that cannot be read ({e})', 'a mask written by satseg') from None

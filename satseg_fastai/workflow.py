@@ -60,7 +60,7 @@ def _begun(out, key):
 
 def _left(out): return [p for end in ('state', 'trained') for p in out.parent.glob(f'.{escape(out.stem)}.????????.{end}')]
 
-# %% ../nbs/84_workflow.ipynb #e772d988
+# %% ../nbs/84_workflow.ipynb #6036320d
 def train(
     images:str|Path, # folder of scenes
     labels:str|Path, # folder of masks or labelme files, or one vector file
@@ -89,7 +89,7 @@ def train(
     net = dict(pretrained=pretrained and init is None, init=init, seed=seed, **learner)
     state, part = _begun(out, _run_key(s, {**data, **net, 'fit': (epochs, frozen, lr)}))
     if not part.is_file(): _fit(s, {**data, 'num_workers': workers}, net, (epochs, frozen, lr), state, part, progress)
-    if read_spec(part)['n_out'] <= 2: _threshold(part, s.valid, attribute, progress)
+    if read_spec(part)['n_out'] <= 2: _threshold(part, s.valid, attribute, data['bands'], progress)
     os.replace(part, out)
     for p in _left(out): p.unlink(missing_ok=True)
     return read_spec(out)
@@ -111,15 +111,15 @@ def _bundle_name(out):
     if Path(out).suffix != '.safetensors': raise BadInput(f'{out}', 'a name that ends in .safetensors', f'use --out {Path(out).stem}.safetensors')
     return out
 
-def _threshold(out, valid, attribute, progress):
+def _threshold(out, valid, attribute, bands, progress):
     "Choose the threshold; validation ground of one class leaves .5, and says so."
-    try: found = choose_threshold(out, valid, attribute=attribute, progress=progress)
+    try: found = choose_threshold(out, valid, attribute=attribute, bands=bands, progress=progress)
     except BadInput as e:
         if 'the labels hold no' not in str(e): raise
         return warnings.warn(f'the threshold stays at .5: {e}')
     print(f"threshold {found['value']:.4f}: IoU {found['iou']:.4f}, accuracy {found['accuracy']:.4f} on the stitched validation scenes", flush=True)
 
-# %% ../nbs/84_workflow.ipynb #f4896872
+# %% ../nbs/84_workflow.ipynb #7c7d8309
 def safe_stem(path): return re.sub(r'[^\w.\- ()+]', '_', Path(path).stem).lstrip('.') or 'scene'
 
 def _outputs(scenes, out):
@@ -161,7 +161,7 @@ def map_scenes(
     _check_scenes(scenes, spec, kw.get('bands'), kw.get('force', False))
     for scene, (prob, mask, receipt) in zip(scenes, files):
         check_writable(prob)
-        r = predict_scene(model, scene, prob, **kw)
+        r = predict_scene(model, scene, prob, threshold=t, **kw)
         write_mask(prob, mask, t, table)
         r.update(mask=mask.name, threshold=t if spec['n_out'] <= 2 else None, bundle=Path(model).name)
         write_json(receipt, r)

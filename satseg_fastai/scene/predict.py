@@ -24,7 +24,7 @@ from ..raster import Scene, atomic_path, bounded_cache, cache_bytes, reflect_ind
 from .blend import BandAccumulator, blend_weights
 from ..tiling import Grid
 
-# %% ../../nbs/51_scene.predict.ipynb #4c2bb446
+# %% ../../nbs/51_scene.predict.ipynb #1d7fde3b
 def _activate(y, activation):
     if activation is None: return y
     if activation == 'auto': activation = 'sigmoid' if y.shape[1] == 1 else 'softmax'
@@ -45,7 +45,8 @@ class Forward:
     "A model as a function from an array (N,C,H,W) to an array (N,K,H,W)."
     def __init__(self, model, device=None, activation='auto'):
         self.device = _device(device)
-        self.model, self.activation, self.seconds = model.to(self.device, memory_format=torch.channels_last), activation, 0.
+        with torch.inference_mode(False): model = model.to(self.device, memory_format=torch.channels_last)  # weights that can be trained on
+        self.model, self.activation, self.seconds = model, activation, 0.
     def __call__(self, x):
         t = time.perf_counter()
         x = torch.from_numpy(x).to(self.device, memory_format=torch.channels_last)
@@ -238,11 +239,12 @@ def model_sha256(model):
 def _versions():
     return dict(satseg_fastai=__version__, torch=torch.__version__, numpy=np.__version__, python=platform.python_version(), threads=torch.get_num_threads())
 
-# %% ../../nbs/51_scene.predict.ipynb #1e462f74
-def _resolve(model):
-    "(module, spec) of a bundle path, a Learner or a bare module."
+# %% ../../nbs/51_scene.predict.ipynb #2ff78dbf
+def _resolve(model, stats):
+    "(module, spec) of a bundle path, a Learner or a bare module; a Learner without a spec needs statistics."
     if isinstance(model, (str, Path)): return load_bundle(model)
-    return (model.model, spec_of(model)) if hasattr(model, 'dls') else (model, {})
+    if not hasattr(model, 'dls'): return model, {}
+    return model.model, {} if stats is not None and not hasattr(model, 'spec') else spec_of(model)
 
 def _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype):
     size = size or min(spec.get('patch_size') or 1024, -(-max(scene.height, scene.width)//32)*32)
@@ -261,7 +263,7 @@ class _Counter:
     def window(self, n, skipped): self.windows += n; self.skipped += skipped
     def rows(self, acc): self.range = acc.range
 
-# %% ../../nbs/51_scene.predict.ipynb #b30386d9
+# %% ../../nbs/51_scene.predict.ipynb #f2fd03ac
 def _run_rows(scene, forward, grid, weights, stats, s, k, journal, bar, count):
     "Predict what the journal lacks; every finished piece is journaled."
     one = lambda x: forward(x)[:, _planes(k)]
@@ -273,7 +275,10 @@ def _run_rows(scene, forward, grid, weights, stats, s, k, journal, bar, count):
         count.rows(acc)
         journal.add(row, score_levels(np.clip(p, 0, 1)) if s['dtype'] == 'uint16' else p)
 
-def _threshold_tag(spec): return dict(threshold=str(spec['threshold']['value'])) if spec.get('threshold') else {}
+def _spec_tags(spec):
+    "What evaluation needs to know: the threshold and the class table."
+    tags = dict(threshold=str(spec['threshold']['value'])) if spec.get('threshold') else {}
+    return {**tags, 'classes': json.dumps(dict(classes=spec['classes'], ignore=spec.get('ignore', 255)))} if spec.get('classes') else tags
 
 def _write(dst, scene, journal, spec, k, dtype, count):
     "The journal's rows as one raster; counts valid pixels on the way."
@@ -284,9 +289,9 @@ def _write(dst, scene, journal, spec, k, dtype, count):
             yield row, x
     write_cog(dst, scene, rows(), count=1 if k <= 2 else k, dtype=dtype, nodata=NODATA if dtype == 'uint16' else np.nan,
               names=[names[1] if len(names) > 1 else 'probability'] if k <= 2 else names, scale=1/LEVELS if dtype == 'uint16' else None,
-              resampling='average', tags=dict(satseg_fastai=__version__, quantity='probability', **_threshold_tag(spec)))
+              resampling='average', tags=dict(satseg_fastai=__version__, quantity='probability', **_spec_tags(spec)))
 
-# %% ../../nbs/51_scene.predict.ipynb #de8aeab2
+# %% ../../nbs/51_scene.predict.ipynb #e4984beb
 def predict_scene(
     model, # bundle path, Learner, or nn.Module (N,C,H,W) -> (N,K,H,W) logits
     src:str|Path, # the scene
@@ -303,13 +308,15 @@ def predict_scene(
     bands:list|None=None, # 1-based bands in the model's order; None: as in training
     stats=None, # (mean, std) per band in raw units, for a bare module
     dtype:str='uint16', # 'uint16' (levels of 1/65534, nodata 65535) or 'float32' (NaN)
-    force:bool=False # go on although the data type differs from training
+    force:bool=False, # go on although the data type differs from training
+    threshold:float|None=None # told in the raster's metadata; None: the bundle's
 )->dict: # the receipt
     "Probability raster of a scene, on the scene's own grid."
-    net, spec = _resolve(model)
+    net, spec = _resolve(model, stats)
     begun = time.perf_counter()
     stats = stats or ((spec['mean'], spec['std']) if spec else None)
     if Path(dst).resolve() == Path(src).resolve(): raise BadInput(f'{src} is both the scene and the output', 'another place for the output')
+    if threshold is not None: spec = {**spec, 'threshold': dict(value=threshold)}
     if dtype not in ('uint16', 'float32'): raise BadInput(f'dtype {dtype!r}', "'uint16' or 'float32'")
     with Scene(src, _choose_bands(src, bands, spec)) as scene, evaluating(net):
         if spec: check_fits(scene, spec, force)
