@@ -114,12 +114,11 @@ def draw_window(
     start = [int(rng.integers(0, n - side + 1)) if n > side else (n - side)//2 for n in region[2:]]
     return region[0] + start[0], region[1] + start[1], side, side
 
-# %% ../nbs/10_data.ipynb #7de07e04
+# %% ../nbs/10_data.ipynb #38434186
 class SceneMask(TensorMask):
     "Class indices that are shown in the colors of their class table."
     colors = None
     def show(self, ctx=None, alpha=.45, **kwargs):
-        from matplotlib.colors import ListedColormap
         import matplotlib.pyplot as plt
         ax = ctx or plt.gca()
         rgb = palette(self.colors)[self.cpu().numpy()] if self.colors is not None else None

@@ -5,12 +5,11 @@
 # %% auto #0
 __all__ = ['UNSEEN', 'demo_towns', 'train_demo', 'run_demo']
 
-# %% ../nbs/85_demo.ipynb #5303d648
-import json, time, warnings
+# %% ../nbs/85_demo.ipynb #4fe55f18
+import time
 from pathlib import Path
 
-from .errors import BadInput
-from .raster import Scene, atomic_path, write_json
+from .raster import atomic_path, write_json
 from .synth import LAYOUTS, PALETTES, color_rule_iou, make_town, write_town
 
 # %% ../nbs/85_demo.ipynb #7c3a7664

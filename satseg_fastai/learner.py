@@ -6,7 +6,7 @@
 __all__ = ['run_spec', 'default_metrics', 'splitter', 'print_epoch', 'seg_learner', 'Checkpoint', 'read_state', 'recipe',
            'fit_recipe', 'training_receipt']
 
-# %% ../nbs/43_learner.ipynb #e54c43bb
+# %% ../nbs/43_learner.ipynb #da06e747
 import inspect, pickle, platform, random, time
 from functools import partial
 from io import BytesIO
@@ -19,7 +19,7 @@ from fastcore.foundation import L
 from fastai.callback.channelslast import ChannelsLast
 from fastai.callback.core import Callback
 from fastai.callback.fp16 import MixedPrecision, AMPMode
-from fastai.callback.schedule import fit_one_cycle
+from fastai.callback.schedule import fit_one_cycle  # gives Learner its method
 from fastai.learner import Learner
 from fastai.optimizer import Adam
 from fastai.torch_core import set_seed

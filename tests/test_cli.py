@@ -35,15 +35,6 @@ posix = pytest.mark.skipif(os.name != 'posix', reason='POSIX signals and limits'
 ENV = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONDONTWRITEBYTECODE': '1'}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    "The threads are part of what a resumed run must agree in; the children have one."
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def satseg(*args):
     "The command line in this process: exit_code, stdout, stderr."
     with warnings.catch_warnings():

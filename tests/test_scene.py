@@ -28,15 +28,6 @@ linux = pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='reads
 posix = pytest.mark.skipif(os.name != 'posix', reason='POSIX signals and limits')
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    "The threads are part of what a resumed run must agree in; the children have one."
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 class Net(nn.Module):
     "A small network with BatchNorm; it may pause before each batch, and notes each window that it has done."
     def __init__(self, k=2, pause=0., log=None):

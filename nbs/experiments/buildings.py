@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from satseg_fastai import __version__
-from satseg_fastai.bundle import save_bundle, update_spec
+from satseg_fastai.bundle import save_bundle
 from satseg_fastai.classes import dubai as dubai_classes
 from satseg_fastai.data import scene_dls
-from satseg_fastai.datasets import Pair, chips, dubai, split
+from satseg_fastai.datasets import Pair, chips, dubai
 from satseg_fastai.evaluate import add_scene
 from satseg_fastai.labels import open_labels
 from satseg_fastai.learner import fit_recipe, seg_learner

@@ -6,8 +6,8 @@
 __all__ = ['SLICE', 'Forward', 'evaluating', 'predict_rows', 'predict_array', 'normalize', 'check_fits', 'Journal', 'file_sha256',
            'model_sha256', 'predict_scene']
 
-# %% ../../nbs/51_scene.predict.ipynb #f0679277
-import hashlib, json, os, platform, shutil, time, warnings
+# %% ../../nbs/51_scene.predict.ipynb #0ba33d3b
+import hashlib, json, platform, shutil, time, warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch import nn
 
 from .. import __version__
 from ..bundle import load_bundle, spec_of
-from ..errors import BadInput, FailedWork
+from ..errors import BadInput
 from ..levels import LEVELS, NODATA, score_levels
 from ..raster import Scene, atomic_path, bounded_cache, cache_bytes, reflect_index, write_cog, write_json
 from .blend import BandAccumulator, blend_weights
