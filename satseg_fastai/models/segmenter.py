@@ -28,10 +28,10 @@ def pad_to(
     if not dh and not dw: return x
     return F.pad(x, (0, dw, 0, dh), mode='reflect' if dh < h and dw < w else 'replicate')
 
-# %% ../../nbs/20_models.segmenter.ipynb #2ee8591b
+# %% ../../nbs/20_models.segmenter.ipynb #d1dfe142
 class Segmenter(nn.Module):
     "A segmentation model: (N,C,H,W) -> (N,K,H,W) logits of any height and width."
-    multiple = 32
+    multiple, dense = 32, False  # sides that the network takes; whether it answers at full resolution
     def coarse_and_fine(self, x):
         "Coarse logits (N,K,h,w), fine feature maps, auxiliary logits or None, for sides that are multiples of `multiple`."
         raise NotImplementedError

@@ -55,7 +55,7 @@ def decoder_widths(
         blocks.append((up, below))
     return middle, blocks, caps[-1]
 
-# %% ../../nbs/21_models.unet.ipynb #bac41c31
+# %% ../../nbs/21_models.unet.ipynb #76171160
 COARSE_STRIDES = (None, 2, 4, 8, 16)
 
 class SEDynamicUnet(Segmenter):
@@ -73,7 +73,8 @@ class SEDynamicUnet(Segmenter):
     ):
         super().__init__()
         if coarse_stride not in COARSE_STRIDES: raise BadInput(f'coarse_stride {coarse_stride}', '2, 4, 8, 16, or None for full resolution')
-        self.encoder, self.n_out, self.coarse_stride = Encoder(encoder, n_in, pretrained, weights), n_out, coarse_stride
+        self.encoder, self.n_out = Encoder(encoder, n_in, pretrained, weights), n_out
+        self.coarse_stride, self.dense = coarse_stride, not coarse_stride
         channels = self.encoder.channels
         (hidden, ni), blocks, tail = decoder_widths(channels, decoder_width)
         self.bn = batch_norm(channels[-1])
@@ -104,7 +105,7 @@ class SEDynamicUnet(Segmenter):
         return self.head(y), [maps[0], y], None
     def forward(self, x): return super().forward(x) if self.coarse_stride else self.coarse_and_fine(x)[0]
 
-# %% ../../nbs/21_models.unet.ipynb #fc765d85
+# %% ../../nbs/21_models.unet.ipynb #fa752fbe
 class ConvRelu(nn.Sequential):
     "3x3 convolution, an optional norm, ReLU."
     def __init__(self, ni, nf, norm=None): super().__init__(*conv_layer(ni, nf, norm=norm, init=None))
@@ -122,7 +123,7 @@ class DecoderBlock(nn.Sequential):
 
 class UNetResNet(Segmenter):
     "U-Net over a ResNet: (N,C,H,W) -> (N,K,H,W) logits; sides that 64 does not divide are padded by reflection."
-    multiple = 64
+    multiple, dense = 64, True
     def __init__(self,
         encoder:str='resnet101', # a timm ResNet
         n_out:int=2, # output channels K

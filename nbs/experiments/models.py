@@ -1,0 +1,187 @@
+"""Every model on the same ground, with the same steps or the same seconds: building IoU, boundary IoU, cost.
+
+    python nbs/experiments/models.py town --out results.jsonl
+    python nbs/experiments/models.py banepa --data DATA --encoder resnet18 --out results.jsonl
+    … --like results.jsonl        the same again, each row with as many crops as fit into the dense model's seconds
+
+The town is synthetic and made here. Rows and seeds can be chosen; --jobs runs several at a time, each with --threads threads.
+Prints and appends one JSON line a run.
+"""
+import argparse, json, os, platform, statistics, subprocess, sys, tempfile, time, warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CAP = (128, 64, 48, 32, 24)       # decoder widths on the town
+WIDTHS = (256, 128, 64, 32, 16)   # and on real ground: those of segmentation_models.pytorch's Unet
+CROPS = dict(town=2400, banepa=2304, zanzibar=2304)
+ROWS = {'dense': ('se_unet', {}), 'stride 4': ('se_unet', dict(coarse_stride=4)), 'stride 4 + PointRend': ('se_unet', dict(pointrend=True)),
+        'FPN': ('fpn', {}), 'FPN + PointRend': ('fpn', dict(pointrend=True)), 'UNetResNet': ('unet_resnet', {}), 'PSPNet': ('pspnet', {}), 'DeepLabV3': ('deeplab', {}),
+        'smp Unet': None, 'smp FPN': None}
+REAL = ('dense', 'stride 4', 'stride 4 + PointRend', 'smp Unet')
+SMALL = dict(se_unet=dict(decoder_width=CAP), fpn=dict(pyramid_width=64, width=32), unet_resnet=dict(num_filters=8), pspnet=dict(width=64), deeplab=dict(width=64))
+LARGE = dict(se_unet=dict(decoder_width=WIDTHS))
+
+
+def town(data, work):
+    "Twelve towns of 512² to train, one for the threshold, three of 768² for the report: seeds never seen, palettes and layouts of training."
+    from satseg_fastai.datasets import Pair
+    from satseg_fastai.synth import LAYOUTS, PALETTES, make_town, write_town
+    pick = lambda d, i: list(d)[i % len(d)]
+    def pair(seed, size, i):
+        image, label = work/'town/images'/f'{seed}.tif', work/'town/labels'/f'{seed}.tif'
+        if not label.is_file(): write_town(make_town(size, size, seed, palette=pick(PALETTES, i), layout=pick(LAYOUTS, i//2)), work/'town', f'{seed}')
+        return Pair(image, label, f'{seed}')
+    return [pair(100 + i, 512, i) for i in range(12)], [pair(300, 512, 1)], [pair(400 + i, 768, 2*i) for i in range(3)]
+
+
+def ground(site, data, work):
+    "Training, threshold and test pairs of a site."
+    if site == 'town': return town(data, work)
+    from buildings import SITES
+    return SITES[site](data, work)[:3]
+
+
+def smp_model(row, encoder, small):
+    "segmentation_models.pytorch's model with the widths of ours."
+    import segmentation_models_pytorch as smp
+    kw = dict(encoder_name=f'tu-{encoder}', encoder_weights=None, classes=2)
+    if row == 'smp Unet': return smp.Unet(decoder_channels=CAP if small else WIDTHS, **kw)
+    return smp.FPN(**({**dict(decoder_pyramid_channels=64, decoder_segmentation_channels=32), **kw} if small else kw))
+
+
+def learner(row, dls, encoder, site, seed, rend):
+    "A Learner of one row of the table, from random weights."
+    from satseg_fastai.learner import seg_learner
+    import torch
+    small = site == 'town'
+    arch, args = ROWS[row] or ('se_unet', {})
+    if args.get('pointrend') and rend: args = {**args, 'pointrend': rend}
+    learn = seg_learner(dls, arch, encoder, pretrained=False, wd=1e-2, seed=seed, **(SMALL if small else LARGE).get(arch, {}), **args)
+    if ROWS[row] is None:
+        torch.manual_seed(seed)
+        learn.model = smp_model(row, encoder, small)
+        learn.splitter, learn.opt = (lambda m: [list(m.parameters())]), None
+    return learn
+
+
+def cost(model, batch):
+    "Multiply-adds an image and megapixels a second of the model as it predicts."
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+    model.eval()
+    with torch.inference_mode(), FlopCounterMode(display=False) as f: model(batch)
+    sync = torch.cuda.synchronize if batch.is_cuda else (lambda: None)
+    def once():
+        sync(); t = time.perf_counter()
+        with torch.inference_mode(): model(batch)
+        sync(); return time.perf_counter() - t
+    once()
+    seconds = statistics.median(once() for _ in range(7))
+    return f.get_total_flops()/2e9/len(batch), batch.shape[0]*batch.shape[-1]*batch.shape[-2]/seconds/1e6
+
+
+def patches(pairs, dls, n=4, size=256):
+    "Real patches of the test ground, normalized."
+    import torch
+    from satseg_fastai.raster import Scene
+    from satseg_fastai.scene.predict import normalize
+    found = []
+    for p in pairs[:n]*n:
+        with Scene(p.image) as s: found.append(normalize(*s.read_valid((s.height - size)//2, (s.width - size)//2, size, size), dls.stats))
+    return torch.stack([torch.from_numpy(x) for x in found[:n]]).to(dls.device)
+
+
+def run_one(a):
+    "Train, choose the threshold, report: one line."
+    warnings.simplefilter('ignore')
+    import torch
+    from buildings import at, scored
+    from satseg_fastai import __version__
+    from satseg_fastai.data import scene_dls, seg_augment
+    from satseg_fastai.learner import fit_recipe
+    from satseg_fastai.raster import Scene
+    from satseg_fastai.scores import ratio
+    torch.set_num_threads(a.threads)
+    with tempfile.TemporaryDirectory() as tmp:
+        train, hold, test = ground(a.site, a.data, a.work)
+        kw = dict(size=128, augment=seg_augment(max_rotate=0, max_lighting=.25), max_scale=1.1) if a.site == 'town' else dict(size=256)
+        dls = scene_dls(train, hold, bs=8, seed=a.seed, num_workers=0, **kw)
+        learn = learner(a.row, dls, a.encoder, a.site, a.seed, json.loads(a.rend) if a.rend else None)
+        with learn.no_bar(), learn.no_logging():
+            wall, cpu = time.perf_counter(), time.process_time()
+            steps = max(1, round(a.crops/dls.train.bs))
+            fit_steps(learn, steps, 6e-3 if a.site == 'town' else 2e-3)
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        h, _ = scored(learn, hold, tmp)
+        choice = h.best()
+        t, counts = scored(learn, test, tmp, choice.threshold)
+        gmac, speed = cost(learn.model, patches(test, dls))
+        with Scene(test[0].image) as s: gsd = s.gsd
+    iou, accuracy = at(t, choice.threshold)
+    return dict(site=a.site, row=a.row, encoder=a.encoder, seed=a.seed, compare=a.compare, crops=steps*dls.train.bs, iou=iou, boundary_iou_3px=float(ratio(*counts)), boundary_band_m=gsd and round(3*gsd, 3), accuracy=accuracy,
+                threshold=choice.threshold, gmac_256=round(gmac, 4), megapixels_per_second=round(speed, 3), train_seconds=round(wall, 2), train_cpu_seconds=round(cpu, 2),
+                parameters=sum(p.numel() for p in learn.model.parameters()), pointrend=a.rend, machine=machine(a.threads), threads=a.threads,
+                versions=dict(satseg_fastai=__version__, torch=torch.__version__, python=platform.python_version()))
+
+
+def fit_steps(learn, steps, lr):
+    "One cycle over an exact number of steps, without validation."
+    from fastai.callback.core import Callback, CancelFitException, CancelValidException
+    class Stop(Callback):
+        order, done = 70, 0
+        def before_validate(self): raise CancelValidException()
+        def after_batch(self):
+            self.done += 1
+            self.learn.pct_train = min(1., self.done/steps)
+            if self.done >= steps: raise CancelFitException()
+    learn.fit_one_cycle(-(-steps//len(learn.dls.train)), lr, cbs=Stop())
+
+
+def machine(threads):
+    import torch
+    if torch.cuda.is_available(): return torch.cuda.get_device_name()
+    return f'{platform.machine()}, {os.cpu_count()} cores, {threads} threads a run, no GPU'
+
+
+def budget(like, site):
+    "Crops of each row that take as long as the dense model's, by a file of runs."
+    runs = [json.loads(line) for line in Path(like).read_text().splitlines()]
+    runs = [r for r in runs if r['site'] == site and r['compare'] == 'steps']
+    pace = lambda row: statistics.mean(r['train_seconds']/r['crops'] for r in runs if r['row'] == row)
+    return {row: round(CROPS[site]*pace('dense')/pace(row)/8)*8 for row in {r['row'] for r in runs}}
+
+
+def main(a):
+    if a.one: return print(json.dumps(run_one(a)), flush=True)
+    ground(a.site, a.data, a.work)
+    crops = budget(a.like, a.site) if a.like else {}
+    rows = a.rows.split(',') if a.rows else list(ROWS) if a.site == 'town' else REAL
+    jobs = [(row, int(seed)) for seed in a.seeds.split(',') for row in rows if not (a.like and row == 'dense')]
+    begun = time.perf_counter()
+    def one(job):
+        row, seed = job
+        if time.perf_counter() - begun > a.limit: return print(f'not started: {row} {seed}', file=sys.stderr)
+        command = [sys.executable, __file__, a.site, '--one', '--row', row, '--seed', str(seed), '--crops', str(crops.get(row, a.crops or CROPS[a.site])), '--threads', str(a.threads),
+                   '--encoder', a.encoder, '--compare', 'seconds' if a.like else 'steps', *(['--data', str(a.data)] if a.data else []), *(['--rend', a.rend] if a.rend else []), '--work', str(a.work)]
+        r = subprocess.run(command, capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS': str(a.threads), 'PYTHONPATH': os.pathsep.join([str(HERE.parent.parent), os.environ.get('PYTHONPATH', '')])})
+        if r.returncode: return print(f'{row} {seed} failed: {r.stderr[-1500:]}', file=sys.stderr)
+        line = r.stdout.strip().splitlines()[-1]
+        with open(a.out, 'a') as f: f.write(line + '\n')
+        x = json.loads(line); print(f"{a.site} {row} {seed} [{x['compare']}]: IoU {x['iou']:.4f} boundary {x['boundary_iou_3px']:.4f} {x['gmac_256']:.2f} GMAC {x['train_seconds']:.0f} s {x['megapixels_per_second']:.2f} MP/s", flush=True)
+    with ThreadPoolExecutor(a.jobs) as pool: list(pool.map(one, jobs))
+
+
+if __name__ == '__main__':
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('site', choices=CROPS)
+    p.add_argument('--data', type=Path, default=os.environ.get('SATSEG_DATA'))
+    p.add_argument('--encoder', default='test_resnet')
+    p.add_argument('--rows'); p.add_argument('--seeds', default='0,1,2'); p.add_argument('--crops', type=int)
+    p.add_argument('--like', type=Path); p.add_argument('--out', type=Path, default=Path('models.jsonl'))
+    p.add_argument('--jobs', type=int, default=1); p.add_argument('--threads', type=int, default=os.cpu_count()); p.add_argument('--limit', type=float, default=1e9)
+    p.add_argument('--work', type=Path, default=Path('models/experiments'), help='where the town is kept')
+    p.add_argument('--rend', help="PointRend's arguments as JSON, to try others than its own")
+    p.add_argument('--one', action='store_true', help=argparse.SUPPRESS); p.add_argument('--row', help=argparse.SUPPRESS)
+    p.add_argument('--seed', type=int, help=argparse.SUPPRESS); p.add_argument('--compare', default='steps', help=argparse.SUPPRESS)
+    main(p.parse_args())
