@@ -50,13 +50,13 @@ def smp_model(row, encoder, small):
     return smp.FPN(**({**dict(decoder_pyramid_channels=64, decoder_segmentation_channels=32), **kw} if small else kw))
 
 
-def learner(row, dls, encoder, site, seed, rend):
+def learner(row, dls, encoder, site, seed):
     "A Learner of one row of the table, from random weights."
     from satseg_fastai.learner import seg_learner
     import torch
-    small = site == 'town'
+    small, (row, _, rend) = site == 'town', row.partition('|')
     arch, args = ROWS[row] or ('se_unet', {})
-    if args.get('pointrend') and rend: args = {**args, 'pointrend': rend}
+    if rend: args = {**args, 'pointrend': json.loads(rend)}
     learn = seg_learner(dls, arch, encoder, pretrained=False, wd=1e-2, seed=seed, **(SMALL if small else LARGE).get(arch, {}), **args)
     if ROWS[row] is None:
         torch.manual_seed(seed)
@@ -107,7 +107,7 @@ def run_one(a):
         train, hold, test = ground(a.site, a.data, a.work)
         kw = dict(size=128, augment=seg_augment(max_rotate=0, max_lighting=.25), max_scale=1.1) if a.site == 'town' else dict(size=256)
         dls = scene_dls(train, hold, bs=8, seed=a.seed, num_workers=0, **kw)
-        learn = learner(a.row, dls, a.encoder, a.site, a.seed, json.loads(a.rend) if a.rend else None)
+        learn = learner(a.row, dls, a.encoder, a.site, a.seed)
         with learn.no_bar(), learn.no_logging():
             wall, cpu = time.perf_counter(), time.process_time()
             steps = max(1, round(a.crops/dls.train.bs))
@@ -121,7 +121,7 @@ def run_one(a):
     iou, accuracy = at(t, choice.threshold)
     return dict(site=a.site, row=a.row, encoder=a.encoder, seed=a.seed, compare=a.compare, crops=steps*dls.train.bs, iou=iou, boundary_iou_3px=float(ratio(*counts)), boundary_band_m=gsd and round(3*gsd, 3), accuracy=accuracy,
                 threshold=choice.threshold, gmac_256=round(gmac, 4), megapixels_per_second=round(speed, 3), train_seconds=round(wall, 2), train_cpu_seconds=round(cpu, 2),
-                parameters=sum(p.numel() for p in learn.model.parameters()), pointrend=a.rend, machine=machine(a.threads), threads=a.threads,
+                parameters=sum(p.numel() for p in learn.model.parameters()), machine=machine(a.threads), threads=a.threads,
                 versions=dict(satseg_fastai=__version__, torch=torch.__version__, python=platform.python_version()))
 
 
@@ -156,14 +156,14 @@ def main(a):
     if a.one: return print(json.dumps(run_one(a)), flush=True)
     ground(a.site, a.data, a.work)
     crops = budget(a.like, a.site) if a.like else {}
-    rows = a.rows.split(',') if a.rows else list(ROWS) if a.site == 'town' else REAL
+    rows = a.rows if a.rows else list(ROWS) if a.site == 'town' else REAL
     jobs = [(row, int(seed)) for seed in a.seeds.split(',') for row in rows if not (a.like and row == 'dense')]
     begun = time.perf_counter()
     def one(job):
         row, seed = job
         if time.perf_counter() - begun > a.limit: return print(f'not started: {row} {seed}', file=sys.stderr)
         command = [sys.executable, __file__, a.site, '--one', '--row', row, '--seed', str(seed), '--crops', str(crops.get(row, a.crops or CROPS[a.site])), '--threads', str(a.threads),
-                   '--encoder', a.encoder, '--compare', 'seconds' if a.like else 'steps', *(['--data', str(a.data)] if a.data else []), *(['--rend', a.rend] if a.rend else []), '--work', str(a.work)]
+                   '--encoder', a.encoder, '--compare', 'seconds' if a.like else 'steps', *(['--data', str(a.data)] if a.data else []), '--work', str(a.work)]
         r = subprocess.run(command, capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS': str(a.threads), 'PYTHONPATH': os.pathsep.join([str(HERE.parent.parent), os.environ.get('PYTHONPATH', '')])})
         if r.returncode: return print(f'{row} {seed} failed: {r.stderr[-1500:]}', file=sys.stderr)
         line = r.stdout.strip().splitlines()[-1]
@@ -177,11 +177,10 @@ if __name__ == '__main__':
     p.add_argument('site', choices=CROPS)
     p.add_argument('--data', type=Path, default=os.environ.get('SATSEG_DATA'))
     p.add_argument('--encoder', default='test_resnet')
-    p.add_argument('--rows'); p.add_argument('--seeds', default='0,1,2'); p.add_argument('--crops', type=int)
+    p.add_argument('--rows', nargs='+', help="names; 'NAME|JSON' gives PointRend other arguments than its own"); p.add_argument('--seeds', default='0,1,2'); p.add_argument('--crops', type=int)
     p.add_argument('--like', type=Path); p.add_argument('--out', type=Path, default=Path('models.jsonl'))
     p.add_argument('--jobs', type=int, default=1); p.add_argument('--threads', type=int, default=os.cpu_count()); p.add_argument('--limit', type=float, default=1e9)
     p.add_argument('--work', type=Path, default=Path('models/experiments'), help='where the town is kept')
-    p.add_argument('--rend', help="PointRend's arguments as JSON, to try others than its own")
     p.add_argument('--one', action='store_true', help=argparse.SUPPRESS); p.add_argument('--row', help=argparse.SUPPRESS)
     p.add_argument('--seed', type=int, help=argparse.SUPPRESS); p.add_argument('--compare', default='steps', help=argparse.SUPPRESS)
     main(p.parse_args())

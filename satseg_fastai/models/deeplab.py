@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['RATES', 'atrous_layer', 'PooledNorm', 'ImagePooling', 'check_rates', 'ASPP', 'fcn_head', 'DeepLabV3']
 
-# %% ../../nbs/24_models.deeplab.ipynb #3a7b3464
+# %% ../../nbs/24_models.deeplab.ipynb #a4c4a9e6
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from ..errors import BadInput
 from .encoders import Encoder
-from .segmenter import Segmenter, resize
+from .segmenter import Segmenter
 
 # %% ../../nbs/24_models.deeplab.ipynb #b18fa636
 def atrous_layer(

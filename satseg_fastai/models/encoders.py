@@ -54,7 +54,7 @@ def _dilation(name, output_stride):
         raise BadInput(f'encoder {name} cannot be dilated to output stride {output_stride}', f'one that can, for example {", ".join(DILATED_ENCODERS)}') from None
     return dict(output_stride=output_stride)
 
-# %% ../../nbs/20_models.encoders.ipynb #56457f01
+# %% ../../nbs/20_models.encoders.ipynb #bd7fd5e1
 STRIDES = (2, 4, 8, 16, 32)
 
 class Encoder(nn.Module):
@@ -91,9 +91,7 @@ class Encoder(nn.Module):
 
     def groups(self):
         "Parameters of the early layers, to stride 8, and of the late ones: fastai's differential learning rates."
-        children, module = dict(self.body.named_children()), self.body.feature_info.module_name(STRIDES.index(8))
-        module = module.replace('.', '_') if module.replace('.', '_') in children else module.split('.')[0]
-        last = list(children).index(module) if module in children else len(children)//2
-        parts = [p for i, c in enumerate(children.values()) for p in c.parameters() if i <= last]
-        early = {id(p) for p in parts}
-        return parts, [p for p in self.parameters() if id(p) not in early]
+        module, named = self.body.feature_info.module_name(STRIDES.index(8)), list(self.body.named_parameters())
+        mine = tuple(f'{m}.' for m in (module, module.replace('.', '_')))
+        last = max((i for i, (n, _) in enumerate(named) if n.startswith(mine)), default=len(named)//2)
+        return [p for _, p in named[:last + 1]], [p for _, p in named[last + 1:]]

@@ -8,7 +8,8 @@ __all__ = ['IGNORED', 'CoarseMaskHead', 'four_conv_head', 'to_image', 'sample_in
            'TileTransform', 'EncoderFPN', 'PointRendMaskRCNN', 'pointrend_maskrcnn', 'instances_from_mask',
            'instances_from_polygons', 'instance_targets', 'blank_ignored', 'Detection', 'tight', 'detect']
 
-# %% ../../nbs/33_pointrend.instance.ipynb #b18d0d78
+# %% ../../nbs/33_pointrend.instance.ipynb #0f0d1dc5
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -103,20 +104,21 @@ def covered_share(
     rois = torch.cat([which[:, None].to(boxes), boxes], 1)
     return roi_align(masks[:, None].to(boxes), rois, side, 1., -1, aligned=True)[:, 0]
 
-# %% ../../nbs/33_pointrend.instance.ipynb #d9af08b9
+# %% ../../nbs/33_pointrend.instance.ipynb #da113983
 class PointMask(nn.Module):
     "Masks of boxes: coarse logits, refined by points from the finest map of the pyramid."
     def __init__(self,
         c:int=256, # channels of the finest map C
         n_out:int=1, # kinds of object K
         hidden:int=1024, # width of the coarse head
+        mlp:int=256, # width of the point head
         side:int=224, # of the finished masks
         n_train:int=14**2, # points a box in training
         n_render:int=28**2, # points a box and step in prediction
         stride:int=4 # of the finest map
     ):
         super().__init__()
-        self.coarse, self.point = CoarseMaskHead(c, n_out, hidden), PointHead(c, n_out)
+        self.coarse, self.point = CoarseMaskHead(c, n_out, hidden), PointHead(c, n_out, mlp)
         self.side, self.n_train, self.n_render, self.stride = side, n_train, n_render, stride
 
     def coarse_logits(self, x, boxes):
@@ -225,7 +227,7 @@ class PointRendRoIHeads(RoIHeads):
             for r, m in zip(result, masks): r['masks'] = m
         return result, losses
 
-# %% ../../nbs/33_pointrend.instance.ipynb #d7b7c4ae
+# %% ../../nbs/33_pointrend.instance.ipynb #27167e9e
 class TileTransform(GeneralizedRCNNTransform):
     "No normalization, no pasting, and no resizing unless sizes are given."
     def __init__(self,
@@ -237,7 +239,7 @@ class TileTransform(GeneralizedRCNNTransform):
         self.n_in, self.keep = n_in, min_size is None
     def normalize(self, image):
         if len(image) != self.n_in: raise BadInput(f'images of {len(image)} bands', f'{self.n_in}, as the model was made for', 'give n_in=')
-        return image
+        return image.as_subclass(torch.Tensor)  # torchvision's losses refuse fastai's tensor types
     def resize(self, image, target=None): return (image, target) if self.keep else super().resize(image, target)
     def postprocess(self, result, image_shapes, original_image_sizes):
         if self.training: return result
@@ -259,7 +261,7 @@ class EncoderFPN(nn.Module):
         self.fpn, self.out_channels = FeaturePyramidNetwork(list(self.encoder.channels[1:]), channels, LastLevelMaxPool()), channels
     def forward(self, x): return self.fpn({str(i): m for i, m in enumerate(self.encoder(x)[1:])})
 
-# %% ../../nbs/33_pointrend.instance.ipynb #775bf61f
+# %% ../../nbs/33_pointrend.instance.ipynb #ee9bef93
 class PointRendMaskRCNN(FasterRCNN):
     "Mask R-CNN whose masks are rendered by points."
     def __init__(self,
@@ -267,6 +269,7 @@ class PointRendMaskRCNN(FasterRCNN):
         n_out:int=2, # classes with background: labels are 1 ... n_out-1
         n_in:int=3, # bands
         hidden:int=1024, # width of box head and coarse mask head
+        mlp:int=256, # width of the point head
         anchors:tuple=(16, 32, 64, 128, 256), # side of the anchors of each map, pixels
         min_size:int|None=None, # shorter side of a tile after resizing; None: tiles keep their size
         max_size:int|None=None, # longer side at most
@@ -278,7 +281,7 @@ class PointRendMaskRCNN(FasterRCNN):
         grid = AnchorGenerator(tuple((a,) for a in anchors), ((.5, 1., 2.),)*len(anchors))
         super().__init__(backbone, rpn_anchor_generator=grid, **kwargs)
         self.transform, self.n_out, self.frozen_norm = TileTransform(n_in, min_size, max_size), n_out, frozen_norm
-        self.roi_heads = PointRendRoIHeads(self.roi_heads, PointMask(c, n_out - 1, hidden))
+        self.roi_heads = PointRendRoIHeads(self.roi_heads, PointMask(c, n_out - 1, hidden, mlp))
     def train(self, mode=True):
         super().train(mode)
         if self.frozen_norm:
@@ -300,7 +303,7 @@ class PointRendMaskRCNN(FasterRCNN):
         encoder = {id(p) for p in (*first, *second)}
         return [first, second, [p for p in self.parameters() if id(p) not in encoder]]
 
-# %% ../../nbs/33_pointrend.instance.ipynb #b0541c88
+# %% ../../nbs/33_pointrend.instance.ipynb #523390a9
 def pointrend_maskrcnn(
     encoder='resnet50', # timm model with maps at strides 2 to 32, or a torchvision backbone with FPN
     n_out:int=2, # classes with background
@@ -310,7 +313,7 @@ def pointrend_maskrcnn(
     weights:str|None=None, # a local .safetensors file with them
     channels:int=256, # of the pyramid of a timm encoder
     frozen_norm:bool|None=None, # keep the encoder's running statistics; None: if it has weights
-    **kwargs # of PointRendMaskRCNN: hidden, anchors, min_size, max_size, and of torchvision's FasterRCNN
+    **kwargs # of PointRendMaskRCNN: hidden, mlp, anchors, min_size, max_size, and of torchvision's FasterRCNN
 )->PointRendMaskRCNN:
     "Mask R-CNN with PointRend masks over a timm encoder."
     if n_out < 2: raise BadInput(f'{n_out} class', '2 or more, the background counts', 'use n_out=2 for buildings')
@@ -351,12 +354,13 @@ def instances_from_polygons(
     if not values: return np.zeros((height, width), np.int32)
     return rasterize(values, (height, width), fill=0, transform=Affine.translation(col, row), dtype='int32')
 
-# %% ../../nbs/33_pointrend.instance.ipynb #5eb274fb
+# %% ../../nbs/33_pointrend.instance.ipynb #ed0722ff
 def instance_targets(
     ids:torch.Tensor, # (H,W) integer instance map
     min_area:int=16 # pixels of the smallest object
 )->dict: # boxes (G,4) in pixel edges, labels (G,), masks (G,H,W) uint8
     "The target of one image."
+    ids = ids.as_subclass(torch.Tensor)
     keys, pixels = torch.unique(ids[ids > IGNORED], return_counts=True)
     keys = keys[pixels >= min_area].long()
     masks = ids[None] == keys[:, None, None]
@@ -371,7 +375,7 @@ def blank_ignored(
     "The images, mean gray where labels say nothing."
     return images.masked_fill((ids == IGNORED)[:, None], 0.)
 
-# %% ../../nbs/33_pointrend.instance.ipynb #bedf21c1
+# %% ../../nbs/33_pointrend.instance.ipynb #2ac26ca4
 class Detection(NamedTuple):
     "One object: where it is, what it is, how sure."
     row:int # of the mask's first row in the image or scene
@@ -397,17 +401,27 @@ def tight(
     r, c = int(rows[0]), int(cols[0])
     return Detection(int(row) + r, int(col) + c, np.ascontiguousarray(mask[r:rows[-1] + 1, c:cols[-1] + 1]), int(label), float(score))
 
+@contextmanager
+def _least_score(model, score):
+    "No mask is rendered for boxes that do not count."
+    heads, was = model.roi_heads, model.roi_heads.score_thresh
+    heads.score_thresh = max(score, was)
+    try: yield
+    finally: heads.score_thresh = was
+
 @torch.no_grad()
 def detect(
     model:PointRendMaskRCNN, # in evaluation mode
     images, # (N,C,H,W) or a list of (C,H,W), normalized
-    score:float=.5, # the least that counts
+    score:float=.5, # boxes below do not count
     threshold:float=.5 # of the mask's probabilities
 )->list: # for each image its Detections, surest first
     "Objects of images, each no larger than itself."
+    if model.training: raise BadInput('a model in training mode', 'one in evaluation mode', 'call model.eval()')
     out = []
-    for r, x in zip(FasterRCNN.forward(model, images), images):
+    with _least_score(model, score): results = FasterRCNN.forward(model, images)
+    for r, x in zip(results, images):
         crops = (paste_crop(m[0], b, x.shape[-2:]) for m, b in zip(r['masks'].cpu(), r['boxes'].cpu()))
-        found = [tight(row, col, m.numpy() >= threshold, l, s) for (row, col, m), l, s in zip(crops, r['labels'], r['scores']) if s >= score]
+        found = [tight(row, col, m.numpy() >= threshold, l, s) for (row, col, m), l, s in zip(crops, r['labels'], r['scores'])]
         out.append([d for d in found if d is not None])
     return out

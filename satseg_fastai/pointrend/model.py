@@ -14,7 +14,7 @@ from ..models.segmenter import Segmenter, pad_to, resize
 from .head import PointHead
 from .points import point_sample, sample_points, subdivide
 
-# %% ../../nbs/31_pointrend.model.ipynb #fc40a6e3
+# %% ../../nbs/31_pointrend.model.ipynb #94c2ccc1
 class PointRend(nn.Module):
     "A model that answers coarsely, refined at the points that matter: (N,C,H,W) -> (N,K,H,W) logits in evaluation."
     def __init__(self,
@@ -26,8 +26,7 @@ class PointRend(nn.Module):
         beta:float=.75, # share of the training points chosen for their uncertainty
         hidden:int|None=None, # channels of the head; None: as many as the fine features, 64 to 256
         layers:int=3, # of the head
-        image:bool=True, # the image is a fine feature too
-        residual:bool=False, # the head corrects the coarse logits
+        image:bool=False, # the image is a fine feature too
         refine:bool=False, # one pass at full size over a full-resolution base
         padding_mode:str='border' # of point_sample; 'zeros' as detectron2
     ):
@@ -35,16 +34,14 @@ class PointRend(nn.Module):
         if base.dense and not refine: raise BadInput(f'{type(base).__name__} answers at full resolution: there is nothing to subdivide', 'a coarse model', 'pass coarse_stride=4 if it takes one, or refine=True for one pass at full size')
         if points != 'auto' and not (isinstance(points, int) and points >= 0): raise BadInput(f'points {points!r}', "'auto' or a number of points a step")
         self.base, self.points, self.train_points, self.k, self.beta = base, points, train_points, k, beta
-        self.image, self.residual, self.padding_mode = image, residual, padding_mode
+        self.image, self.padding_mode = image, padding_mode
         c_fine = sum(base.fine_channels) + image*base.encoder.n_in
         self.head = PointHead(c_fine, base.n_out, hidden or min(256, max(64, c_fine)), layers)
 
     def at_points(self, coarse, fine, p):
         "Logits of the points p (N,P,2) of a map and its fine features."
         sample = lambda x: point_sample(x, p, padding_mode=self.padding_mode)
-        at = sample(coarse)
-        out = self.head(torch.cat([sample(f) for f in fine], 1), at)
-        return out + at if self.residual else out
+        return self.head(torch.cat([sample(f) for f in fine], 1), sample(coarse))
     def forward(self, x):
         (h, w), x = x.shape[-2:], pad_to(x, self.base.multiple)
         coarse, fine, aux = self.base.coarse_and_fine(x)
