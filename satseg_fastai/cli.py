@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['app', 'Model', 'Images', 'LabelsOption', 'Bands', 'Attribute', 'Classes', 'Size', 'Overlap', 'Batch', 'Device',
-           'Quiet', 'guarded', 'main', 'numbers', 'demo', 'train', 'threshold', 'predict', 'evaluate', 'info', 'doctor']
+           'Quiet', 'guarded', 'main', 'numbers', 'settings', 'demo', 'train', 'threshold', 'predict', 'evaluate',
+           'info', 'doctor']
 
-# %% ../nbs/90_cli.ipynb #d57560fe
-import json, sys, warnings
+# %% ../nbs/90_cli.ipynb #c9744918
+import ast, json, sys, warnings
 from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Optional
@@ -72,7 +73,7 @@ def _show_version(on):
 @app.callback()
 def _main(version:Annotated[bool, typer.Option('--version', callback=_show_version, is_eager=True, help='Print the version.')]=False): pass
 
-# %% ../nbs/90_cli.ipynb #0c4990db
+# %% ../nbs/90_cli.ipynb #6551b753
 def numbers(
     text:str|None # '1,2,3', or None
 )->list|None: # [1, 2, 3]
@@ -83,6 +84,23 @@ def numbers(
 def _width(text):
     w = numbers(text)
     return w and (w[0] if len(w) == 1 else w)
+
+def settings(
+    texts:list|None # of the command line, e.g. ['use_unet=false', 'pyramid_sizes=[1,3,5,6]']
+)->dict: # {'use_unet': False, 'pyramid_sizes': [1, 3, 5, 6]}
+    "NAME=VALUE, the value as in JSON or Python; what is neither is text."
+    found = {}
+    for text in texts or []:
+        name, eq, value = text.partition('=')
+        if not (eq and name.isidentifier()): raise BadInput(f'--set {text!r}', 'NAME=VALUE, e.g. use_unet=false')
+        found[name] = _value(value)
+    return found
+
+def _value(text):
+    for read in (json.loads, ast.literal_eval):
+        try: return read(text)
+        except (ValueError, SyntaxError, RecursionError): pass
+    return text
 
 # %% ../nbs/90_cli.ipynb #4598d778
 Model = Annotated[Path, typer.Argument(help='Bundle, NAME.safetensors.')]
@@ -106,25 +124,28 @@ def demo(out:Annotated[Path, typer.Option(help='Folder for everything the demo m
     from satseg_fastai.demo import run_demo
     run_demo(out, crops)
 
-# %% ../nbs/90_cli.ipynb #ffa5709f
+# %% ../nbs/90_cli.ipynb #8df55fe1
 @app.command()
 @guarded
 def train(images:Images, labels:LabelsOption, out:Annotated[Path, typer.Option(help='The bundle to write, NAME.safetensors.')],
-          arch:Annotated[str, typer.Option(help='Architecture.')]='se_unet', encoder:Annotated[Optional[str], typer.Option(help="timm encoder. Default: the architecture's own.")]=None,
+          arch:Annotated[str, typer.Option(help='se_unet, unet_resnet, fpn, pspnet or deeplab.')]='se_unet',
+          pointrend:Annotated[bool, typer.Option('--pointrend', help='Refine borders point by point; se_unet then stops its decoder at stride 4.')]=False, encoder:Annotated[Optional[str], typer.Option(help="timm encoder. Default: the architecture's own.")]=None,
           pretrained:Annotated[bool, typer.Option(help="Start from timm's weights for the encoder.")]=True,
           weights:Annotated[Optional[Path], typer.Option(help='A local .safetensors file with weights for the encoder.')]=None,
           init:Annotated[Optional[Path], typer.Option(help='A bundle to go on with, e.g. on a new city.')]=None,
-          decoder_width:Annotated[Optional[str], typer.Option(help='Widest decoder block: 64; or the width of each: 128,64,48,32,24.')]=None,
+          decoder_width:Annotated[Optional[str], typer.Option(help='Widest decoder block of se_unet: 64; or the width of each: 128,64,48,32,24.')]=None,
+          set_:Annotated[Optional[list[str]], typer.Option('--set', help="NAME=VALUE, another argument of the architecture: use_unet=false, output_stride=16. Can be repeated.")]=None,
+          preset:Annotated[Optional[str], typer.Option(help='Settings of a publication: unet_resnet (Adam 1e-4, weight decay 1e-4, threshold .7).')]=None,
           classes:Classes=None, valid:Annotated[Optional[str], typer.Option(help='What to validate on: .2 (a share of the groups), group:NAME, name:PATTERN, blocks, random:.2. Default: .2; blocks where all scenes are one group.')]=None,
           epochs:Annotated[Optional[int], typer.Option(min=1, help='Each draws as many crops as cover the training scenes once. Default: 10; 16 from scratch.')]=None,
           frozen_epochs:Annotated[Optional[int], typer.Option(min=0, help='Epochs before them with a frozen encoder. Default: 6; 0 from scratch.')]=None,
           crop:Annotated[int, typer.Option(min=32, help='Training patch side in pixels.')]=256, batch:Batch=8,
-          lr:Annotated[float, typer.Option(min=1e-8, help='Learning rate.')]=1e-3, loss:Annotated[str, typer.Option(help='ce, dice, ce_dice or focal.')]='ce',
+          lr:Annotated[Optional[float], typer.Option(min=1e-8, help="Learning rate. Default: 1e-3, or the preset's.")]=None, loss:Annotated[str, typer.Option(help='ce, dice, ce_dice or focal.')]='ce',
           bands:Bands=None, attribute:Attribute=None, seed:Annotated[int, typer.Option(min=0, help='Seed of everything drawn.')]=0,
           workers:Annotated[int, typer.Option(min=0, help='Processes that read scenes.')]=0, quiet:Quiet=False):
     "Train a model on labeled scenes. Its threshold is chosen on the validation scenes; interrupted, the same command goes on."
     from satseg_fastai.workflow import train as run
-    given = {k: v for k, v in dict(encoder=encoder, weights=weights, decoder_width=_width(decoder_width)).items() if v}
+    given = {k: v for k, v in dict(encoder=encoder, weights=weights, decoder_width=_width(decoder_width), pointrend=pointrend, preset=preset).items() if v} | settings(set_)
     if init and (own := [*given, *(['classes'] if classes else [])]):
         raise BadInput(f'--init together with --{own[0].replace("_", "-")}', 'one of the two', 'a bundle brings its own model and classes')
     kw = given if init else dict(arch=arch, **given)
@@ -176,7 +197,7 @@ def evaluate(pred:Annotated[Path, typer.Argument(help='Mask or probability raste
     for n, v in r['iou'].items(): print(f"{n:>20}  IoU {v:.4f}  boundary IoU {r['boundary_iou'][n]:.4f}")
     if 'best_iou' in r: print(f"threshold {r['threshold']:.4f}; the best IoU here would be {r['best_iou']:.4f} at {r['best_threshold']:.4f}")
 
-# %% ../nbs/90_cli.ipynb #eefe57bf
+# %% ../nbs/90_cli.ipynb #86645a28
 @app.command()
 @guarded
 def info(model:Model, as_json:Annotated[bool, typer.Option('--json', help='Print the whole spec as JSON.')]=False):
@@ -187,7 +208,7 @@ def info(model:Model, as_json:Annotated[bool, typer.Option('--json', help='Print
     t, r = s.get('threshold') or {}, s.get('receipt') or {}
     rows = dict(model=f"{s['arch']} on {s['encoder']} {s['arch_args'] or ''}", classes=', '.join(f"{c['index']} {c['name']}" for c in s['classes']),
                 bands=f"{s['n_in']} of {s.get('dtype', '?')}: {s.get('bands')}", resolution=f"{s['gsd']:.2f} m a pixel" if s.get('gsd') else 'unknown', patch=f"{s.get('patch_size')} px",
-                threshold=f"{t['value']:.4f} by {t['criterion']} (IoU {t['iou']:.4f} on validation)" if t else 'none chosen' if s['n_out'] <= 2 else 'not needed: the most likely class',
+                threshold=f"{t['value']:.4f} by {t['criterion']}" + (f" (IoU {t['iou']:.4f} on validation)" if 'iou' in t else '') if t else 'none chosen' if s['n_out'] <= 2 else 'not needed: the most likely class',
                 training=', '.join(f"{p['epochs']} epochs {p['name']}" for p in r.get('phases', [])) + f", {r['seconds']:.0f} s" if r else 'unknown', size=f'{model.stat().st_size/1e6:.1f} MB')
     for k, v in rows.items(): print(f'{k:>12}  {v}')
 

@@ -60,7 +60,7 @@ def _begun(out, key):
 
 def _left(out): return [p for end in ('state', 'trained') for p in out.parent.glob(f'.{escape(out.stem)}.????????.{end}')]
 
-# %% ../nbs/84_workflow.ipynb #6036320d
+# %% ../nbs/84_workflow.ipynb #aea0a6ce
 def train(
     images:str|Path, # folder of scenes
     labels:str|Path, # folder of masks or labelme files, or one vector file
@@ -72,7 +72,7 @@ def train(
     frozen:int|None=None, # epochs with a frozen encoder; None: 6, from scratch 0
     crop:int=256, # training patch side in pixels
     batch:int=8, # patches a batch
-    lr:float=1e-3, # learning rate
+    lr:float|None=None, # learning rate; None: the preset's, else 1e-3
     bands:list|None=None, # 1-based bands; None: all but alpha
     attribute:str|None=None, # column of vector labels that names the class
     seed:int=0, # of everything drawn
@@ -80,7 +80,7 @@ def train(
     init:str|None=None, # a bundle to go on with
     pretrained:bool=True, # timm's weights for the encoder
     progress:bool=True, # show bars
-    **learner # of seg_learner: arch, encoder, weights, loss, decoder_width, ...
+    **learner # of seg_learner: arch, encoder, weights, loss, pointrend, preset, decoder_width, ...
 )->dict: # the spec of the bundle
     "Train on folders of scenes and labels; write a bundle with its threshold."
     out = check_writable(_bundle_name(out))
@@ -89,7 +89,7 @@ def train(
     net = dict(pretrained=pretrained and init is None, init=init, seed=seed, **learner)
     state, part = _begun(out, _run_key(s, {**data, **net, 'fit': (epochs, frozen, lr)}))
     if not part.is_file(): _fit(s, {**data, 'num_workers': workers}, net, (epochs, frozen, lr), state, part, progress)
-    if read_spec(part)['n_out'] <= 2: _threshold(part, s.valid, attribute, data['bands'], progress)
+    if read_spec(part)['n_out'] <= 2 and not learner.get('preset'): _threshold(part, s.valid, attribute, data['bands'], progress)
     os.replace(part, out)
     for p in _left(out): p.unlink(missing_ok=True)
     return read_spec(out)

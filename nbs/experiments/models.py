@@ -1,11 +1,12 @@
 """Every model on the same ground, with the same steps or the same seconds: building IoU, boundary IoU, cost.
 
-    python nbs/experiments/models.py town --out results.jsonl
-    python nbs/experiments/models.py banepa --data DATA --encoder resnet18 --out results.jsonl
-    … --like results.jsonl        the same again, each row with as many crops as fit into the dense model's seconds
+    python nbs/experiments/models.py town --pace --out pace.jsonl      seconds a crop and megapixels a second, on a quiet machine
+    python nbs/experiments/models.py town --out runs.jsonl             every row and seed with the same steps
+    python nbs/experiments/models.py town --like pace.jsonl --out …    each row with as many crops as fit into the dense model's seconds
+    python nbs/experiments/models.py banepa --data DATA --encoder resnet18 …
 
 The town is synthetic and made here. Rows and seeds can be chosen; --jobs runs several at a time, each with --threads threads.
-Prints and appends one JSON line a run.
+Appends one JSON line a run; summary.py makes tables of them.
 """
 import argparse, json, os, platform, statistics, subprocess, sys, tempfile, time, warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 CAP = (128, 64, 48, 32, 24)       # decoder widths on the town
 WIDTHS = (256, 128, 64, 32, 16)   # and on real ground: those of segmentation_models.pytorch's Unet
+GSD = dict(zanzibar=.148)         # of chips without georeference, m a pixel
 CROPS = dict(town=2400, banepa=2304, zanzibar=2304)
 ROWS = {'dense': ('se_unet', {}), 'stride 4': ('se_unet', dict(coarse_stride=4)), 'stride 4 + PointRend': ('se_unet', dict(pointrend=True)),
         'FPN': ('fpn', {}), 'FPN + PointRend': ('fpn', dict(pointrend=True)), 'UNetResNet': ('unet_resnet', {}), 'PSPNet': ('pspnet', {}), 'DeepLabV3': ('deeplab', {}),
@@ -57,7 +59,7 @@ def learner(row, dls, encoder, site, seed):
     small, (row, _, rend) = site == 'town', row.partition('|')
     arch, args = ROWS[row] or ('se_unet', {})
     if rend: args = {**args, 'pointrend': json.loads(rend)}
-    learn = seg_learner(dls, arch, encoder, pretrained=False, wd=1e-2, seed=seed, **(SMALL if small else LARGE).get(arch, {}), **args)
+    learn = seg_learner(dls, arch, encoder, pretrained=False, wd=1e-2, seed=seed, mixed=False, **(SMALL if small else LARGE).get(arch, {}), **args)
     if ROWS[row] is None:
         torch.manual_seed(seed)
         learn.model = smp_model(row, encoder, small)
@@ -65,20 +67,21 @@ def learner(row, dls, encoder, site, seed):
     return learn
 
 
-def cost(model, batch):
-    "Multiply-adds an image and megapixels a second of the model as it predicts."
+def gmac(model, batch):
+    "Multiply-adds an image as the model predicts it, in units of 1e9."
     import torch
     from torch.utils.flop_counter import FlopCounterMode
-    model.eval()
-    with torch.inference_mode(), FlopCounterMode(display=False) as f: model(batch)
+    with torch.inference_mode(), FlopCounterMode(display=False) as f: model.eval()(batch)
+    return f.get_total_flops()/2e9/len(batch)
+
+
+def seconds(fn, batch):
+    "Wall seconds of one call, the accelerator's work included."
+    import torch
     sync = torch.cuda.synchronize if batch.is_cuda else (lambda: None)
-    def once():
-        sync(); t = time.perf_counter()
-        with torch.inference_mode(): model(batch)
-        sync(); return time.perf_counter() - t
-    once()
-    seconds = statistics.median(once() for _ in range(7))
-    return f.get_total_flops()/2e9/len(batch), batch.shape[0]*batch.shape[-1]*batch.shape[-2]/seconds/1e6
+    sync(); t = time.perf_counter()
+    fn(); sync()
+    return time.perf_counter() - t
 
 
 def patches(pairs, dls, n=4, size=256):
@@ -92,37 +95,79 @@ def patches(pairs, dls, n=4, size=256):
     return torch.stack([torch.from_numpy(x) for x in found[:n]]).to(dls.device)
 
 
+def loaders(a):
+    "DataLoaders of a site with its recipe's augmentation, and the pairs of all three parts."
+    from satseg_fastai.data import scene_dls, seg_augment
+    train, hold, test = ground(a.site, a.data, a.work)
+    kw = dict(size=128, augment=seg_augment(max_rotate=0, max_lighting=.25), max_scale=1.1) if a.site == 'town' else dict(size=256)
+    return scene_dls(train, hold, bs=8, seed=a.seed, num_workers=0, **kw), hold, test
+
+
 def run_one(a):
     "Train, choose the threshold, report: one line."
     warnings.simplefilter('ignore')
     import torch
     from buildings import at, scored
-    from satseg_fastai import __version__
-    from satseg_fastai.data import scene_dls, seg_augment
-    from satseg_fastai.learner import fit_recipe
     from satseg_fastai.raster import Scene
     from satseg_fastai.scores import ratio
     torch.set_num_threads(a.threads)
+    dls, hold, test = loaders(a)
+    learn, steps = learner(a.row, dls, a.encoder, a.site, a.seed), max(1, round(a.crops/dls.train.bs))
+    wall, cpu = time.perf_counter(), time.process_time()
+    with learn.no_bar(), learn.no_logging(): fit_steps(learn, steps, 6e-3 if a.site == 'town' else 2e-3)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     with tempfile.TemporaryDirectory() as tmp:
-        train, hold, test = ground(a.site, a.data, a.work)
-        kw = dict(size=128, augment=seg_augment(max_rotate=0, max_lighting=.25), max_scale=1.1) if a.site == 'town' else dict(size=256)
-        dls = scene_dls(train, hold, bs=8, seed=a.seed, num_workers=0, **kw)
-        learn = learner(a.row, dls, a.encoder, a.site, a.seed)
-        with learn.no_bar(), learn.no_logging():
-            wall, cpu = time.perf_counter(), time.process_time()
-            steps = max(1, round(a.crops/dls.train.bs))
-            fit_steps(learn, steps, 6e-3 if a.site == 'town' else 2e-3)
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         h, _ = scored(learn, hold, tmp)
         choice = h.best()
         t, counts = scored(learn, test, tmp, choice.threshold)
-        gmac, speed = cost(learn.model, patches(test, dls))
-        with Scene(test[0].image) as s: gsd = s.gsd
+    with Scene(test[0].image) as s: gsd = s.gsd or GSD[a.site]
     iou, accuracy = at(t, choice.threshold)
     return dict(site=a.site, row=a.row, encoder=a.encoder, seed=a.seed, compare=a.compare, crops=steps*dls.train.bs, iou=iou, boundary_iou_3px=float(ratio(*counts)), boundary_band_m=gsd and round(3*gsd, 3), accuracy=accuracy,
-                threshold=choice.threshold, gmac_256=round(gmac, 4), megapixels_per_second=round(speed, 3), train_seconds=round(wall, 2), train_cpu_seconds=round(cpu, 2),
-                parameters=sum(p.numel() for p in learn.model.parameters()), machine=machine(a.threads), threads=a.threads,
-                versions=dict(satseg_fastai=__version__, torch=torch.__version__, python=platform.python_version()))
+                threshold=choice.threshold, gmac_256=round(gmac(learn.model, patches(test, dls)), 4), train_seconds=round(wall, 2), train_cpu_seconds=round(cpu, 2),
+                parameters=sum(p.numel() for p in learn.model.parameters()), **circumstances(a.threads))
+
+
+def pace(a, rows, rounds=3):
+    "Seconds a crop in training and megapixels a second in prediction, the rows in turn: one line a row."
+    warnings.simplefilter('ignore')
+    import torch
+    torch.set_num_threads(a.threads)
+    steps = 12 if a.site == 'town' else 4
+    made = {}
+    for row in rows:
+        dls, _, test = loaders(a)
+        learn, batch = learner(row, dls, a.encoder, a.site, 0), patches(test, dls)
+        learn.model.to(memory_format=torch.channels_last)  # as the Learner's callback does
+        x = dls.train.one_batch()
+        opt = torch.optim.AdamW(learn.model.parameters(), 1e-4)
+        made[row] = (learn, batch, x, opt)
+    found = {row: ([], []) for row in rows}
+    for i in range(rounds + 1):
+        for row, (learn, batch, x, opt) in made.items():
+            train, predict = pair_of_times(learn, batch, x, opt, steps if i else 2)
+            if i: found[row][0].append(train/steps/len(x[0])); found[row][1].append(batch.shape[0]*batch.shape[-1]*batch.shape[-2]/predict/1e6)
+    for row, (crop, mps) in found.items():
+        line = dict(site=a.site, row=row, encoder=a.encoder, compare='pace', seconds_per_crop=statistics.median(crop), seconds_per_crop_range=[min(crop), max(crop)],
+                    megapixels_per_second=statistics.median(mps), megapixels_per_second_range=[min(mps), max(mps)], crop=x[0].shape[-1], batch=len(x[0]), **circumstances(a.threads))
+        with open(a.out, 'a') as f: f.write(json.dumps(line) + '\n')
+        print(f"{row:24} {line['seconds_per_crop']*1000:8.2f} ms a crop  {line['megapixels_per_second']:8.2f} MP/s", flush=True)
+
+
+def pair_of_times(learn, batch, x, opt, steps):
+    "Seconds of some training steps on one batch, and of predicting a batch of patches."
+    import torch
+    from satseg_fastai.pointrend.callback import labels_at, point_loss
+    def step():
+        out = learn.model(x[0])
+        out, extra = (out[0], out[1:]) if isinstance(out, tuple) else (out, ())
+        loss = learn.loss_func(out, x[1])
+        if len(extra) >= 2: loss = loss + point_loss(extra[0], labels_at(x[1], extra[1]))
+        elif extra: loss = loss + .4*learn.loss_func(extra[0], x[1])
+        opt.zero_grad(); loss.backward(); opt.step()
+    learn.model.train()
+    train = seconds(lambda: [step() for _ in range(steps)], batch)
+    learn.model.eval()
+    with torch.inference_mode(): return train, statistics.median(seconds(lambda: learn.model(batch), batch) for _ in range(3))
 
 
 def fit_steps(learn, steps, lr):
@@ -138,25 +183,27 @@ def fit_steps(learn, steps, lr):
     learn.fit_one_cycle(-(-steps//len(learn.dls.train)), lr, cbs=Stop())
 
 
-def machine(threads):
+def circumstances(threads):
+    "Machine, threads and versions of a figure."
     import torch
-    if torch.cuda.is_available(): return torch.cuda.get_device_name()
-    return f'{platform.machine()}, {os.cpu_count()} cores, {threads} threads a run, no GPU'
+    from satseg_fastai import __version__
+    machine = torch.cuda.get_device_name() if torch.cuda.is_available() else f'{platform.machine()}, {os.cpu_count()} cores, no GPU'
+    return dict(machine=machine, threads=threads, versions=dict(satseg_fastai=__version__, torch=torch.__version__, python=platform.python_version()))
 
 
-def budget(like, site):
-    "Crops of each row that take as long as the dense model's, by a file of runs."
-    runs = [json.loads(line) for line in Path(like).read_text().splitlines()]
-    runs = [r for r in runs if r['site'] == site and r['compare'] == 'steps']
-    pace = lambda row: statistics.mean(r['train_seconds']/r['crops'] for r in runs if r['row'] == row)
-    return {row: round(CROPS[site]*pace('dense')/pace(row)/8)*8 for row in {r['row'] for r in runs}}
+def budget(like, site, encoder):
+    "Crops of each row that take as long as the dense model's, by a file of paces."
+    lines = [json.loads(line) for line in Path(like).read_text().splitlines()]
+    pace = {r['row']: r['seconds_per_crop'] for r in lines if r['compare'] == 'pace' and (r['site'], r['encoder']) == (site, encoder)}
+    return {row: round(CROPS[site]*pace['dense']/p/8)*8 for row, p in pace.items()}
 
 
 def main(a):
     if a.one: return print(json.dumps(run_one(a)), flush=True)
     ground(a.site, a.data, a.work)
-    crops = budget(a.like, a.site) if a.like else {}
-    rows = a.rows if a.rows else list(ROWS) if a.site == 'town' else REAL
+    rows = a.rows if a.rows else list(ROWS) if a.site == 'town' else list(REAL)
+    if a.pace: return pace(a, rows)
+    crops = budget(a.like, a.site, a.encoder) if a.like else {}
     jobs = [(row, int(seed)) for seed in a.seeds.split(',') for row in rows if not (a.like and row == 'dense')]
     begun = time.perf_counter()
     def one(job):
@@ -168,7 +215,7 @@ def main(a):
         if r.returncode: return print(f'{row} {seed} failed: {r.stderr[-1500:]}', file=sys.stderr)
         line = r.stdout.strip().splitlines()[-1]
         with open(a.out, 'a') as f: f.write(line + '\n')
-        x = json.loads(line); print(f"{a.site} {row} {seed} [{x['compare']}]: IoU {x['iou']:.4f} boundary {x['boundary_iou_3px']:.4f} {x['gmac_256']:.2f} GMAC {x['train_seconds']:.0f} s {x['megapixels_per_second']:.2f} MP/s", flush=True)
+        x = json.loads(line); print(f"{a.site} {row} {seed} [{x['compare']}]: IoU {x['iou']:.4f} boundary {x['boundary_iou_3px']:.4f} {x['gmac_256']:.2f} GMAC {x['crops']} crops {x['train_seconds']:.0f} s", flush=True)
     with ThreadPoolExecutor(a.jobs) as pool: list(pool.map(one, jobs))
 
 
@@ -181,6 +228,6 @@ if __name__ == '__main__':
     p.add_argument('--like', type=Path); p.add_argument('--out', type=Path, default=Path('models.jsonl'))
     p.add_argument('--jobs', type=int, default=1); p.add_argument('--threads', type=int, default=os.cpu_count()); p.add_argument('--limit', type=float, default=1e9)
     p.add_argument('--work', type=Path, default=Path('models/experiments'), help='where the town is kept')
-    p.add_argument('--one', action='store_true', help=argparse.SUPPRESS); p.add_argument('--row', help=argparse.SUPPRESS)
-    p.add_argument('--seed', type=int, help=argparse.SUPPRESS); p.add_argument('--compare', default='steps', help=argparse.SUPPRESS)
+    p.add_argument('--one', action='store_true', help=argparse.SUPPRESS); p.add_argument('--row', help=argparse.SUPPRESS); p.add_argument('--pace', action='store_true', help='only measure speed')
+    p.add_argument('--seed', type=int, default=0, help=argparse.SUPPRESS); p.add_argument('--compare', default='steps', help=argparse.SUPPRESS)
     main(p.parse_args())

@@ -39,7 +39,7 @@ def _own_args(arch):
     common = {'encoder', 'n_out', 'n_in', 'pretrained', 'weights'}
     return [a for a in inspect.signature(ARCHS[arch][0]).parameters if a not in common]
 
-# %% ../../nbs/39_models.registry.ipynb #4831e840
+# %% ../../nbs/39_models.registry.ipynb #fc6c9d64
 def full_args(
     arch:str, # name in ARCHS
     arch_args:dict # as a user gives them, with pointrend=True or a dict
@@ -65,5 +65,7 @@ def create_model(
     cls, default = ARCHS[check_arch(arch)]
     args = full_args(arch, arch_args)
     rend = args.pop('pointrend', None)
-    base = cls(encoder or default, n_out, n_in=n_in, pretrained=pretrained, weights=weights, **args)
-    return PointRend(base, **({} if rend is True else rend)) if rend else base
+    try:
+        base = cls(encoder or default, n_out, n_in=n_in, pretrained=pretrained, weights=weights, **args)
+        return PointRend(base, **({} if rend is True else rend)) if rend else base
+    except (TypeError, ValueError) as e: raise BadInput(f'{arch} cannot be built with {arch_args} ({e})', f'values that {cls.__name__} takes') from e

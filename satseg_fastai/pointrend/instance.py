@@ -6,15 +6,16 @@
 __all__ = ['IGNORED', 'CoarseMaskHead', 'four_conv_head', 'to_image', 'sample_in_boxes', 'sample_masks', 'covered_share',
            'PointMask', 'of_kind', 'mask_losses', 'render_masks', 'paste_crop', 'paste_masks', 'PointRendRoIHeads',
            'TileTransform', 'EncoderFPN', 'PointRendMaskRCNN', 'pointrend_maskrcnn', 'instances_from_mask',
-           'instances_from_polygons', 'instance_targets', 'blank_ignored', 'Detection', 'tight', 'detect']
+           'instances_from_polygons', 'instance_targets', 'blank_ignored', 'Detection', 'tight']
 
-# %% ../../nbs/33_pointrend.instance.ipynb #0f0d1dc5
+# %% ../../nbs/33_pointrend.instance.ipynb #b55f17a6
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from scipy import ndimage
 from torch import nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -137,7 +138,7 @@ def of_kind(
     "The channel of each row's own label."
     return y[torch.arange(len(y), device=y.device), labels - 1][:, None]
 
-# %% ../../nbs/33_pointrend.instance.ipynb #e9a923b0
+# %% ../../nbs/33_pointrend.instance.ipynb #32890dd8
 def _nothing(module): return sum(p.sum() for p in module.parameters())*0.
 
 def mask_losses(
@@ -160,6 +161,7 @@ def mask_losses(
     bce = F.binary_cross_entropy_with_logits
     return dict(loss_mask=bce(own[:, 0].float(), share), loss_mask_point=bce(logits.float(), truth))
 
+# %% ../../nbs/33_pointrend.instance.ipynb #a46101cf
 def render_masks(
     m:PointMask, # the mask head
     x:torch.Tensor, # (N,C,h,w) finest maps
@@ -261,7 +263,7 @@ class EncoderFPN(nn.Module):
         self.fpn, self.out_channels = FeaturePyramidNetwork(list(self.encoder.channels[1:]), channels, LastLevelMaxPool()), channels
     def forward(self, x): return self.fpn({str(i): m for i, m in enumerate(self.encoder(x)[1:])})
 
-# %% ../../nbs/33_pointrend.instance.ipynb #ee9bef93
+# %% ../../nbs/33_pointrend.instance.ipynb #2303228c
 class PointRendMaskRCNN(FasterRCNN):
     "Mask R-CNN whose masks are rendered by points."
     def __init__(self,
@@ -280,7 +282,7 @@ class PointRendMaskRCNN(FasterRCNN):
         kwargs = dict(box_head=TwoMLPHead(c*49, hidden), box_predictor=FastRCNNPredictor(hidden, n_out), box_detections_per_img=256) | kwargs
         grid = AnchorGenerator(tuple((a,) for a in anchors), ((.5, 1., 2.),)*len(anchors))
         super().__init__(backbone, rpn_anchor_generator=grid, **kwargs)
-        self.transform, self.n_out, self.frozen_norm = TileTransform(n_in, min_size, max_size), n_out, frozen_norm
+        self.transform, self.n_in, self.n_out, self.frozen_norm = TileTransform(n_in, min_size, max_size), n_in, n_out, frozen_norm
         self.roi_heads = PointRendRoIHeads(self.roi_heads, PointMask(c, n_out - 1, hidden, mlp))
     def train(self, mode=True):
         super().train(mode)
@@ -289,6 +291,8 @@ class PointRendMaskRCNN(FasterRCNN):
                 if isinstance(m, nn.modules.batchnorm._BatchNorm): m.eval()
         return self
     def forward(self, images, targets=None):
+        for t in targets or ():
+            if len(t['labels']) and t['labels'].max() >= self.n_out: raise BadInput(f"an object of label {int(t['labels'].max())}", f'labels 1 to {self.n_out - 1}', 'give n_out=, the background counts')
         out = super().forward(images, targets)
         if self.training: return out
         for r, x in zip(out, images): r['masks'] = paste_masks(r['masks'], r['boxes'], x.shape[-2:])
@@ -375,7 +379,7 @@ def blank_ignored(
     "The images, mean gray where labels say nothing."
     return images.masked_fill((ids == IGNORED)[:, None], 0.)
 
-# %% ../../nbs/33_pointrend.instance.ipynb #2ac26ca4
+# %% ../../nbs/33_pointrend.instance.ipynb #2ac6951b
 class Detection(NamedTuple):
     "One object: where it is, what it is, how sure."
     row:int # of the mask's first row in the image or scene
@@ -409,17 +413,17 @@ def _least_score(model, score):
     try: yield
     finally: heads.score_thresh = was
 
+@patch
 @torch.no_grad()
-def detect(
-    model:PointRendMaskRCNN, # in evaluation mode
+def detect(self:PointRendMaskRCNN,
     images, # (N,C,H,W) or a list of (C,H,W), normalized
     score:float=.5, # boxes below do not count
     threshold:float=.5 # of the mask's probabilities
 )->list: # for each image its Detections, surest first
     "Objects of images, each no larger than itself."
-    if model.training: raise BadInput('a model in training mode', 'one in evaluation mode', 'call model.eval()')
+    if self.training: raise BadInput('a model in training mode', 'one in evaluation mode', 'call model.eval()')
     out = []
-    with _least_score(model, score): results = FasterRCNN.forward(model, images)
+    with _least_score(self, score): results = FasterRCNN.forward(self, images)
     for r, x in zip(results, images):
         crops = (paste_crop(m[0], b, x.shape[-2:]) for m, b in zip(r['masks'].cpu(), r['boxes'].cpu()))
         found = [tight(row, col, m.numpy() >= threshold, l, s) for (row, col, m), l, s in zip(crops, r['labels'], r['scores'])]
