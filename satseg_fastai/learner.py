@@ -59,7 +59,7 @@ def default_metrics(
     if classes.n == 2: return [Accuracy(**kw), IoU(1, name=f'{classes.names[1]}_iou', **kw), BoundaryIoU(1, name=f'{classes.names[1]}_boundary_iou', **kw)]
     return [Accuracy(**kw), MeanIoU(**kw), *(IoU(i, name=f'{n}_iou', **kw) for i, n in enumerate(classes.names))]
 
-# %% ../nbs/43_learner.ipynb #eebd90e4
+# %% ../nbs/43_learner.ipynb #884eaa10
 def splitter(
     model # of this library
 )->list: # three lists of parameters
@@ -153,7 +153,7 @@ def seg_learner(
                     wd=how['wd'], opt_func=how['opt_func'], path=path, cbs=_callbacks(model, mixed))
     learn.logger = partial(print_epoch, learn)
     learn.spec, learn.seed, learn.frozen_start, learn.recipe_lr = spec, seed, bool(pretrained or weights or init), how['lr']
-    if 'threshold' in how: spec['threshold'] = dict(value=how['threshold'], criterion=f'preset {preset}')
+    if 'threshold' in how and spec['n_out'] <= 2: spec['threshold'] = dict(value=how['threshold'], criterion=f'preset {preset}')
     return learn
 
 # %% ../nbs/43_learner.ipynb #23d768b4

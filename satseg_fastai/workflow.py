@@ -60,7 +60,7 @@ def _begun(out, key):
 
 def _left(out): return [p for end in ('state', 'trained') for p in out.parent.glob(f'.{escape(out.stem)}.????????.{end}')]
 
-# %% ../nbs/84_workflow.ipynb #aea0a6ce
+# %% ../nbs/84_workflow.ipynb #1acc18fa
 def train(
     images:str|Path, # folder of scenes
     labels:str|Path, # folder of masks or labelme files, or one vector file
@@ -89,7 +89,8 @@ def train(
     net = dict(pretrained=pretrained and init is None, init=init, seed=seed, **learner)
     state, part = _begun(out, _run_key(s, {**data, **net, 'fit': (epochs, frozen, lr)}))
     if not part.is_file(): _fit(s, {**data, 'num_workers': workers}, net, (epochs, frozen, lr), state, part, progress)
-    if read_spec(part)['n_out'] <= 2 and not learner.get('preset'): _threshold(part, s.valid, attribute, data['bands'], progress)
+    if set_before := learner.get('preset') and read_spec(part).get('threshold'): print(f"threshold {set_before['value']} of the preset; satseg threshold chooses one on labeled scenes", flush=True)
+    elif read_spec(part)['n_out'] <= 2: _threshold(part, s.valid, attribute, data['bands'], progress)
     os.replace(part, out)
     for p in _left(out): p.unlink(missing_ok=True)
     return read_spec(out)

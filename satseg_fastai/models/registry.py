@@ -39,16 +39,19 @@ def _own_args(arch):
     common = {'encoder', 'n_out', 'n_in', 'pretrained', 'weights'}
     return [a for a in inspect.signature(ARCHS[arch][0]).parameters if a not in common]
 
-# %% ../../nbs/39_models.registry.ipynb #fc6c9d64
+# %% ../../nbs/39_models.registry.ipynb #b7445d13
 def full_args(
     arch:str, # name in ARCHS
     arch_args:dict # as a user gives them, with pointrend=True or a dict
 )->dict: # with what pointrend implies
     "The arguments that build the model, as they go into a bundle."
     odd = [k for k in arch_args if k != 'pointrend' and not takes(arch, k)]
-    if odd: raise BadInput(f'{arch} takes no {odd[0]}', f'among {", ".join(_own_args(arch))}')
+    if odd: raise BadInput(f'{arch} takes no {odd[0]}', f'one of {", ".join(_own_args(arch))}')
     if not arch_args.get('pointrend'): return {k: v for k, v in arch_args.items() if k != 'pointrend'}
     rend = {} if arch_args['pointrend'] is True else dict(arch_args['pointrend'])
+    if ARCHS[arch][0].dense and not rend.get('refine'):
+        raise BadInput(f'{arch} answers at full resolution, where PointRend has nothing to subdivide', 'another architecture',
+                       "or one pass at full size: pointrend={'refine': True} (--set 'pointrend={\"refine\": true}')")
     coarse = {'coarse_stride': 4} if takes(arch, 'coarse_stride') and not rend.get('refine') else {}
     return {**coarse, **arch_args, 'pointrend': rend or True}
 
@@ -68,4 +71,5 @@ def create_model(
     try:
         base = cls(encoder or default, n_out, n_in=n_in, pretrained=pretrained, weights=weights, **args)
         return PointRend(base, **({} if rend is True else rend)) if rend else base
+    except BadInput: raise
     except (TypeError, ValueError) as e: raise BadInput(f'{arch} cannot be built with {arch_args} ({e})', f'values that {cls.__name__} takes') from e
