@@ -59,7 +59,7 @@ def default_metrics(
     if classes.n == 2: return [Accuracy(**kw), IoU(1, name=f'{classes.names[1]}_iou', **kw), BoundaryIoU(1, name=f'{classes.names[1]}_boundary_iou', **kw)]
     return [Accuracy(**kw), MeanIoU(**kw), *(IoU(i, name=f'{n}_iou', **kw) for i, n in enumerate(classes.names))]
 
-# %% ../nbs/43_learner.ipynb #884eaa10
+# %% ../nbs/43_learner.ipynb #0de880cb
 def splitter(
     model # of this library
 )->list: # three lists of parameters
@@ -103,7 +103,8 @@ class AuxiliaryLoss(Callback):
     def after_pred(self):
         if not self.training or not isinstance(self.pred, tuple): return
         pred, aux = self.pred
-        pred.aux, self.learn.pred = aux, pred
+        self.learn.pred = pred.float()  # MixedPrecision would make another tensor of it, without what hangs on it
+        self.pred.aux = aux
     def after_loss(self):
         if not hasattr(self.pred, 'aux') or not len(self.yb): return
         aux = resize(self.pred.aux.float(), self.yb[0].shape[-2:])
@@ -113,8 +114,7 @@ class AuxiliaryLoss(Callback):
 
 def _callbacks(model, mixed):
     "What the model and the machine need."
-    base = getattr(model, 'base', model)
-    return [ChannelsLast(), *_precision(mixed), *([PointRendCallback()] if isinstance(model, PointRend) else []), *([AuxiliaryLoss()] if getattr(base, 'aux', None) else [])]
+    return [ChannelsLast(), *_precision(mixed), AuxiliaryLoss(), *([PointRendCallback()] if isinstance(model, PointRend) else [])]
 
 PRESETS = dict(unet_resnet=dict(lr=1e-4, wd=1e-4, opt_func=partial(Adam, decouple_wd=False), threshold=.7))
 
