@@ -506,7 +506,7 @@ def test_what_the_command_line_refuses(town, tmp_path):
     "One line for what no architecture can be."
     data = ['train', '--images', town.root/'images', '--labels', town.root/'labels', '--out', tmp_path/'m.safetensors', '--encoder', 'test_resnet', '--no-pretrained', '--crop', 32]
     for args, says in ((['--arch', 'unet9'], "architecture 'unet9'"), (['--arch', 'fpn', '--set', 'use_unet=true'], 'fpn takes no use_unet'), (['--arch', 'fpn', '--set', 'levels'], 'NAME=VALUE'),
-                       (['--arch', 'unet_resnet', '--pointrend'], 'refine=True'), (['--arch', 'pspnet', '--set', 'pyramid_sizes=wide'], 'pyramid_sizes'),
+                       (['--arch', 'unet_resnet', '--pointrend'], 'one pass at full size'), (['--arch', 'pspnet', '--set', 'pyramid_sizes=wide'], 'pyramid_sizes'),
                        (['--arch', 'fpn', '--set', 'width=wide'], 'width'), (['--arch', 'fpn', '--set', 'pointrend={"pints": 3}'], 'pints')):
         r = satseg(*data, *args)
         lines = [line for line in r.stderr.splitlines() if not line.startswith('note: ')]
