@@ -75,7 +75,7 @@ def read_spec(
     if not isinstance(spec, dict): raise BadInput(f'{path} holds no satseg_fastai spec', 'a bundle written by satseg')
     return check_spec(spec, path.name)
 
-# %% ../nbs/42_bundle.ipynb #a87d8982
+# %% ../nbs/42_bundle.ipynb #e34858ff
 def load_bundle(
     path:str|Path # a bundle
 )->tuple: # (nn.Module in evaluation mode, spec)
@@ -84,7 +84,7 @@ def load_bundle(
     from safetensors.torch import load_file
     from satseg_fastai.models.registry import create_model
     try: net = create_model(spec['arch'], spec['encoder'], spec['n_in'], spec['n_out'], pretrained=False, **spec['arch_args'])
-    except TypeError as e: raise BadInput(f'{path} asks {spec["arch"]} for arguments that it does not take ({e})', 'a bundle written by this version', 'update satseg_fastai') from None
+    except BadInput as e: raise BadInput(f'{path} holds a model that cannot be built: {e}', do='update satseg_fastai, or use the version that wrote it') from None
     have, want = load_file(path), net.state_dict()
     odd = [k for k in {**have, **want} if k not in have or k not in want or have[k].shape != want[k].shape]
     if odd: raise BadInput(f'{path} does not fit {spec["arch"]} on {spec["encoder"]} at {odd[0]} ({len(odd)} tensors)', 'the weights of that architecture', 'use the bundle with the version that wrote it')

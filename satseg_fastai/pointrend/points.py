@@ -91,14 +91,15 @@ def mixed_band(
     low, high = (_over_parents(pick, _over_parents(pick, c, size[0], 1), size[1], 2) for pick in (torch.minimum, torch.maximum))
     return low != high
 
-# %% ../../nbs/30_pointrend.points.ipynb #77468bbe
+# %% ../../nbs/30_pointrend.points.ipynb #890efa81
 def topk_points(
     unc:torch.Tensor, # (B,h,w); the larger, the earlier
-    n:int # pixels to take
+    n:int, # pixels to take
+    ordered:bool=False # the most uncertain first
 )->tuple: # flat pixel numbers (B,n) int64, their centers (B,n,2) float32; n is at most h*w
     "The n most uncertain pixels."
     (h, w), flat = unc.shape[1:], unc.flatten(1)
-    idx = flat.topk(n, sorted=False).indices if n < h*w else torch.arange(h*w, device=unc.device).expand(len(unc), -1)
+    idx = flat.topk(min(n, h*w), sorted=ordered).indices if ordered or n < h*w else torch.arange(h*w, device=unc.device).expand(len(unc), -1)
     return idx, _centers(idx, h, w)
 
 # %% ../../nbs/30_pointrend.points.ipynb #8a9cbbe7
@@ -129,33 +130,34 @@ def _band_first(canvas, up, band):
 
 RANKS = dict(band=_band_first, paper=_paper)
 
-# %% ../../nbs/30_pointrend.points.ipynb #7bf70c5c
+# %% ../../nbs/30_pointrend.points.ipynb #67ff2b62
 LEAST, MOST = 64, 32
 
 def _count(points, band, H, W):
-    "Points of one step, known before the band unless 'auto'."
-    if points != 'auto': return points
-    most = int(band.flatten(1).sum(1).max()) if len(band) else 0
-    return min(max(5*most//4, H*W//LEAST), H*W//MOST)
+    "Points of one step: a number, or with 'auto' one an image (B,)."
+    return points if points != 'auto' else (5*band.flatten(1).sum(1)//4).clamp(H*W//LEAST, H*W//MOST)
 
 def _uncovered(sizes, n):
     "The sizes from the last that n points cover whole: it is painted over completely, whatever came before."
     covered = sum(h*w <= n for h, w in sizes)
     return sizes[max(covered - 1, 0):]
 
-# %% ../../nbs/30_pointrend.points.ipynb #c01eb591
+# %% ../../nbs/30_pointrend.points.ipynb #a85c1b30
 def subdivision_step(
     canvas:torch.Tensor, # (B,K,h,w) float32 logits
     point_fn, # (B,P,2) -> (B,K,P) logits at points
     size:tuple, # (h',w') of this step's grid
-    count, # mixed band (B,h',w') -> number of points
+    count, # mixed band (B,h',w') -> number of points, or (B,) numbers
     rank='band' # key of RANKS
 )->tuple: # canvas (B,K,h',w'), flat numbers (B,n) of the refined pixels
     "One doubling."
     up, band = _resize(canvas, size), mixed_band(canvas, size)
-    idx, p = topk_points(RANKS[rank](canvas, up, band), count(band))
+    n, each = count(band), None
+    if torch.is_tensor(n): n, each = int(n.amax()) if len(n) else 0, n[:, None]
+    idx, p = topk_points(RANKS[rank](canvas, up, band), n, each is not None)
     if not idx.shape[1]: return up, idx
     out = point_fn(p).to(up.dtype)
+    if each is not None: out = out.where((torch.arange(idx.shape[1], device=idx.device) < each)[:, None], up.flatten(2).gather(2, idx[:, None].expand_as(out)))
     return up.flatten(2).scatter(2, idx[:, None].expand_as(out), out).reshape_as(up), idx
 
 # %% ../../nbs/30_pointrend.points.ipynb #d16016ad
