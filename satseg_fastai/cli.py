@@ -124,7 +124,7 @@ def demo(out:Annotated[Path, typer.Option(help='Folder for everything the demo m
     from satseg_fastai.demo import run_demo
     run_demo(out, crops)
 
-# %% ../nbs/90_cli.ipynb #8df55fe1
+# %% ../nbs/90_cli.ipynb #7bb5d422
 @app.command()
 @guarded
 def train(images:Images, labels:LabelsOption, out:Annotated[Path, typer.Option(help='The bundle to write, NAME.safetensors.')],
@@ -148,6 +148,8 @@ def train(images:Images, labels:LabelsOption, out:Annotated[Path, typer.Option(h
     given = {k: v for k, v in dict(encoder=encoder, weights=weights, decoder_width=_width(decoder_width), pointrend=pointrend, preset=preset).items() if v} | settings(set_)
     if init and (own := [*given, *(['classes'] if classes else [])]):
         raise BadInput(f'--init together with --{own[0].replace("_", "-")}', 'one of the two', 'a bundle brings its own model and classes')
+    from satseg_fastai.models.registry import check_args
+    check_args(arch, settings(set_))
     kw = given if init else dict(arch=arch, **given)
     run(images, labels, out, classes=classes, valid=valid, epochs=epochs, frozen=frozen_epochs, crop=crop, batch=batch, lr=lr, bands=numbers(bands), attribute=attribute,
         seed=seed, workers=workers, init=init, pretrained=pretrained and weights is None, loss=loss, progress=not quiet and sys.stderr.isatty(), **kw)

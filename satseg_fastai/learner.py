@@ -59,7 +59,7 @@ def default_metrics(
     if classes.n == 2: return [Accuracy(**kw), IoU(1, name=f'{classes.names[1]}_iou', **kw), BoundaryIoU(1, name=f'{classes.names[1]}_boundary_iou', **kw)]
     return [Accuracy(**kw), MeanIoU(**kw), *(IoU(i, name=f'{n}_iou', **kw) for i, n in enumerate(classes.names))]
 
-# %% ../nbs/43_learner.ipynb #0de880cb
+# %% ../nbs/43_learner.ipynb #60a4acfd
 def splitter(
     model # of this library
 )->list: # three lists of parameters
@@ -146,13 +146,16 @@ def seg_learner(
 )->Learner: # with .spec, ready for save_bundle and predict_scene
     "A Learner that segments scenes."
     set_seed(seed)
-    how = _preset(preset, wd, opt_func)
+    how, names = _preset(preset, wd, opt_func), dls.store.classes.names
+    if init and (own := [*(['encoder'] if encoder else []), *(['pointrend'] if pointrend else []), *(['weights'] if weights else []), *arch_args]):
+        raise BadInput(f'init together with {own[0]}', 'one of the two', 'a bundle brings its own model')
+    if class_weights and len(class_weights) != len(names): raise BadInput(f'{len(class_weights)} class weights', f'{len(names)}: {", ".join(names)}')
     model, spec = _from_bundle(init, dls) if init else _new_model(dls, check_arch(arch), encoder, pretrained, weights, dict(arch_args, pointrend=pointrend))
     loss = make_loss(loss, weight=class_weights, ignore_index=dls.store.classes.ignore) if isinstance(loss, str) else loss
     learn = Learner(dls, model, loss_func=loss, splitter=splitter, metrics=default_metrics(dls.store.classes) if metrics is None else metrics,
                     wd=how['wd'], opt_func=how['opt_func'], path=path, cbs=_callbacks(model, mixed))
     learn.logger = partial(print_epoch, learn)
-    learn.spec, learn.seed, learn.frozen_start, learn.recipe_lr = spec, seed, bool(pretrained or weights or init), how['lr']
+    learn.spec, learn.seed, learn.frozen_start, learn.recipe_lr, learn.preset = spec, seed, bool(pretrained or weights or init) and preset is None, how['lr'], preset
     if 'threshold' in how and spec['n_out'] <= 2: spec['threshold'] = dict(value=how['threshold'], criterion=f'preset {preset}')
     return learn
 
@@ -207,7 +210,7 @@ def read_state(
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError):
         raise BadInput(f'{path} holds no state of a training run', 'what an interrupted run left', 'remove the file to train from the start') from None
 
-# %% ../nbs/43_learner.ipynb #8412464a
+# %% ../nbs/43_learner.ipynb #da6be687
 def recipe(
     learn:Learner, # of seg_learner
     epochs:int=10, # unfrozen
@@ -217,7 +220,7 @@ def recipe(
     "The phases of the seed's recipe for this Learner."
     lr = lr or learn.recipe_lr
     if learn.frozen_start: return [('frozen', frozen, lr, True), ('unfrozen', epochs, slice(lr/400, lr/4), False)]
-    return [('from scratch', frozen + epochs, lr, False)]
+    return [('from scratch' if learn.preset is None else f'preset {learn.preset}', frozen + epochs, lr, False)]
 
 def fit_recipe(
     learn:Learner, # of seg_learner
@@ -229,7 +232,7 @@ def fit_recipe(
     "Train by the seed's recipe."
     begun, state = time.perf_counter(), read_state(checkpoint) if checkpoint else None
     phases = [p for p in recipe(learn, epochs, frozen, lr) if p[1] > 0]
-    if not learn.frozen_start: print(f'No pretrained weights: nothing is frozen, {sum(p[1] for p in phases)} epochs in one cycle.')
+    if not (learn.frozen_start or learn.preset): print(f'No pretrained weights: nothing is frozen, {sum(p[1] for p in phases)} epochs in one cycle.')
     for i, (name, n, lr_max, freeze) in enumerate(phases):
         if state and state['phase'] > i: continue
         learn.freeze() if freeze else learn.unfreeze()
@@ -240,13 +243,14 @@ def fit_recipe(
     learn.spec['receipt'] = training_receipt(learn, phases, time.perf_counter() - begun)
     return learn
 
-# %% ../nbs/43_learner.ipynb #713fb8f2
+# %% ../nbs/43_learner.ipynb #a79d3e05
+def _name(f): return f'{_name(f.func)} {f.keywords}' if isinstance(f, partial) else getattr(f, '__name__', type(f).__name__)
 def _plain_lr(lr): return [lr.start, lr.stop] if isinstance(lr, slice) else lr
 
 def training_receipt(learn, phases, seconds):
     "What a training run did, for the bundle."
     last = dict(zip(learn.recorder.metric_names[1:-1], map(float, learn.recorder.final_record))) if getattr(learn.recorder, 'final_record', None) else {}
     return dict(phases=[dict(name=n, epochs=e, lr=_plain_lr(lr)) for n, e, lr, _ in phases], batch_size=learn.dls.train.bs, batches=len(learn.dls.train), crop=learn.dls.size,
-                loss=type(learn.loss_func).__name__, weight_decay=float(learn.wd), optimizer=getattr(learn.opt_func, '__name__', str(learn.opt_func)), seed=learn.seed, seconds=round(seconds, 1), last={k: round(v, 6) for k, v in last.items()},
+                loss=type(learn.loss_func).__name__, weight_decay=float(learn.wd), optimizer=_name(learn.opt_func), seed=learn.seed, seconds=round(seconds, 1), last={k: round(v, 6) for k, v in last.items()},
                 scenes=[p.image.name for p in learn.dls.store.pairs], device=str(learn.dls.device), threads=torch.get_num_threads(), processor=platform.machine(),
                 versions=dict(satseg_fastai=__version__, torch=torch.__version__, python=platform.python_version()))

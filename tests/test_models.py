@@ -22,6 +22,7 @@ from satseg_fastai.models.registry import ARCHS, create_model, takes
 from satseg_fastai.models.segmenter import pad_to
 from satseg_fastai.pointrend.callback import point_loss
 from satseg_fastai.pointrend.points import subdivide
+from satseg_fastai.scene.predict import predict_array, predict_scene
 
 SMALL = dict(se_unet=dict(decoder_width=(32, 16, 16, 8, 8)), unet_resnet=dict(num_filters=4), fpn=dict(pyramid_width=32, width=32),
              pspnet=dict(width=32), deeplab=dict(width=32, aux=True))
@@ -308,7 +309,6 @@ each_learner = pytest.mark.parametrize('name', ['se_unet_rend', 'unet_resnet_ren
 def test_learner(town, tmp_path, name):
     "Training, and fastai's own tools, none of which knows of points: one full-size tensor for them all."
     import matplotlib.pyplot as plt
-    from fastai.learner import load_learner
     from satseg_fastai.scene.predict import predict_scene
     learn, spies = learner(town, name), parts()(name)
     before = {k: v.clone() for k, v in learn.model.state_dict().items()}
@@ -512,3 +512,29 @@ def test_what_the_command_line_refuses(town, tmp_path):
         lines = [line for line in r.stderr.splitlines() if not line.startswith('note: ')]
         assert r.exit_code == 2 and len(lines) == 1 and says in lines[0], (args, r.stderr, r.exception)
     assert not (tmp_path/'m.safetensors').exists()
+
+
+class Tired(nn.Module):
+    "A model that stops the run after some batches."
+    def __init__(self, net, batches): super().__init__(); self.net, self.left = net, batches
+    def forward(self, x):
+        self.left -= 1
+        if self.left < 0: raise KeyboardInterrupt
+        return self.net(x)
+
+
+def test_interrupted_map_has_the_same_bytes(town, tmp_path):
+    "PointRend counts its points by what it sees; a map that was interrupted is still the same, and one with other points is begun anew."
+    net = create_model('se_unet', 'test_resnet', pointrend=dict(hidden=16), **SMALL['se_unet']).eval()
+    for p in net.head.parameters(): nn.init.normal_(p, std=.5)
+    kw = dict(size=32, overlap=.5, batch_size=3, stats=([120., 110., 100.], [60., 60., 60.]), device='cpu', progress=False)
+    scene = town.pairs[2].image
+    predict_scene(Tired(net, 99), scene, tmp_path/'calm.tif', **kw)
+    with pytest.raises(KeyboardInterrupt): predict_scene(Tired(net, 9), scene, tmp_path/'torn.tif', **kw)
+    assert predict_scene(Tired(net, 99), scene, tmp_path/'torn.tif', **kw)['resumed_at_row'] > 0
+    assert (tmp_path/'torn.tif').read_bytes() == (tmp_path/'calm.tif').read_bytes()
+    with pytest.raises(KeyboardInterrupt): predict_scene(Tired(net, 9), scene, tmp_path/'other.tif', **kw)
+    net.points = 64
+    assert predict_scene(Tired(net, 99), scene, tmp_path/'other.tif', **kw)['resumed_at_row'] == 0
+    one, three = (predict_array(net, np.random.default_rng(0).normal(size=(3, 100, 130)).astype('float32'), size=64, batch_size=n, device='cpu') for n in (1, 3))
+    assert abs(one - three).max() < 1e-4

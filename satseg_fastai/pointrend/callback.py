@@ -35,7 +35,7 @@ def point_loss(
     share = counts if weight is None else weight[target.where(counts, 0)]*counts
     return total/share.sum().clamp(min=1 if weight is None else 1e-6)
 
-# %% ../../nbs/32_pointrend.callback.ipynb #1f6108d0
+# %% ../../nbs/32_pointrend.callback.ipynb #5c8fc863
 class PointRendCallback(Callback):
     "Adds the points' loss to the loss in training."
     order = 5  # before GradientAccumulation (6) and MixedPrecision (10)
@@ -59,6 +59,7 @@ class PointRendCallback(Callback):
         del self.pred.points
     def _how(self, logits):
         "Ignored label and class weights: given, or those of the loss function."
-        ignore = self.ignore_index if self.ignore_index is not None else getattr(self.loss_func, 'ignore_index', 255)
-        weight = self.class_weights if self.class_weights is not None else getattr(self.loss_func, 'weight', None)
+        of_loss = lambda name, default: getattr(self.loss_func, name, getattr(getattr(self.loss_func, 'func', None), name, default))
+        ignore = self.ignore_index if self.ignore_index is not None else of_loss('ignore_index', 255)
+        weight = self.class_weights if self.class_weights is not None else of_loss('weight', None)
         return ignore, None if weight is None else torch.as_tensor(weight, dtype=torch.float32, device=logits.device)

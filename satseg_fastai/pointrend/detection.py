@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['MOST', 'check_things', 'PolygonSource', 'InstanceMask', 'ReadInstances', 'instance_dls', 'giving_losses',
            'validation_losses', 'detection_loss', 'DetectionTargets', 'APCounter', 'MaskAP', 'ap_metrics',
-           'instance_learner']
+           'InstanceLearner', 'instance_learner']
 
-# %% ../../nbs/34_pointrend.detection.ipynb #45f70ed3
+# %% ../../nbs/34_pointrend.detection.ipynb #f242a8ef
 import random
 from contextlib import contextmanager
 from functools import partial
@@ -20,7 +20,7 @@ from fastai.learner import Learner, Metric
 from fastai.optimizer import Adam
 from fastai.torch_core import TensorMask, set_seed
 
-from ..data import ReadPatch, Store, choose_stats, draw_window, scene_block, train_items, valid_items
+from ..data import ReadPatch, Store, choose_stats, draw_window, scene_block, seg_augment, train_items, valid_items
 from ..errors import BadInput
 from ..labels import Labels, ShapeSource
 from .instance import IGNORED, PointRendMaskRCNN, blank_ignored, instance_targets, instances_from_mask, instances_from_polygons, pointrend_maskrcnn
@@ -38,12 +38,21 @@ def check_things(
     if bad := [t for t in things if t not in by]: raise BadInput(f'class {bad[0]!r}', f'one of {", ".join(classes.names)}')
     return tuple(by[t] for t in things)
 
-# %% ../../nbs/34_pointrend.detection.ipynb #18800920
+# %% ../../nbs/34_pointrend.detection.ipynb #c004647c
 class PolygonSource:
     "Windows of polygons as instance maps."
-    def __init__(self, shapes, things, ignore): self.shapes, self.things, self.ignore, self._tree = shapes, things, ignore, None
+    def __init__(self,
+        shapes:list, # of (shapely polygon in pixel coordinates, class index), in painting order
+        things:tuple, # class indices of the kinds 1, 2, ...
+        ignore:int # class index of polygons that do not count
+    ): self.shapes, self.things, self.ignore, self._tree = shapes, things, ignore, None
     def __getstate__(self): return self.__dict__ | {'_tree': None}
-    def __call__(self, row, col, height, width):
+    def __call__(self,
+        row:int, # first row of the window
+        col:int, # first column
+        height:int, # rows
+        width:int # columns
+    )->np.ndarray: # int32 (height,width) instance map
         import shapely
         if self._tree is None: self._tree = shapely.STRtree([g for g, _ in self.shapes])
         near = np.sort(self._tree.query(shapely.box(col, row, col + width, row + height)))
@@ -61,24 +70,34 @@ class InstanceMask(TensorMask):
         ax.imshow(rgba, interpolation='nearest')
         return ax
 
+# %% ../../nbs/34_pointrend.detection.ipynb #4a5dbe9e
 class ReadInstances(ReadPatch):
     "Item -> InstanceMask (size,size)."
-    def __init__(self, store, things, seed=0, max_scale=1.25):
+    def __init__(self,
+        store:Store, # the data set
+        things:tuple, # class indices of the kinds 1, 2, ...
+        seed:int=0, # of the drawn windows
+        max_scale:float=1.25 # of the drawn windows
+    ):
         super().__init__(store, 'instances', seed, max_scale)
         self.things, self.sources = things, {}
+    def __getstate__(self): return self.__dict__ | {'sources': {}}  # read again where it is needed
     def __call__(self, item):
         w = item.window or draw_window(item, self.store.regions[item.pair], self.store.epoch, self.seed, self.max_scale)
         y = torch.from_numpy(self.instances(item.pair, w))[None, None].float()
         return InstanceMask(torch.nn.functional.interpolate(y, (item.size, item.size), mode='nearest-exact')[0, 0].long())
-    def instances(self, i, window):
-        "`(h,w)` int32 instance map of a pair's window; 255 outside the pair's region and where nothing counts."
+    def instances(self,
+        i:int, # number of the pair
+        window:tuple # (row, col, height, width), may overhang
+    )->np.ndarray: # (h,w) int32, 255 outside the pair's region and where nothing counts
+        "The instance map of a pair's window."
         classes, labels, ignore = self.store.label(i, window), self.store.opened(i)[1], self.store.classes.ignore
         if not isinstance(labels.source, ShapeSource): return instances_from_mask(classes, self.things, ignore)
         if i not in self.sources:
             self.sources[i] = Labels(labels.path, labels.place, labels.classes, PolygonSource(labels.source.shapes, self.things, ignore), 'instances')
         return np.where(classes == ignore, np.int32(IGNORED), self.sources[i].read(*window))
 
-# %% ../../nbs/34_pointrend.detection.ipynb #43785068
+# %% ../../nbs/34_pointrend.detection.ipynb #961b0c62
 def instance_dls(
     train:list, # pairs to train on
     valid:list, # pairs to validate on
@@ -88,7 +107,7 @@ def instance_dls(
     bs:int=4, # patches a batch
     valid_size:int|None=None, # validation patch side; None: as in training
     stats=None, # 'imagenet', 'data' or (mean, std) in raw units; None: imagenet for three bytes, else data
-    augment:list|None=None, # fastai batch transforms; None: seg_augment, []: none
+    augment:list|None=None, # fastai batch transforms; None: seg_augment by right angles only, []: none
     bands:list|None=None, # 1-based bands in the model's order
     attribute:str|None=None, # column of vector labels that names the class
     seed:int=0, # of windows and shuffling
@@ -102,6 +121,7 @@ def instance_dls(
     things = check_things(store.classes, things)
     stats, scale = choose_stats(store, range(n), stats)
     items = train_items(store, range(n), size) + valid_items(store, range(n, len(store.pairs)), valid_size or size)
+    if augment is None: augment = seg_augment(store.n_in, max_rotate=0)
     block = scene_block(store, stats, scale, augment, seed, max_scale)
     block.getters[1] = ReadInstances(store, things, seed, max_scale)
     random.seed(seed)
@@ -138,7 +158,7 @@ def validation_losses(
         torch.manual_seed(seed)
         return model(images, targets)
 
-# %% ../../nbs/34_pointrend.detection.ipynb #1d38b028
+# %% ../../nbs/34_pointrend.detection.ipynb #dc62d3d2
 def detection_loss(
     pred, # losses, or (losses, detections) in validation
     y # instance maps, for fastai
@@ -149,7 +169,9 @@ def detection_loss(
 class DetectionTargets(Callback):
     "Gives the model its targets and, in validation, its losses."
     order = 5  # before MixedPrecision, after the DataLoader's own
-    def __init__(self, min_area=16): self.min_area = min_area
+    def __init__(self,
+        min_area:int=16 # pixels of the smallest object
+    ): self.min_area = min_area
     def before_batch(self):
         if not len(self.yb): return
         x, ids = self.xb[0].as_subclass(torch.Tensor), self.yb[0].as_subclass(torch.Tensor)
@@ -157,7 +179,7 @@ class DetectionTargets(Callback):
     def after_pred(self):
         if not self.training and len(self.yb): self.learn.pred = validation_losses(self.model, *self.xb), self.pred
 
-# %% ../../nbs/34_pointrend.detection.ipynb #dc6e6cd9
+# %% ../../nbs/34_pointrend.detection.ipynb #7b06c664
 MOST = 1000  # detections of an image that count; COCO stops at 100, a tile of a dense town holds more
 
 def _evaluator():
@@ -171,18 +193,21 @@ def _plain(r): return {k: (v.squeeze(1) >= .5 if v.ndim == 4 else v.bool()) if k
 
 class APCounter:
     "Detections and targets of a validation pass, evaluated once."
-    def __init__(self): self.metric = self.result = None
-    def reset(self): self.metric, self.result = _evaluator(), None
+    def __init__(self): self.metric, self.result, self.n = None, None, 0
+    def __getstate__(self): return APCounter().__dict__  # an exported Learner carries no detections
+    def reset(self): self.metric, self.result, self.n = _evaluator(), None, 0
     def add(self,
         detections:list, # of dict(masks (R,1,H,W) probabilities, labels (R,), scores (R,))
         targets:list # of dict(masks (G,H,W), labels (G,))
     ):
-        self.metric.update([_plain(r) for r in detections], [_plain(t) for t in targets]); self.result = None
+        self.metric.update([_plain(r) for r in detections], [_plain(t) for t in targets])
+        self.result, self.n = None, self.n + sum(len(o['labels']) for o in (*detections, *targets))
     def __getitem__(self, key):
         if self.result is None: self.result = self._mean()
         return self.result[key]
     def _mean(self):
         "Means over IoU levels, recall levels and kinds, all sizes, `MOST` detections; -1 marks what has no target."
+        if not self.n: return dict.fromkeys(('map', 'map_50', 'map_75'), float('nan'))
         p = self.metric.compute().get('precision', torch.full((10, 1, 1, 1, 1), -1.))[..., 0, -1]  # none where nothing was found
         mean = lambda x: float(x[x > -1].mean()) if (x > -1).any() else 0.
         return dict(map=mean(p), map_50=mean(p[0]), map_75=mean(p[5]))
@@ -197,7 +222,7 @@ class MaskAP(Metric):
     def reset(self):
         if self.first: self.counter.reset()
     def accumulate(self, learn):
-        if self.first: self.counter.add(learn.pred[1], learn.xb[1])
+        if self.first and not learn.training: self.counter.add(learn.pred[1], learn.xb[1])  # training gives losses only
     @property
     def value(self): return self.counter[self.key]
     @property
@@ -208,8 +233,14 @@ def ap_metrics()->list: # of MaskAP
     counter = APCounter()
     return [MaskAP(k, counter, i == 0) for i, k in enumerate(('map', 'map_50', 'map_75'))]
 
-# %% ../../nbs/34_pointrend.detection.ipynb #9ca70123
+# %% ../../nbs/34_pointrend.detection.ipynb #b906cfb9
 def _groups(model): return model.groups()
+
+class InstanceLearner(Learner):
+    "A Learner whose predictions are objects."
+    def get_preds(self, *args, **kwargs):
+        raise BadInput('get_preds, predict or show_results of an instance Learner', 'a tool that takes objects', 'use learn.model.eval().detect(images) for patches, predict_instances(learn, path) for scenes')
+    predict = show_results = get_preds
 
 def instance_learner(
     dls, # DataLoaders of instance_dls
@@ -225,9 +256,11 @@ def instance_learner(
     seed:int=0, # of the weights
     path='.', # of the Learner
     **kwargs # of pointrend_maskrcnn, e.g. anchors, channels
-)->Learner:
+)->InstanceLearner: # with .stats, .bands and .source_count, which predict_instances reads, after load_learner too
     "A Learner that finds separate objects."
     set_seed(seed)
     model = pointrend_maskrcnn(encoder, dls.c, n_in=dls.store.n_in, pretrained=pretrained, weights=weights, **kwargs)
-    return Learner(dls, model, loss_func=detection_loss, splitter=_groups, metrics=ap_metrics() if metrics is None else metrics, wd=wd,
-                   opt_func=opt_func, cbs=[DetectionTargets(min_area), *(cbs or [])], path=path)
+    learn = InstanceLearner(dls, model, loss_func=detection_loss, splitter=_groups, metrics=ap_metrics() if metrics is None else metrics, wd=wd,
+                            opt_func=opt_func, cbs=[DetectionTargets(min_area), *(cbs or [])], path=path)
+    learn.stats, learn.bands, learn.source_count = dls.stats, dls.store.bands, dls.store.source_count
+    return learn

@@ -8,7 +8,8 @@ __all__ = ['IGNORED', 'CoarseMaskHead', 'four_conv_head', 'to_image', 'sample_in
            'TileTransform', 'EncoderFPN', 'PointRendMaskRCNN', 'pointrend_maskrcnn', 'instances_from_mask',
            'instances_from_polygons', 'instance_targets', 'blank_ignored', 'Detection', 'tight']
 
-# %% ../../nbs/33_pointrend.instance.ipynb #b55f17a6
+# %% ../../nbs/33_pointrend.instance.ipynb #3d1a2a0f
+import difflib, inspect
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -105,7 +106,7 @@ def covered_share(
     rois = torch.cat([which[:, None].to(boxes), boxes], 1)
     return roi_align(masks[:, None].to(boxes), rois, side, 1., -1, aligned=True)[:, 0]
 
-# %% ../../nbs/33_pointrend.instance.ipynb #da113983
+# %% ../../nbs/33_pointrend.instance.ipynb #26041351
 class PointMask(nn.Module):
     "Masks of boxes: coarse logits, refined by points from the finest map of the pyramid."
     def __init__(self,
@@ -122,15 +123,24 @@ class PointMask(nn.Module):
         self.coarse, self.point = CoarseMaskHead(c, n_out, hidden), PointHead(c, n_out, mlp)
         self.side, self.n_train, self.n_render, self.stride = side, n_train, n_render, stride
 
-    def coarse_logits(self, x, boxes):
-        "(R,K,7,7) of the boxes of (N,C,h,w) maps."
+    def coarse_logits(self,
+        x:torch.Tensor, # (N,C,h,w) finest maps
+        boxes:list # N tensors (R_i,4) in pixel edges
+    )->torch.Tensor: # (R,K,7,7)
+        "The coarse masks of boxes."
         r, n = 2*self.coarse.side, sum(map(len, boxes))
         at = grid_coords(r, r, x.device).expand(n, -1, -1)
         return self.coarse(sample_in_boxes(x, boxes, at, self.stride).reshape(n, -1, r, r))
-    def point_logits(self, x, boxes, coarse, p):
-        "(R,K,P) at points (R,P,2) of the boxes."
+    def point_logits(self,
+        x:torch.Tensor, # (N,C,h,w) finest maps
+        boxes:list, # N tensors (R_i,4) in pixel edges
+        coarse:torch.Tensor, # (R,K,7,7) coarse_logits
+        p:torch.Tensor # (R,P,2) in [0,1] of each box
+    )->torch.Tensor: # (R,K,P)
+        "The logits at points of boxes."
         return self.point(sample_in_boxes(x, boxes, p, self.stride), point_sample(coarse, p))
 
+# %% ../../nbs/33_pointrend.instance.ipynb #dbb8b602
 def of_kind(
     y:torch.Tensor, # (R,K,...)
     labels:torch.Tensor # (R,) 1 ... K
@@ -138,7 +148,6 @@ def of_kind(
     "The channel of each row's own label."
     return y[torch.arange(len(y), device=y.device), labels - 1][:, None]
 
-# %% ../../nbs/33_pointrend.instance.ipynb #32890dd8
 def _nothing(module): return sum(p.sum() for p in module.parameters())*0.
 
 def mask_losses(
@@ -229,20 +238,24 @@ class PointRendRoIHeads(RoIHeads):
             for r, m in zip(result, masks): r['masks'] = m
         return result, losses
 
-# %% ../../nbs/33_pointrend.instance.ipynb #27167e9e
+# %% ../../nbs/33_pointrend.instance.ipynb #9dd103eb
 class TileTransform(GeneralizedRCNNTransform):
     "No normalization, no pasting, and no resizing unless sizes are given."
     def __init__(self,
         n_in:int=3, # bands
         min_size:int|None=None, # shorter side after resizing; None: as it is
-        max_size:int|None=None # longer side at most; None: as it comes
+        max_size:int|None=None # longer side at most, larger tiles shrink; None: as it comes
     ):
         super().__init__(min_size or 0, max_size or 1 << 20, [0.]*n_in, [1.]*n_in)
         self.n_in, self.keep = n_in, min_size is None
     def normalize(self, image):
         if len(image) != self.n_in: raise BadInput(f'images of {len(image)} bands', f'{self.n_in}, as the model was made for', 'give n_in=')
         return image.as_subclass(torch.Tensor)  # torchvision's losses refuse fastai's tensor types
-    def resize(self, image, target=None): return (image, target) if self.keep else super().resize(image, target)
+    def resize(self, image, target=None):
+        if self.keep:
+            if max(image.shape[-2:]) <= self.max_size: return image, target
+            self.min_size = min(image.shape[-2:]),  # so that max_size alone decides
+        return super().resize(image, target)
     def postprocess(self, result, image_shapes, original_image_sizes):
         if self.training: return result
         for r, s, o in zip(result, image_shapes, original_image_sizes): r['boxes'] = resize_boxes(r['boxes'], s, o)
@@ -263,7 +276,26 @@ class EncoderFPN(nn.Module):
         self.fpn, self.out_channels = FeaturePyramidNetwork(list(self.encoder.channels[1:]), channels, LastLevelMaxPool()), channels
     def forward(self, x): return self.fpn({str(i): m for i, m in enumerate(self.encoder(x)[1:])})
 
-# %% ../../nbs/33_pointrend.instance.ipynb #2303228c
+# %% ../../nbs/33_pointrend.instance.ipynb #00250939
+def _names(*functions): return {n for f in functions for n in inspect.signature(f).parameters} - {'self', 'kwargs'}
+_SET_HERE = {'backbone', 'num_classes', 'rpn_anchor_generator', 'image_mean', 'image_std'}  # FasterRCNN's arguments that are no choice
+
+def _check_arguments(anchors, others):
+    "Five anchors, and no argument that torchvision would swallow."
+    if not isinstance(anchors, (tuple, list)) or len(anchors) != 5: raise BadInput(f'anchors {anchors}', 'five sides in pixels, one for each map of stride 4 to 64', 'for instance anchors=(16, 32, 64, 128, 256)')
+    theirs = _names(FasterRCNN.__init__) - _SET_HERE
+    if odd := [k for k in others if k not in theirs]:
+        near = difflib.get_close_matches(odd[0], sorted(theirs | _names(PointRendMaskRCNN.__init__, pointrend_maskrcnn)), 1)
+        raise BadInput(f'an argument {odd[0]}', "one of PointRendMaskRCNN or of torchvision's FasterRCNN", f'did you mean {near[0]}' if near else 'see their documentation')
+
+def _check_target(x, t, n_out):
+    "Labels and masks that fit the model and the image."
+    if odd := [int(l) for l in t['labels'].unique() if not 0 < l < n_out]:
+        raise BadInput(f'an object of label {odd[0]}', f'labels 1 to {n_out - 1}', '0 is the background; n_out= counts it')
+    if t['masks'].shape[-2:] != x.shape[-2:]:
+        raise BadInput('masks of {} x {} pixels'.format(*t['masks'].shape[-2:]), 'those of the image, {} x {}'.format(*x.shape[-2:]), 'give masks (G,H,W) of the whole image')
+
+# %% ../../nbs/33_pointrend.instance.ipynb #b3ee3bf7
 class PointRendMaskRCNN(FasterRCNN):
     "Mask R-CNN whose masks are rendered by points."
     def __init__(self,
@@ -274,10 +306,11 @@ class PointRendMaskRCNN(FasterRCNN):
         mlp:int=256, # width of the point head
         anchors:tuple=(16, 32, 64, 128, 256), # side of the anchors of each map, pixels
         min_size:int|None=None, # shorter side of a tile after resizing; None: tiles keep their size
-        max_size:int|None=None, # longer side at most
+        max_size:int|None=None, # longer side at most, larger tiles shrink
         frozen_norm:bool=False, # keep the backbone's running statistics in training
         **kwargs # of torchvision's FasterRCNN, e.g. box_detections_per_img, box_score_thresh
     ):
+        _check_arguments(anchors, kwargs)
         c = backbone.out_channels
         kwargs = dict(box_head=TwoMLPHead(c*49, hidden), box_predictor=FastRCNNPredictor(hidden, n_out), box_detections_per_img=256) | kwargs
         grid = AnchorGenerator(tuple((a,) for a in anchors), ((.5, 1., 2.),)*len(anchors))
@@ -290,24 +323,28 @@ class PointRendMaskRCNN(FasterRCNN):
             for m in self.backbone.modules():
                 if isinstance(m, nn.modules.batchnorm._BatchNorm): m.eval()
         return self
-    def forward(self, images, targets=None):
-        for t in targets or ():
-            if len(t['labels']) and t['labels'].max() >= self.n_out: raise BadInput(f"an object of label {int(t['labels'].max())}", f'labels 1 to {self.n_out - 1}', 'give n_out=, the background counts')
+    def forward(self,
+        images, # (N,C,H,W) or a list of (C,H,W), normalized
+        targets:list|None=None # in training, for each image dict(boxes (G,4), labels (G,), masks (G,H,W))
+    ): # in training dict of losses, in evaluation for each image dict(boxes, labels, scores, masks (R,1,H,W))
+        for x, t in zip(images, targets or ()): _check_target(x, t, self.n_out)
         out = super().forward(images, targets)
         if self.training: return out
         for r, x in zip(out, images): r['masks'] = paste_masks(r['masks'], r['boxes'], x.shape[-2:])
         return out
-    def groups(self):
-        "Three parameter groups: early encoder, late encoder, the rest."
-        b = self.backbone
-        if hasattr(b, 'encoder'): first, second = b.encoder.groups()
-        else:
-            layers = list(b.body.children())
-            first, second = ([p for m in part for p in m.parameters()] for part in (layers[:-2], layers[-2:]))
-        encoder = {id(p) for p in (*first, *second)}
-        return [first, second, [p for p in self.parameters() if id(p) not in encoder]]
 
-# %% ../../nbs/33_pointrend.instance.ipynb #523390a9
+# %% ../../nbs/33_pointrend.instance.ipynb #e41fa57c
+@patch
+def groups(self:PointRendMaskRCNN)->list: # of lists of parameters
+    "Three parameter groups: early encoder, late encoder, the rest."
+    b = self.backbone
+    if hasattr(b, 'encoder'): first, second = b.encoder.groups()
+    else:
+        layers = list(b.body.children())
+        first, second = ([p for m in part for p in m.parameters()] for part in (layers[:-2], layers[-2:]))
+    encoder = {id(p) for p in (*first, *second)}
+    return [first, second, [p for p in self.parameters() if id(p) not in encoder]]
+
 def pointrend_maskrcnn(
     encoder='resnet50', # timm model with maps at strides 2 to 32, or a torchvision backbone with FPN
     n_out:int=2, # classes with background
@@ -379,7 +416,7 @@ def blank_ignored(
     "The images, mean gray where labels say nothing."
     return images.masked_fill((ids == IGNORED)[:, None], 0.)
 
-# %% ../../nbs/33_pointrend.instance.ipynb #2ac6951b
+# %% ../../nbs/33_pointrend.instance.ipynb #4dbaffcd
 class Detection(NamedTuple):
     "One object: where it is, what it is, how sure."
     row:int # of the mask's first row in the image or scene
@@ -413,6 +450,15 @@ def _least_score(model, score):
     try: yield
     finally: heads.score_thresh = was
 
+def _check_images(images):
+    "Float tensors, one for each image."
+    four = isinstance(images, torch.Tensor) and images.ndim == 4
+    if four or isinstance(images, (list, tuple)) and all(isinstance(x, torch.Tensor) and x.ndim == 3 for x in images):
+        if all(x.is_floating_point() for x in images): return
+    shape = f'of shape {tuple(images.shape)} and type {images.dtype}' if hasattr(images, 'dtype') else f"of {', '.join(sorted({type(x).__name__ for x in images}))}"
+    raise BadInput(f'a {type(images).__name__} {shape}', 'a float tensor (N,C,H,W) or a list of float tensors (C,H,W)', 'for one image x give x[None], for an array torch.from_numpy(x)')
+
+# %% ../../nbs/33_pointrend.instance.ipynb #51300ecb
 @patch
 @torch.no_grad()
 def detect(self:PointRendMaskRCNN,
@@ -422,6 +468,8 @@ def detect(self:PointRendMaskRCNN,
 )->list: # for each image its Detections, surest first
     "Objects of images, each no larger than itself."
     if self.training: raise BadInput('a model in training mode', 'one in evaluation mode', 'call model.eval()')
+    _check_images(images)
+    if not len(images): return []
     out = []
     with _least_score(self, score): results = FasterRCNN.forward(self, images)
     for r, x in zip(results, images):
