@@ -179,7 +179,7 @@ class DetectionTargets(Callback):
     def after_pred(self):
         if not self.training and len(self.yb): self.learn.pred = validation_losses(self.model, *self.xb), self.pred
 
-# %% ../../nbs/34_pointrend.detection.ipynb #7b06c664
+# %% ../../nbs/34_pointrend.detection.ipynb #af9a872a
 MOST = 1000  # detections of an image that count; COCO stops at 100, a tile of a dense town holds more
 
 def _evaluator():
@@ -212,6 +212,7 @@ class APCounter:
         mean = lambda x: float(x[x > -1].mean()) if (x > -1).any() else 0.
         return dict(map=mean(p), map_50=mean(p[0]), map_75=mean(p[5]))
 
+# %% ../../nbs/34_pointrend.detection.ipynb #be593f15
 class MaskAP(Metric):
     "One figure of COCO's mask AP."
     def __init__(self,

@@ -7,7 +7,7 @@ __all__ = ['common_area', 'crop_to', 'union', 'instance_map', 'Seen', 'inner', '
            'resolve', 'Waiting', 'merge_windows', 'detect_windows', 'stream_instances', 'predict_instances',
            'draw_instances']
 
-# %% ../../nbs/52_scene.instances.ipynb #c7780d33
+# %% ../../nbs/52_scene.instances.ipynb #d6d6a2ec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from ..errors import BadInput
 from ..pointrend.instance import Detection, tight
 from ..raster import Scene, bounded_cache, cache_bytes
-from .predict import _array_reader, _chunks, _device, _prefetched, _progress, _read_batch, _scene_reader, evaluating
+from .predict import _array_reader, _choose_bands, _chunks, _device, _prefetched, _progress, _read_batch, _scene_reader, evaluating
 from ..tiling import Grid, Window
 
 # %% ../../nbs/52_scene.instances.ipynb #33091953
@@ -102,7 +102,7 @@ def is_sliver(
     kept = crop_to(s.found, inner(s.window, grid, margin))
     return kept is None or 2*kept.area < s.found.area
 
-# %% ../../nbs/52_scene.instances.ipynb #0aae7106
+# %% ../../nbs/52_scene.instances.ipynb #17a3e146
 def _share(a, b, of_a, of_b): return common_area(a, b)/min(of_a.area, of_b.area) if of_a and of_b else 0.
 
 def same_object(
@@ -115,7 +115,7 @@ def same_object(
     "Whether two sightings are one object."
     if a.found.label != b.found.label: return False
     if _share(a.found, b.found, a.found, b.found) >= least: return True
-    if not (a.cut and b.cut) or a.window == b.window: return False
+    if not (a.cut and b.cut): return False
     in_b, in_a = (crop_to(d.found, inner(w, grid, margin)) for d, w in ((a, b.window), (b, a.window)))
     in_b, in_a = in_b and crop_to(in_b, inner(a.window, grid, margin)), in_a and crop_to(in_a, inner(b.window, grid, margin))
     return bool(in_a and in_b) and _share(in_b, in_a, in_b, in_a) >= least
@@ -145,17 +145,24 @@ def resolve(
     joined = [union([p.found for p, k in zip(pieces, numbers) if k == n]) for n in np.unique(numbers)]
     return joined + [w.found for w in wholes if not any(_inside(w.found, j, least) for j in joined)]
 
-# %% ../../nbs/52_scene.instances.ipynb #7b522c23
+# %% ../../nbs/52_scene.instances.ipynb #ad0ff66e
 class Waiting:
     "Sightings that later windows may add to."
-    def __init__(self, same): self.same, self.seen, self.boxes, self.pairs = same, [], np.zeros((0, 4), int), []
-    def add(self, s:Seen):
+    def __init__(self,
+        same # (Seen, Seen) -> bool
+    ): self.same, self.seen, self.boxes, self.pairs = same, [], np.zeros((0, 4), int), []
+    def add(self,
+        s:Seen # by any window
+    ):
+        "Note a sighting and which others it belongs to."
         x0, y0, x1, y1 = s.found.box
         b = self.boxes
         near = np.flatnonzero((b[:, 0] < x1) & (b[:, 2] > x0) & (b[:, 1] < y1) & (b[:, 3] > y0))
         self.pairs += [(len(self.seen), int(i)) for i in near if self.same(s, self.seen[i])]
         self.seen.append(s); self.boxes = np.vstack([b, [s.found.box]])
-    def take(self, row):
+    def take(self,
+        row:int # first row that windows still to come can see
+    ): # yields lists of Seen
         "Groups that end above a row leave."
         if not self.seen: return
         groups = linked(len(self.seen), self.pairs)
@@ -166,6 +173,7 @@ class Waiting:
         self.pairs = [(new[i], new[j]) for i, j in self.pairs if not done[i]]
         self.seen, self.boxes = [s for s, d in zip(self.seen, done) if not d], self.boxes[~done]
 
+# %% ../../nbs/52_scene.instances.ipynb #563ca345
 def merge_windows(
     found, # iterable of (Window, list of Detection on the scene's grid), windows in the grid's order
     grid:Grid, # of the scene
@@ -213,20 +221,23 @@ def detect_windows(
         for (w, ok), ds in zip(kept, found): yield w, [d for d in (_on_scene(d, w, ok, grid) for d in ds) if d is not None]
         if tick: tick(n)
 
-# %% ../../nbs/52_scene.instances.ipynb #0384d0d3
+# %% ../../nbs/52_scene.instances.ipynb #63c981fd
 def _unwrap(model, stats, overlap):
-    "Module and statistics of a Learner or a module."
+    "Module, statistics and bands of a Learner or a module; a loaded Learner has no data, but knows them."
     if not 0 < overlap <= .9: raise BadInput(f'overlap {overlap}', 'a share above 0, up to .9', 'pieces are joined where windows overlap')
-    if hasattr(model, 'dls'): model, stats = model.model, stats or model.dls.stats
+    spec = None
+    if hasattr(model, 'dls'):
+        spec = dict(bands=model.bands, source_count=model.source_count) if hasattr(model, 'source_count') else None
+        model, stats = model.model, stats or getattr(model, 'stats', None)
     if not hasattr(model, 'detect'): raise BadInput(f'a {type(model).__name__}', 'a PointRendMaskRCNN', 'make one with pointrend_maskrcnn or instance_learner')
-    return model, stats
+    return model, stats, spec
 
 def _stream(model, read, grid, name, score, least, margin, min_area, batch_size, device, progress):
     with _progress(len(grid), name, progress) as bar:
         found = detect_windows(model, read, grid, score, batch_size, device, bar.update)
         yield from (d for d in merge_windows(found, grid, margin, least) if d.area >= min_area)
 
-# %% ../../nbs/52_scene.instances.ipynb #6c86b7d4
+# %% ../../nbs/52_scene.instances.ipynb #80b27406
 def stream_instances(
     model, # PointRendMaskRCNN, or a Learner with one
     src, # path of a scene, or a normalized array (C,H,W)
@@ -240,17 +251,17 @@ def stream_instances(
     min_area:int=16, # pixels of the smallest object
     batch_size:int=4, # windows a forward pass
     device=None, # None: the GPU if there is one
-    bands:list|None=None, # 1-based bands in the model's order; None: all but alpha
+    bands:list|None=None, # 1-based bands in the model's order; None: the Learner's if the scene has the training scenes' bands, else all but alpha
     progress:bool=False # show a bar
 ): # yields Detection, from top to bottom
     "The objects of a scene, while it is read."
-    model, stats = _unwrap(model, stats, overlap)
+    model, stats, spec = _unwrap(model, stats, overlap)
     kw = dict(score=score, least=least, margin=margin, min_area=min_area, batch_size=batch_size, device=device, progress=progress)
     if isinstance(src, np.ndarray):
         if src.ndim != 3: raise BadInput(f'an array of shape {src.shape}', '(C,H,W)')
         yield from _stream(model, _array_reader(src), Grid(*src.shape[1:], size, overlap), 'array', **kw); return
     if stats is None: raise BadInput('no statistics to normalize the scene with', 'stats=(mean, std) per band in raw units', 'take dls.stats of the training')
-    with Scene(src, bands) as scene, bounded_cache(cache_bytes(scene, size)):
+    with Scene(src, _choose_bands(src, bands, spec)) as scene, bounded_cache(cache_bytes(scene, size)):
         if scene.count != model.n_in: raise BadInput(f'{scene.name} has {scene.count} bands', f'{model.n_in}, as the model was trained on', 'choose them with bands=')
         yield from _stream(model, _scene_reader(scene, stats), Grid(scene.height, scene.width, size, overlap), scene.name, **kw)
 
