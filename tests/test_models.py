@@ -309,7 +309,7 @@ each_learner = pytest.mark.parametrize('name', ['se_unet_rend', 'unet_resnet_ren
 def test_learner(town, tmp_path, name):
     "Training, and fastai's own tools, none of which knows of points: one full-size tensor for them all."
     import matplotlib.pyplot as plt
-    from satseg_fastai.scene.predict import predict_scene
+    from fastai.learner import load_learner
     learn, spies = learner(town, name), parts()(name)
     before = {k: v.clone() for k, v in learn.model.state_dict().items()}
     quiet(learn, learn.fit, 1, 1e-3, cbs=spies)
