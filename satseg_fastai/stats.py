@@ -7,7 +7,7 @@ __all__ = ['FIGURES', 'StratifiedAreas', 'stratified_areas', 'CorrectedAreas', '
            'mask_bands', 'pixel_areas', 'ObjectCount', 'Tally', 'mapped_areas', 'count_trees', 'skeleton',
            'street_width', 'Zone', 'read_zones', 'zone_areas', 'area_figures', 'write_figures']
 
-# %% ../nbs/64_stats.ipynb #72f57015
+# %% ../nbs/64_stats.ipynb #dc8be390
 import csv, warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from .classes import ClassTable, building
 from .errors import BadInput
+from .evaluate import check_indices
 from .labels import Place, burn, open_labels, place_of, polygon_parts, to_pixels
 from .mask import mask_classes, strips
 from .raster import Scene, atomic_path, on_earth, write_json
@@ -135,7 +136,7 @@ def block_confusions(
     counts = np.concatenate(counts)
     return counts[counts.sum((1, 2)) > 0]
 
-# %% ../nbs/64_stats.ipynb #d85923b6
+# %% ../nbs/64_stats.ipynb #fb3998dc
 def mask_bands(
     scene:Scene, # a mask
     table:ClassTable, # its classes
@@ -148,8 +149,7 @@ def mask_bands(
     for r, n in strips(height, rows):
         x, ok = scene.read_valid(row + r, col, n, width)
         x = np.where(ok, x[0], 255)
-        if (bad := np.setdiff1d(x, [*range(table.n), table.ignore, 255])).size:
-            raise BadInput(f'{scene.name} holds the value {bad[0]}', f'class indices 0-{table.n - 1} ({", ".join(table.names)})', 'give its class table with --classes')
+        check_indices(x, table, scene.name)
         yield row + r, np.where(x == table.ignore, np.uint8(255), x)
 
 # %% ../nbs/64_stats.ipynb #79d304f6

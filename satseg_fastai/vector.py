@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LAYERS', 'label_blobs', 'trace', 'Blobs', 'no_blobs', 'regroup', 'select', 'seam_groups', 'unite', 'band_blobs',
-           'stream_blobs', 'measure', 'to_degrees', 'check_mask', 'check_values', 'own_probability', 'mask_bands',
+           'stream_blobs', 'measure', 'to_degrees', 'check_mask', 'check_values', 'own_probability', 'scored_bands',
            'simplify_all', 'regular', 'pixel_aspect', 'regularize_all', 'lonlat', 'polygon_frame', 'check_layer',
            'write_layer', 'finished_blobs', 'together', 'attributes', 'strip_bytes', 'vectorize']
 
@@ -226,7 +226,7 @@ def check_values(
         raise BadInput(f'{mask.name} holds the values {", ".join(map(str, bad[:6]))}', f'{", ".join(f"{e.index} {e.name}" for e in table.entries)}',
                        'give its class table, or declare 255 as nodata' if 255 in bad else 'give its class table')
 
-# %% ../nbs/63_vector.ipynb #cb898493
+# %% ../nbs/63_vector.ipynb #70e53903
 def own_probability(
     levels:np.ndarray, # (K,h,W) block of a probability raster
     x:np.ndarray # (h,W) class indices
@@ -236,7 +236,7 @@ def own_probability(
     p = levels[0] if len(levels) == 1 else np.take_along_axis(levels, np.minimum(x, len(levels) - 1)[None].astype(np.int64), 0)[0]
     return np.where(p == NODATA, np.float32(np.nan), p/np.float32(LEVELS))
 
-def mask_bands(
+def scored_bands(
     mask:Scene, # class indices
     prob:Scene|None, # probabilities on the same grid
     table:ClassTable, # of both
@@ -429,7 +429,7 @@ def write_layer(
         os.replace(path, tmp)
     return n
 
-# %% ../nbs/63_vector.ipynb #c8ea3e39
+# %% ../nbs/63_vector.ipynb #e97c9113
 def finished_blobs(
     mask:Scene, # class indices
     prob:Scene|None, # probabilities
@@ -440,7 +440,7 @@ def finished_blobs(
 ): # yields Blobs with one geometry each
     "The regions of a mask, each in one geometry."
     classes = [c.index for c in table.classes if c.index not in (table.background, mask.ds.nodata)]
-    for b in stream_blobs(mask_bands(mask, prob, table, rows), mask.height, classes, connectivity, min_pixels):
+    for b in stream_blobs(scored_bands(mask, prob, table, rows), mask.height, classes, connectivity, min_pixels):
         yield b._replace(parts=unite(b), owner=np.arange(len(b.cls)))
 
 def together(
