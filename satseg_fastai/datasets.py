@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['LABEL_SUFFIXES', 'CITIES', 'MASK_FOLDERS', 'Pair', 'natural_key', 'match_stems', 'chip_tile', 'tile_bounds',
-           'touching_groups', 'folder_pairs', 'Split', 'inria', 'dubai', 'massachusetts', 'chip_groups', 'chips',
-           'Rule', 'parse_valid', 'draw_groups', 'split', 'Blocks', 'spatial_blocks']
+           'touching_groups', 'folder_pairs', 'place_groups', 'city_name', 'city_groups', 'Split', 'inria', 'dubai',
+           'massachusetts', 'chip_groups', 'chips', 'Rule', 'parse_valid', 'draw_groups', 'split', 'Blocks',
+           'spatial_blocks']
 
 # %% ../nbs/06_datasets.ipynb #a0462680
 import math, random, re, warnings
@@ -136,7 +137,7 @@ def _touching(pairs, boxes):
     for p, c in zip(pairs, part): name.setdefault(c, p.group)
     return [p._replace(group=name[c]) for p, c in zip(pairs, part)]
 
-# %% ../nbs/06_datasets.ipynb #18fd09da
+# %% ../nbs/06_datasets.ipynb #dff59eca
 def _label_files(images, labels):
     if labels.is_dir() and len({p.parent for p in images}) == 1: return match_stems(images, _label_candidates(images, labels), labels)
     if labels.is_dir(): return match_stems(images, _files(labels, LABEL_SUFFIXES), labels)
@@ -159,9 +160,27 @@ def folder_pairs(
     "Pairs of any folders; images that share ground share a group."
     found = sorted(list_scenes(images), key=natural_key)
     pairs = [Pair(i, l, i.stem) for i, l in _label_files(found, Path(labels))]
-    if not touching: return pairs
+    return place_groups(pairs) if touching else pairs
+
+def place_groups(
+    pairs:list # of Pair with a group of its own each
+)->list: # the same pairs; those that share ground share a group
+    "Group images by their place; those that do not know it, by their folder."
     boxes = [_ground_box(p.image) for p in pairs]
     return _touching([p if b else p._replace(group=_folder_name(p.image)) for p, b in zip(pairs, boxes)], boxes)
+
+# %% ../nbs/06_datasets.ipynb #32222916
+def city_name(
+    path:str|Path # an image such as austin12.tif or tyrol-w_3.tif
+)->str: # austin, tyrol-w; '' where the name has no letters
+    "The name of a scene without its trailing numbers and separators."
+    return re.sub(r'[\d\W_]+$', '', Path(path).stem)
+
+def city_groups(
+    pairs:list # of Pair
+)->list: # the same pairs, grouped by city; one whose name is all numbers keeps its group
+    "Group scenes by the name of their city."
+    return [p._replace(group=city_name(p.image) or p.group or p.image.stem) for p in pairs]
 
 # %% ../nbs/06_datasets.ipynb #64b49124
 class Split(NamedTuple):

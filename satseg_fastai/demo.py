@@ -43,7 +43,7 @@ def train_demo(
     with learn.no_bar(): fit_recipe(learn, max(1, round(crops/len(dls.train_ds))), 0, lr=6e-3)
     return save_bundle(out/'town.safetensors', learn)
 
-# %% ../nbs/85_demo.ipynb #5746f8ac
+# %% ../nbs/85_demo.ipynb #45257ca3
 def _figure(out, unseen, choice):
     import matplotlib
     matplotlib.use('Agg', force=False)
@@ -51,15 +51,17 @@ def _figure(out, unseen, choice):
     from satseg_fastai.plots import plot_map
     from satseg_fastai.threshold import curve_from_json
     fig = plot_map(unseen['image'], out/'unseen_prob.tif', out/'unseen_mask.tif', unseen['label'], curve_from_json(choice['curve']), choice['value'])
-    with atomic_path(out/'report.png') as tmp: fig.savefig(tmp, format='png')
+    with atomic_path(out/'overview.png') as tmp: fig.savefig(tmp, format='png')
     plt.close(fig)
 
-def _map(bundle, unseen, out, choice):
-    from satseg_fastai.mask import write_mask
-    from satseg_fastai.scene.predict import predict_scene
-    receipt = predict_scene(bundle, unseen['image'], out/'unseen_prob.tif')
-    write_mask(out/'unseen_prob.tif', out/'unseen_mask.tif', choice['value'])
-    write_json(out/'unseen.receipt.json', receipt)
+def _follow(bundle, unseen, out):
+    "Map, polygons and page of the unseen scene; its receipt."
+    from satseg_fastai.report import write_report
+    from satseg_fastai.vector import vectorize
+    from satseg_fastai.workflow import map_scenes
+    receipt, = map_scenes(bundle, unseen['image'], out, progress=False)
+    vectorize(out/'unseen_mask.tif', out/'unseen.gpkg', prob=out/'unseen_prob.tif')
+    write_report(out, images=unseen['image'], labels=unseen['label'])
     return receipt
 
 def run_demo(
@@ -67,9 +69,10 @@ def run_demo(
     crops:int=4800, # to train on, about
     towns=None # from `demo_towns`; None: the demo's own
 )->dict: # the metrics, also in metrics.json
-    "Towns, training, threshold, map, report."
+    "Towns, training, threshold, map, polygons, report."
     from satseg_fastai.datasets import Pair
-    from satseg_fastai.evaluate import choose_threshold, evaluate
+    from satseg_fastai.evaluate import evaluate
+    from satseg_fastai.validation import choose_threshold
     out, begun, say = Path(out), time.perf_counter(), lambda text: print(f'[{time.perf_counter() - begun:5.0f} s] {text}', flush=True)
     train, valid, unseen = towns or demo_towns()
     say(f'{len(train)} synthetic towns to train on, one to validate on, one to map')
@@ -81,11 +84,11 @@ def run_demo(
     say('choosing the threshold on the stitched validation scene')
     choice = choose_threshold(bundle, pairs[-2:-1], progress=False)
     say(f"threshold {choice['value']:.3f}; mapping the unseen scene")
-    receipt, scores = _map(bundle, paths[-1], out, choice), evaluate(out/'unseen_mask.tif', paths[-1]['label'])
+    receipt, scores = _follow(bundle, paths[-1], out), evaluate(out/'unseen_mask.tif', paths[-1]['label'])
     _figure(out, paths[-1], choice)
     metrics = dict(building_iou=scores['iou']['building'], color_rule_iou=color, accuracy=scores['accuracy'], boundary_iou=scores['boundary_iou']['building'],
                    threshold=choice['value'], validation_iou=choice['iou'], crops=crops, seconds=round(time.perf_counter() - begun, 1), prediction_seconds=receipt['seconds'], versions=receipt['versions'])
     write_json(out/'metrics.json', metrics)
     say(f"building IoU {metrics['building_iou']:.3f} on the unseen scene (best color rule {color:.3f})")
-    for name, what in dict(report='report.png', map='unseen_mask.tif', probability='unseen_prob.tif', model='town.safetensors', figures='metrics.json').items(): print(f'{name:>12}: {out/what}')
+    for name, what in dict(report='report.html', picture='overview.png', map='unseen_mask.tif', probability='unseen_prob.tif', polygons='unseen.gpkg', model='town.safetensors', figures='metrics.json').items(): print(f'{name:>12}: {out/what}')
     return metrics

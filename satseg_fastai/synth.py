@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TOWN_CLASSES', 'GREENERY', 'SOIL', 'WATER', 'BUILDINGS', 'UTILITY', 'OUTSIDE', 'PALETTES', 'MATERIALS', 'LAYOUTS',
-           'MIXES', 'KINDS', 'Town', 'Palette', 'Canvas', 'Road', 'Plan', 'Wing', 'cast', 'make_town', 'class_colors',
-           'write_town', 'make_scenes', 'color_rule_iou']
+           'MIXES', 'KINDS', 'DUST', 'Town', 'Palette', 'Canvas', 'Road', 'Plan', 'Wing', 'cast', 'make_town', 'Event',
+           'make_event', 'class_colors', 'write_town', 'make_scenes', 'color_rule_iou']
 
 # %% ../nbs/05_synth.ipynb #bd343d23
 import math
@@ -566,7 +566,25 @@ def _choose(name, what, table, rng):
 
 def _georeference(seed, gsd): return Affine(gsd, 0, 332000. + seed%97*2000, 0, -gsd, 3058000. - seed//97%97*2000)
 
-# %% ../nbs/05_synth.ipynb #52df0b41
+# %% ../nbs/05_synth.ipynb #f060bfe8
+def _painted(height, width, seed, gsd=.3, palette=None, layout=None):
+    "Canvas, plan and trees of a town before the picture is taken, and the streams that are left."
+    if min(height, width) < 64: raise BadInput(f'a town of {height} x {width} pixels', '64 x 64 or more', 'ask for a larger one')
+    if seed < 0: raise BadInput(f'seed {seed}', 'a whole number, 0 or more')
+    streams = iter(np.random.default_rng([seed, i]) for i in range(20))
+    rng = next(streams)
+    palette, layout = _choose(palette, 'palette', PALETTES, rng), _choose(layout, 'layout', LAYOUTS, rng)
+    cv = Canvas(height, width, gsd)
+    plan = _plan(cv, palette, layout, rng)
+    for step in (_ground, _worn, _water, _roads, _lots, _fronts, _backs, _traffic): step(cv, plan, next(streams))
+    return cv, plan, _trees(cv, plan, next(streams)), streams
+
+def _town(cv, image, trees, valid, seed):
+    image[:,~valid], cv.cls[~valid] = 0, OUTSIDE
+    trees = trees[valid[tuple(trees[:,:2].astype(int).T)]]
+    return Town(image, cv.cls, (cv.cls == BUILDINGS).astype(np.uint8), valid, trees, _georeference(seed, cv.gsd), 'EPSG:32645')
+
+# %% ../nbs/05_synth.ipynb #17fa24d8
 def make_town(
     height:int=512, # pixels, 64 or more
     width:int=512, # pixels, 64 or more
@@ -577,19 +595,77 @@ def make_town(
     collar:bool=False, # leave an irregular border without data
 )->Town:
     "A town from above, with its labels."
-    if min(height, width) < 64: raise BadInput(f'a town of {height} x {width} pixels', '64 x 64 or more', 'ask for a larger one')
-    if seed < 0: raise BadInput(f'seed {seed}', 'a whole number, 0 or more')
-    streams = iter(np.random.default_rng([seed, i]) for i in range(20))
-    rng = next(streams)
-    palette, layout = _choose(palette, 'palette', PALETTES, rng), _choose(layout, 'layout', LAYOUTS, rng)
-    cv = Canvas(height, width, gsd)
-    plan = _plan(cv, palette, layout, rng)
-    for step in (_ground, _worn, _water, _roads, _lots, _fronts, _backs, _traffic): step(cv, plan, next(streams))
-    trees, image = _trees(cv, plan, next(streams)), _expose(cv, plan, next(streams))
+    cv, plan, trees, streams = _painted(height, width, seed, gsd, palette, layout)
+    image = _expose(cv, plan, next(streams))
     valid = _inside_collar(cv.shape, next(streams)) if collar else np.ones(cv.shape, bool)
-    image[:,~valid], cv.cls[~valid] = 0, OUTSIDE
-    trees = trees[valid[tuple(trees[:,:2].astype(int).T)]]
-    return Town(image, cv.cls, (cv.cls == BUILDINGS).astype(np.uint8), valid, trees, _georeference(seed, gsd), 'EPSG:32645')
+    return _town(cv, image, trees, valid, seed)
+
+# %% ../nbs/05_synth.ipynb #e42cecc5
+class Event(NamedTuple):
+    "A town before and after, and what became of each building."
+    before: Town
+    after: Town
+    buildings: np.ndarray # (H,W) int32, number of each building before, from 1; 0 elsewhere
+    fate: np.ndarray      # (n,) by number, from 1: 0 stands, 1 damaged, 2 destroyed
+
+def _fates(cv, destroyed, damaged, rng):
+    "Buildings by number, and what becomes of each; sheds are left alone."
+    ids, n = ndimage.label(cv.cls == BUILDINGS)
+    large = np.flatnonzero(np.bincount(ids.ravel())[1:]*cv.gsd**2 > 25)
+    fate, hit = np.zeros(n, np.uint8), rng.permutation(large)
+    a, b = round(destroyed*len(large)), round((destroyed + damaged)*len(large))
+    fate[hit[:a]], fate[hit[a:b]] = 2, 1
+    return ids, fate
+
+def _lost(ids, fate, rng):
+    "Pixels of buildings that are gone: all of some, of others one side of a line."
+    lost = np.isin(ids, 1 + np.flatnonzero(fate == 2))
+    for i in np.flatnonzero(fate == 1):
+        at, angle = np.nonzero(ids == i + 1), rng.uniform(0, 2*np.pi)
+        d = at[0]*math.cos(angle) + at[1]*math.sin(angle)
+        far = d > np.quantile(d, rng.uniform(.4, .65))
+        lost[at[0][far], at[1][far]] = True
+    return lost
+
+# %% ../nbs/05_synth.ipynb #c1e90238
+DUST = np.float32((158, 148, 136))
+
+def _rubble(cv, plan, lost, rng):
+    "Pieces in the tone of the roof and dust, also on the ground around."
+    around = ndimage.binary_dilation(lost, iterations=max(1, round(1.2/cv.gsd))) & ((cv.cls == SOIL) | (cv.cls == UTILITY) | ((cv.cls == GREENERY) & (cv.top < 1)))
+    pieces, color = _noise(cv.shape, rng, 1.1/cv.gsd), DUST*np.ones_like(cv.rgb)
+    smooth = ndimage.gaussian_filter(cv.rgb, (8, 8, 0))
+    color[lost] = .5*DUST + .5*smooth[lost]
+    cv.paint(..., lost | around, (color*(1 + .13*pieces + .12*plan.fine + .08*plan.coarse)[...,None]).astype(np.float32), SOIL, (.35*abs(pieces)).astype(np.float32))
+
+def _season(cv, rng):
+    "Dry grass: greenery turns towards soil."
+    green = cv.cls == GREENERY
+    cv.rgb[green] *= np.float32((1.12, 1.03, .94))*rng.uniform(.94, 1.06)
+
+# %% ../nbs/05_synth.ipynb #c5b98eb0
+def make_event(
+    height:int=512, # pixels, 64 or more
+    width:int=512, # pixels, 64 or more
+    seed:int=0, # of the town: `before` is `make_town` with the same arguments
+    destroyed:float=.15, # share of the buildings above 25 square meters that fall
+    damaged:float=.1, # share of them that lose a part
+    event:int=0, # seed of what happens, of the second light and season
+    gsd:float=.3, # meters per pixel
+    palette:str=None, # a name in `PALETTES`; None draws one
+    layout:str=None # a name in `LAYOUTS`; None draws one
+)->Event:
+    "A town before and after an event."
+    if min(destroyed, damaged) < 0 or destroyed + damaged > 1: raise BadInput(f'shares of {destroyed} destroyed and {damaged} damaged', 'two shares of together at most 1')
+    before, rng = make_town(height, width, seed, gsd, palette, layout), np.random.default_rng([seed, event, 20])
+    cv, plan, trees, _ = _painted(height, width, seed, gsd, palette, layout)
+    ids, fate = _fates(cv, destroyed, damaged, rng)
+    _rubble(cv, plan, _lost(ids, fate, rng), rng)
+    _season(cv, rng)
+    turn = rng.uniform(-.5, .5)
+    sun = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]]) @ plan.sun
+    image = _expose(cv, plan._replace(sun=sun, slope=plan.slope*rng.uniform(.8, 1.2)), rng)
+    return Event(before, _town(cv, image, trees, np.ones(cv.shape, bool), seed), ids, fate)
 
 # %% ../nbs/05_synth.ipynb #61b43a0e
 def _write_tiff(path, bands, town, nodata=None):

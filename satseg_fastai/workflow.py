@@ -5,20 +5,25 @@
 # %% auto #0
 __all__ = ['check_writable', 'train', 'safe_stem', 'map_scenes']
 
-# %% ../nbs/84_workflow.ipynb #bca069d4
+# %% ../nbs/84_workflow.ipynb #58bb9a17
 import json, os, re, warnings
 from contextlib import nullcontext
 from glob import escape
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from .bundle import read_spec, save_bundle
+import numpy as np
+
+from .bundle import read_spec, save_bundle, spec_threshold
 from .classes import class_table
 from .datasets import folder_pairs, split
 from .errors import BadInput, FailedWork
-from .evaluate import choose_threshold, spec_classes
+from .clean import clean_mask, read_clean
+from .evaluate import spec_classes
 from .mask import write_mask
 from .raster import Scene, list_scenes, write_json
+from .validation import choose_threshold, describe_threshold
 
 # %% ../nbs/84_workflow.ipynb #ac10640a
 def check_writable(
@@ -60,7 +65,7 @@ def _begun(out, key):
 
 def _left(out): return [p for end in ('state', 'trained') for p in out.parent.glob(f'.{escape(out.stem)}.????????.{end}')]
 
-# %% ../nbs/84_workflow.ipynb #1acc18fa
+# %% ../nbs/84_workflow.ipynb #030d2ec1
 def train(
     images:str|Path, # folder of scenes
     labels:str|Path, # folder of masks or labelme files, or one vector file
@@ -90,7 +95,7 @@ def train(
     state, part = _begun(out, _run_key(s, {**data, **net, 'fit': (epochs, frozen, lr)}))
     if not part.is_file(): _fit(s, {**data, 'num_workers': workers}, net, (epochs, frozen, lr), state, part, progress)
     if set_before := learner.get('preset') and read_spec(part).get('threshold'): print(f"threshold {set_before['value']} of the preset; satseg threshold chooses one on labeled scenes", flush=True)
-    elif read_spec(part)['n_out'] <= 2: _threshold(part, s.valid, attribute, data['bands'], progress)
+    else: _threshold(part, s.valid, attribute, data['bands'], progress)
     os.replace(part, out)
     for p in _left(out): p.unlink(missing_ok=True)
     return read_spec(out)
@@ -113,14 +118,14 @@ def _bundle_name(out):
     return out
 
 def _threshold(out, valid, attribute, bands, progress):
-    "Choose the threshold; validation ground of one class leaves .5, and says so."
+    "Choose the threshold; validation ground of one class chooses none, and says so."
     try: found = choose_threshold(out, valid, attribute=attribute, bands=bands, progress=progress)
     except BadInput as e:
         if 'the labels hold no' not in str(e): raise
-        return warnings.warn(f'the threshold stays at .5: {e}')
-    print(f"threshold {found['value']:.4f}: IoU {found['iou']:.4f}, accuracy {found['accuracy']:.4f} on the stitched validation scenes", flush=True)
+        return warnings.warn(f'no threshold is chosen: {e}')
+    print('\n'.join(describe_threshold(found)), flush=True)
 
-# %% ../nbs/84_workflow.ipynb #7c7d8309
+# %% ../nbs/84_workflow.ipynb #ef36b294
 def safe_stem(path): return re.sub(r'[^\w.\- ()+]', '_', Path(path).stem).lstrip('.') or 'scene'
 
 def _outputs(scenes, out):
@@ -140,31 +145,44 @@ def _check_scenes(scenes, spec, bands, force):
             warnings.simplefilter('ignore')
             check_fits(s, spec, force)
 
-def _chosen_threshold(spec, threshold):
-    if threshold is not None and not 0 <= threshold <= 1: raise BadInput(f'threshold {threshold}', 'a probability between 0 and 1')
-    stored = (spec.get('threshold') or {}).get('value')
-    if spec['n_out'] <= 2 and threshold is None and stored is None:
+def _chosen_rule(spec, threshold):
+    "The rule of the masks as `classify` takes it: what the user said, what the bundle says, else .5 or the most likely class."
+    if threshold is None:
+        if spec['n_out'] > 2 or spec.get('threshold'): return spec_threshold(spec)
         warnings.warn('the bundle has no threshold, .5 is used; choose one with satseg threshold')
-    return threshold if threshold is not None else stored if stored is not None else .5
+        return .5
+    given, wanted = np.atleast_1d(threshold), 1 if spec['n_out'] <= 2 else spec['n_out']
+    if len(given) != wanted or not ((given >= 0) & (given <= 1)).all():
+        raise BadInput(f'threshold {", ".join(map(str, given))}', f'{"a probability" if wanted == 1 else f"{wanted} probabilities, one of each class,"} between 0 and 1')
+    return threshold
+
+def _write_map(prob, mask, rule, table, how):
+    "The mask, cleaned up if asked for; what the clean-up did."
+    if how is None: return write_mask(prob, mask, rule, table)
+    with TemporaryDirectory(dir=mask.parent, prefix=f'.{mask.name}.') as work:
+        write_mask(prob, raw := Path(work)/mask.name, rule, table)
+        return clean_mask(raw, mask, how, classes=table)
 
 def map_scenes(
     model:str|Path, # bundle
     scenes, # rasters, folders, patterns
     out:str|Path, # folder of the maps
-    threshold:float|None=None, # None: the bundle's
+    threshold:float|list|None=None, # for several classes one of each; None: the bundle's
     each=None, # called with each receipt
+    clean:bool=True, # apply the bundle's clean-up, if it has one
     **kw # of predict_scene
 )->list: # receipts
     "Probability raster, mask and receipt of each scene."
     from satseg_fastai.scene.predict import predict_scene
     spec, scenes = read_spec(model), list_scenes(scenes)
-    t, table, files, receipts = _chosen_threshold(spec, threshold), spec_classes(spec), _outputs(scenes, out), []
+    rule, table, files, receipts = _chosen_rule(spec, threshold), spec_classes(spec), _outputs(scenes, out), []
+    how = read_clean(spec['clean']) if clean and spec.get('clean') else None
     _check_scenes(scenes, spec, kw.get('bands'), kw.get('force', False))
     for scene, (prob, mask, receipt) in zip(scenes, files):
         check_writable(prob)
-        r = predict_scene(model, scene, prob, threshold=t, **kw)
-        write_mask(prob, mask, t, table)
-        r.update(mask=mask.name, threshold=t if spec['n_out'] <= 2 else None, bundle=Path(model).name)
+        r = predict_scene(model, scene, prob, threshold=rule, **kw)
+        cleaned = _write_map(prob, mask, rule, table, how)
+        r.update(mask=mask.name, threshold='argmax' if rule is None else rule, clean=how and {**how._asdict(), **cleaned}, bundle=Path(model).name, model=spec)
         write_json(receipt, r)
         receipts.append(r)
         if each: each(r)

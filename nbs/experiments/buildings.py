@@ -16,7 +16,7 @@ from satseg_fastai.bundle import save_bundle
 from satseg_fastai.classes import dubai as dubai_classes
 from satseg_fastai.data import scene_dls
 from satseg_fastai.datasets import Pair, chips, dubai
-from satseg_fastai.evaluate import add_scene
+from satseg_fastai.validation import add_scene
 from satseg_fastai.labels import open_labels
 from satseg_fastai.learner import fit_recipe, seg_learner
 from satseg_fastai.mask import classify, write_mask

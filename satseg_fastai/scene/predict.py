@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SLICE', 'Forward', 'evaluating', 'predict_rows', 'predict_array', 'normalize', 'check_fits', 'Journal', 'file_sha256',
-           'model_sha256', 'predict_scene']
+           'model_sha256', 'stored_values', 'predict_scene']
 
-# %% ../../nbs/51_scene.predict.ipynb #0ba33d3b
+# %% ../../nbs/51_scene.predict.ipynb #cc260e04
 import hashlib, json, platform, shutil, time, warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from .. import __version__
-from ..bundle import load_bundle, spec_of
+from ..bundle import load_bundle, spec_of, spec_threshold
 from ..errors import BadInput
-from ..levels import LEVELS, NODATA, score_levels
+from ..levels import LEVELS, NODATA, score_levels, temper
 from ..raster import Scene, atomic_path, bounded_cache, cache_bytes, reflect_index, write_cog, write_json
 from .blend import BandAccumulator, blend_weights
 from ..tiling import Grid
@@ -239,17 +239,18 @@ def model_sha256(model):
 def _versions():
     return dict(satseg_fastai=__version__, torch=torch.__version__, numpy=np.__version__, python=platform.python_version(), threads=torch.get_num_threads())
 
-# %% ../../nbs/51_scene.predict.ipynb #2ff78dbf
+# %% ../../nbs/51_scene.predict.ipynb #42c47fa9
 def _resolve(model, stats):
     "(module, spec) of a bundle path, a Learner or a bare module; a Learner without a spec needs statistics."
     if isinstance(model, (str, Path)): return load_bundle(model)
     if not hasattr(model, 'dls'): return model, {}
     return model.model, {} if stats is not None and not hasattr(model, 'spec') else spec_of(model)
 
-def _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype):
+def _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype, temperature):
     size = size or min(spec.get('patch_size') or 1024, -(-max(scene.height, scene.width)//32)*32)
     return dict(size=size, overlap=.5 if overlap is None else overlap, blend=blend or 'context', context=.8 if context is None else context,
-                batch_size=batch_size or 4, device=str(device or ('cuda' if torch.cuda.is_available() else 'cpu')), dtype=dtype, bands=scene.bands)
+                batch_size=batch_size or 4, device=str(device or ('cuda' if torch.cuda.is_available() else 'cpu')), dtype=dtype, bands=scene.bands,
+                temperature=float(spec.get('temperature') or 1 if temperature is None else temperature))
 
 def _progress(total, name, show):
     from tqdm import tqdm
@@ -263,7 +264,18 @@ class _Counter:
     def window(self, n, skipped): self.windows += n; self.skipped += skipped
     def rows(self, acc): self.range = acc.range
 
-# %% ../../nbs/51_scene.predict.ipynb #f2fd03ac
+# %% ../../nbs/51_scene.predict.ipynb #2ace6532
+def stored_values(
+    p:np.ndarray, # (K,rows,W) float32 blended probabilities, NaN where there is no data
+    dtype:str, # of the raster, 'uint16' or 'float32'
+    temperature:float=1. # of the model
+)->np.ndarray: # what the raster holds
+    "Probabilities as they are stored."
+    if dtype == 'float32' and temperature == 1: return p
+    levels = temper(score_levels(np.clip(p, 0, 1)), temperature)
+    return levels if dtype == 'uint16' else np.where(np.isnan(p), np.float32(np.nan), (levels/LEVELS).astype(np.float32))
+
+# %% ../../nbs/51_scene.predict.ipynb #96b06dbb
 def _run_rows(scene, forward, grid, weights, stats, s, k, journal, bar, count):
     "Predict what the journal lacks; every finished piece is journaled."
     one = lambda x: forward(x)[:, _planes(k)]
@@ -273,12 +285,19 @@ def _run_rows(scene, forward, grid, weights, stats, s, k, journal, bar, count):
     bar.update(_first_window_row(grid, journal.row)*len(grid.cols))
     for row, p, acc in predict_rows(_scene_reader(scene, stats), one, grid, weights, planes, s['batch_size'], journal.row, tick):
         count.rows(acc)
-        journal.add(row, score_levels(np.clip(p, 0, 1)) if s['dtype'] == 'uint16' else p)
+        journal.add(row, stored_values(p, s['dtype'], s['temperature']))
 
 def _spec_tags(spec):
-    "What evaluation needs to know: the threshold and the class table."
-    tags = dict(threshold=str(spec['threshold']['value'])) if spec.get('threshold') else {}
+    "What evaluation needs to know: the threshold, or those of each class, and the class table."
+    t = spec_threshold(spec)
+    tags = {} if t is None else dict(thresholds=json.dumps([float(v) for v in t])) if isinstance(t, (list, tuple)) else dict(threshold=str(t))
     return {**tags, 'classes': json.dumps(dict(classes=spec['classes'], ignore=spec.get('ignore', 255)))} if spec.get('classes') else tags
+
+def _with_threshold(spec, t):
+    "A spec with another threshold; one number for several classes means the most likely one."
+    if not isinstance(t, (list, tuple)): return {**spec, 'threshold': dict(value=t)}
+    if len(t) != (n := spec.get('n_out', len(t))) or n <= 2: raise BadInput(f'{len(t)} thresholds for {n} classes', 'one of each class, or one number for two classes')
+    return {**spec, 'n_out': n, 'threshold': dict(rule='thresholds', values=list(t))}
 
 def _write(dst, scene, journal, spec, k, dtype, count):
     "The journal's rows as one raster; counts valid pixels on the way."
@@ -291,7 +310,7 @@ def _write(dst, scene, journal, spec, k, dtype, count):
               names=[names[1] if len(names) > 1 else 'probability'] if k <= 2 else names, scale=1/LEVELS if dtype == 'uint16' else None,
               resampling='average', tags=dict(satseg_fastai=__version__, quantity='probability', **_spec_tags(spec)))
 
-# %% ../../nbs/51_scene.predict.ipynb #e4984beb
+# %% ../../nbs/51_scene.predict.ipynb #d7937f0a
 def predict_scene(
     model, # bundle path, Learner, or nn.Module (N,C,H,W) -> (N,K,H,W) logits
     src:str|Path, # the scene
@@ -309,19 +328,21 @@ def predict_scene(
     stats=None, # (mean, std) per band in raw units, for a bare module
     dtype:str='uint16', # 'uint16' (levels of 1/65534, nodata 65535) or 'float32' (NaN)
     force:bool=False, # go on although the data type differs from training
-    threshold:float|None=None # told in the raster's metadata; None: the bundle's
+    threshold:float|list|None=None, # told in the raster's metadata, for several classes one of each; None: the bundle's
+    temperature:float|None=None # that softens (above 1) or sharpens probabilities; None: the bundle's, else 1
 )->dict: # the receipt
     "Probability raster of a scene, on the scene's own grid."
     net, spec = _resolve(model, stats)
     begun = time.perf_counter()
     stats = stats or ((spec['mean'], spec['std']) if spec else None)
     if Path(dst).resolve() == Path(src).resolve(): raise BadInput(f'{src} is both the scene and the output', 'another place for the output')
-    if threshold is not None: spec = {**spec, 'threshold': dict(value=threshold)}
+    if threshold is not None: spec = _with_threshold(spec, threshold)
+    if temperature is not None and not .01 <= temperature <= 100: raise BadInput(f'a temperature of {temperature}', 'a number from .01 to 100')
     if dtype not in ('uint16', 'float32'): raise BadInput(f'dtype {dtype!r}', "'uint16' or 'float32'")
     with Scene(src, _choose_bands(src, bands, spec)) as scene, evaluating(net):
         if spec: check_fits(scene, spec, force)
         if scene.crs is None: warnings.warn(f'{scene.name} has no CRS; its map is on the pixel grid')
-        s = _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype)
+        s = _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype, temperature)
         grid, forward, count = Grid(scene.height, scene.width, s['size'], s['overlap']), Forward(net, s['device']), _Counter()
         k = spec.get('n_out') or _n_out(forward, scene.count, s['size'])
         key = dict(settings=s, stats=np.asarray(stats).tolist() if stats else None, versions=_versions(), model_sha256=model_sha256(net), input_sha256=file_sha256(src))
