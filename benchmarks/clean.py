@@ -2,8 +2,8 @@
 
 Prints JSON: the ratio of times and whether the pixels are the same, for a square mask; the growth in MB above a process that has cleaned
 a small mask, for each height; the seconds of the default grid search on the square. Making masks is not timed; scikit-image's side
-includes reading and writing the same files. The peak is VmHWM, so this needs Linux; the measured processes give large arrays back to the
-system at once (MALLOC_MMAP_THRESHOLD_), or the gaps that the C library keeps would blur the figure by a quarter.
+includes reading and writing the same files. The peak is VmHWM, so this needs Linux; the measured processes give arrays and blocks back to
+the system at once (MALLOC_MMAP_THRESHOLD_), or the gaps that the C library keeps would blur the figure by a quarter.
 """
 import argparse
 import json
@@ -85,11 +85,11 @@ def speed(args, folder):
 
 def child(args):
     "Clean one mask here; MB before and after."
-    small = args.folder/f'small{args.child}.tif'
+    small = args.folder/f'small{args.child:07}.tif'
     make_mask(small, 600, 600)
-    ours(small, small.with_name(f'small{args.child}_clean.tif'))
+    ours(small, small.with_name(f'small{args.child:07}_clean.tif'))
     before = peak_mb()
-    seconds, _ = ours(args.folder/f'{args.child}.tif', args.folder/f'{args.child}_clean.tif')
+    seconds, _ = ours(args.folder/f'{args.child:07}.tif', args.folder/f'{args.child:07}_clean.tif')
     return dict(height=args.child, base_mb=round(before), growth_mb=round(peak_mb() - before), seconds=round(seconds, 1))
 
 
@@ -97,9 +97,9 @@ def memory(args, folder):
     "Each height in a process of its own."
     out = []
     for h in args.height:
-        make_mask(folder/f'{h}.tif', h, args.width)
+        make_mask(folder/f'{h:07}.tif', h, args.width)
         words = [sys.executable, __file__, '--child', str(h), '--folder', str(folder)]
-        out.append(json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | dict(MALLOC_MMAP_THRESHOLD_='1000000')).stdout))
+        out.append(json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | dict(MALLOC_MMAP_THRESHOLD_='100000')).stdout))
     return out
 
 

@@ -53,13 +53,14 @@ def _validation_ok(v):
     if of is not None and not (isinstance(of, list) and len(of) == len(v['confusions']) and all(map(_whole, of))): return False
     return _whole(v['block']) and v['block'] > 0 and isinstance(v['confusions'], list) and all(len(b) == k and all(len(r) == k and all(map(_whole, r)) for r in b) for b in v['confusions'])
 
-# %% ../nbs/42_bundle.ipynb #fccbbb89
+# %% ../nbs/42_bundle.ipynb #5e6f1952
 SCHEMA = 1
-OPTIONAL = dict(bands=list, source_count=int, dtype=str, gsd=(int, float), patch_size=int, ignore=int, threshold=dict, receipt=dict,
+OPTIONAL = dict(bands=list, source_count=int, dtype=str, gsd=(int, float), patch_size=int, ignore=int, threshold=dict, receipt=dict, ignored=list,
                 calibration=dict, temperature=(int, float), clean=dict, validation=dict)
 def _numbers(x): return all(isinstance(v, (int, float)) and v == v for v in x)
 CHECKS = dict(arch_args=lambda a: not {'pretrained', 'weights', 'n_in', 'n_out'} & set(a), mean=_numbers, std=lambda s: _numbers(s) and min(s, default=1) > 0, bands=lambda b: all(isinstance(v, int) for v in b), patch_size=lambda n: n > 0,
               threshold=_threshold_ok, calibration=_calibration_ok, temperature=_temperature_ok, clean=_clean_ok, validation=_validation_ok,
+              ignored=lambda cs: all(isinstance(c, dict) and isinstance(c.get('name'), str) and isinstance(c.get('color'), list) for c in cs),
               classes=lambda cs: all(isinstance(c, dict) and isinstance(c.get('name'), str) and isinstance(c.get('index'), int) and isinstance(c.get('color'), list) for c in cs))
 def _passes(ok, value):
     "Whether a check passes; what breaks the check does not."

@@ -268,24 +268,35 @@ def vectorize(mask:Mask, out:Annotated[Path, typer.Option(help="NAME.gpkg (the m
             simplify=simplify, min_area_m2=min_area, connectivity=connectivity)
     print(f'{out}  {n:,} polygons' + (f', probabilities of {prob.name}' if prob else ''))
 
-# %% ../nbs/90_cli.ipynb #f0ca5e92
+# %% ../nbs/90_cli.ipynb #37f6342a
 @app.command()
 @guarded
-def evaluate(pred:Annotated[Path, typer.Argument(help='Mask or probability raster, or a folder of maps.')], label:Annotated[Path, typer.Argument(help='Mask, labelme file or polygons, or a folder of labels.')],
+def evaluate(pred:Annotated[Path, typer.Argument(help='Mask or probability raster, a folder of maps, or a file of polygons.')], label:Annotated[Path, typer.Argument(help='Mask, labelme file or polygons, or a folder of labels.')],
              classes:Classes=None, threshold:Annotated[Optional[float], typer.Option(min=0, max=1, help='For a probability raster. Default: what it carries.')]=None, attribute:Attribute=None,
-             objects:Annotated[bool, typer.Option('--objects', help='Also precision, recall and F1 of buildings at IoU .5.')]=False,
-             errors:Annotated[Optional[Path], typer.Option(help='Folder for a map of the errors of each scene.')]=None,
+             objects:Annotated[bool, typer.Option('--objects', help='Also buildings found, false and missed, at IoU .5.')]=False, min_area:Annotated[float, typer.Option(min=0, help='Smaller buildings are neither false nor missed, pixels.')]=0,
+             errors:Annotated[Optional[Path], typer.Option(help='Map of the errors: NAME.tif for one map, a folder for many.')]=None,
              by:Annotated[str, typer.Option(help='Groups of scenes: place (they share ground), city (austin1, austin12) or scene.')]='place', as_json:Json=False):
-    "Scores of maps against labels. Accuracy, IoU, F1 and boundary IoU (3 px) of each class; buildings found; for each group of scenes."
+    "Scores of maps against labels. Accuracy, IoU, F1 and boundary IoU (3 px) of each class, buildings found, for each group of scenes."
     from satseg_fastai.classes import class_table
     from satseg_fastai.evaluate import json_ready
-    from satseg_fastai.objects import describe_scores, evaluate_maps, match_maps
-    pairs = match_maps(pred, label, by, prefer='prob' if threshold is not None else 'mask')
-    r = evaluate_maps(pairs, class_table(classes) if classes else None, threshold=threshold, attribute=attribute, objects=objects, errors=errors)
+    from satseg_fastai.objects import describe_scores
+    r = _scores(pred, label, class_table(classes) if classes else None, threshold, attribute, objects, min_area, errors, by)
     if as_json: return print(json.dumps(json_ready(r), indent=1))
-    _say(describe_scores(r) + ([f'error maps: {errors}'] if errors else []))
+    _say(describe_scores(r) + ([f'errors: {errors}'] if errors else []))
 
-# %% ../nbs/90_cli.ipynb #441ecf26
+def _scores(pred, label, classes, threshold, attribute, objects, min_area, errors, by):
+    "Polygons by themselves, one map flat, many maps with their groups."
+    from satseg_fastai.evaluate import write_errors
+    from satseg_fastai.labels import VECTOR_SUFFIXES
+    from satseg_fastai.objects import evaluate_maps, match_maps, object_scores
+    if pred.suffix.lower() in VECTOR_SUFFIXES: return object_scores(pred, label, classes=classes, attribute=attribute, min_area=min_area)
+    one, kw = pred.is_file(), dict(threshold=threshold, attribute=attribute)
+    pairs = [(pred, label, pred.stem)] if one and label.is_file() else match_maps(pred, label, by, prefer='prob' if threshold is not None else 'mask')
+    r = evaluate_maps(pairs, classes, objects=objects, min_area=min_area, errors=None if one else errors, **kw)
+    if one and errors: write_errors(*pairs[0][:2], errors, classes=classes, **kw)
+    return {k: v for k, v in r['total'].items() if k != 'maps'} if one else r
+
+# %% ../nbs/90_cli.ipynb #6c4ea6fc
 @app.command()
 @guarded
 def stats(mask:Mask, zones:Zones=None, zone_name:ZoneName=None,
@@ -295,16 +306,18 @@ def stats(mask:Mask, zones:Zones=None, zone_name:ZoneName=None,
     "Areas, shares and counts of a map. Corrected for its errors with a 95 % interval, for the scene and for zones."
     from satseg_fastai.stats import area_figures, blocks_for, describe_figures, write_figures
     with warnings.catch_warnings(record=True) as seen: r = area_figures(mask, blocks_for(mask, model), zones, zone_name, roads, trees, seed=seed)
-    for text in dict.fromkeys(str(w.message) for w in seen): warnings.warn(text)
+    for text in dict.fromkeys(str(w.message) for w in seen):
+        if text not in r['notes'] and 'outside of' not in text: warnings.warn(text)
     if out: write_figures(out, r)
     _say(describe_figures(r) + ([f'{out}'] if out else []))
 
-# %% ../nbs/90_cli.ipynb #32bac7a4
+# %% ../nbs/90_cli.ipynb #1cff00d6
 @app.command()
 @guarded
 def change(before:Annotated[Path, typer.Argument(help='Mask of the ground before.')], after:Annotated[Path, typer.Argument(help='Mask of the same ground after.')],
            out:Annotated[Optional[Path], typer.Option(help='Buildings with their status: NAME.gpkg, .geojson or .parquet.')]=None,
            name:Annotated[str, typer.Option('--class', help='Class that is compared.')]='building', zones:Zones=None, zone_name:ZoneName=None,
+           damaged:Annotated[float, typer.Option(min=0, max=1, help='Share lost from which a building is damaged.')]=.3, gone:Annotated[float, typer.Option(min=0, max=1, help='And gone.')]=.8,
            min_area:Annotated[float, typer.Option(min=0, help='Smaller buildings are left out, m2.')]=10, tolerance:Annotated[int, typer.Option(min=0, help='Pixels that a building may seem to have moved.')]=0, as_json:Json=False):
     "What became of buildings between two maps. Standing, damaged, gone or new, as polygons and as figures."
     from satseg_fastai.change import compare_maps, describe_changes
@@ -312,7 +325,7 @@ def change(before:Annotated[Path, typer.Argument(help='Mask of the ground before
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         blocks = blocks_for(before), blocks_for(after)
-    r = compare_maps(before, after, out, cls=name, min_area=min_area, tolerance=tolerance, zones=zones, column=zone_name, blocks=blocks)
+    r = compare_maps(before, after, out, cls=name, damaged=damaged, gone=gone, min_area=min_area, tolerance=tolerance, zones=zones, column=zone_name, blocks=blocks)
     if as_json: return print(json.dumps(r, indent=1))
     _say(describe_changes(r) + ([f'{out}'] if out else []))
 

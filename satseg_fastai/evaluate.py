@@ -22,12 +22,13 @@ from .scores import Confusion, boundary_band, mean_present, ratio
 from .threshold import RocHistogram
 from .tiling import Window
 
-# %% ../nbs/62_evaluate.ipynb #ab17b9bc
+# %% ../nbs/62_evaluate.ipynb #6d83321d
 def spec_classes(
     spec:dict # of a bundle
 )->ClassTable: # its classes
-    "The class table of a bundle."
-    return ClassTable(tuple((c['name'], tuple(c['color']), c['index']) for c in spec['classes']), spec.get('ignore', 255))
+    "The class table of a bundle, with colors of masks that do not count."
+    ignore = spec.get('ignore', 255)
+    return ClassTable(tuple((c['name'], tuple(c['color']), c.get('index', ignore)) for c in [*spec['classes'], *(spec.get('ignored') or [])]), ignore)
 
 def check_indices(
     found:np.ndarray, # values of a mask

@@ -543,7 +543,7 @@ def scene_item(
     if dst: write_json(dst, d)
     return d
 
-# %% ../nbs/82_export.ipynb #3f72cff6
+# %% ../nbs/82_export.ipynb #532fa852
 def export_scenes(
     run:str|Path, # folder that satseg predict wrote
     *,
@@ -566,7 +566,7 @@ def export_scenes(
     return dict(items=list(items), left=left, catalog='catalog.json')
 
 def _catalog(items, name):
-    "The catalog of items; each item links back to it."
+    "The catalog of items."
     import pystac
     cat = pystac.Catalog(slug(name), f'Maps made with satseg_fastai {__version__}.', title=name)
     for file, d in items.items(): cat.add_link(pystac.Link('item', f'./{file}', 'application/geo+json', d['properties']['title']))

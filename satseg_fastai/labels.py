@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['TRANSPARENT', 'VECTOR_SUFFIXES', 'Place', 'place_of', 'run_counts', 'Mask', 'scan_mask', 'gray_meaning',
-           'color_meaning', 'Coding', 'mask_coding', 'burn', 'polygon_parts', 'labelme_shapes', 'to_pixels',
-           'vector_shapes', 'MaskSource', 'ShapeSource', 'Labels', 'open_labels', 'labels_kind', 'write_labels']
+           'color_meaning', 'Coding', 'mask_coding', 'burn', 'polygon_parts', 'labelme_shapes', 'check_vector_units',
+           'to_pixels', 'vector_shapes', 'MaskSource', 'ShapeSource', 'Labels', 'open_labels', 'labels_kind',
+           'write_labels']
 
 # %% ../nbs/04_labels.ipynb #09e48ff4
 import json, warnings
@@ -212,14 +213,16 @@ def burn(
     if not shapes: return np.full((height, width), fill, np.uint8)
     return rasterize(shapes, (height, width), fill=fill, transform=Affine.translation(col, row), dtype='uint8')
 
-# %% ../nbs/04_labels.ipynb #481a9aa4
+# %% ../nbs/04_labels.ipynb #bb665ea3
 def polygon_parts(
-    geometries # shapely geometries, possibly invalid
+    geometries, # shapely geometries, possibly invalid
+    name:str='' # file that they come from, to tell how many were repaired
 )->tuple: # flat array of valid polygons, the position in `geometries` that each came from
     "Valid polygons only, in order."
     import shapely
-    g = np.asarray(geometries, object)
-    bad = ~shapely.is_valid(g)
+    g = np.array(geometries, object)
+    bad = ~(shapely.is_valid(g) | shapely.is_missing(g))
+    if name and bad.any(): warnings.warn(f'{name}: {bad.sum()} of {len(g)} polygons cross or touch themselves and were repaired')
     g[bad] = shapely.make_valid(g[bad])
     origin = np.arange(len(g))
     for _ in range(2):            # a collection may hold multipolygons
@@ -246,7 +249,7 @@ def _labelme_index(label, classes):
     special = {'_background_': classes.background, '__ignore__': classes.ignore}
     return {e.name: e.index for e in classes.entries}.get(label, special.get(label)) if isinstance(label, str) else None
 
-# %% ../nbs/04_labels.ipynb #1c6a3354
+# %% ../nbs/04_labels.ipynb #29971cf3
 def labelme_shapes(
     data:dict, # the parsed labelme file
     place:Place, # the image's grid
@@ -262,7 +265,7 @@ def labelme_shapes(
     if unknown := sorted({str(s.get('label'))[:40] for s in shapes if _labelme_index(s.get('label'), classes) is None}):
         raise BadInput(f'{name} has the unknown labels {", ".join(unknown[:8])}', ', '.join(classes.names), 'rename them or give the class table')
     found = [_labelme_geometry(s, f'{name}: shape {i}') for i, s in enumerate(shapes, 1)]
-    parts, origin = polygon_parts(found)
+    parts, origin = polygon_parts(found, name)
     return [(g, _labelme_index(shapes[i]['label'], classes)) for g, i in zip(parts, origin)]
 
 # %% ../nbs/04_labels.ipynb #541d61ff
@@ -283,7 +286,24 @@ def _scene_bounds(place, crs):
 
 def _overlap(a, b): return b is not None and a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
-# %% ../nbs/04_labels.ipynb #e5580758
+# %% ../nbs/04_labels.ipynb #a53e3ee0
+def check_vector_units(
+    path, # for the message
+    crs:str, # of the file
+    total, # xmin, ymin, xmax, ymax of the whole file
+    near:bool # whether it overlaps the scene
+):
+    "Coordinates that contradict their CRS are an error."
+    from pyproj import CRS
+    if total is None or not np.isfinite(total).all(): return
+    (x, y), kind = np.abs(total).reshape(2, 2).max(0), CRS.from_user_input(crs)
+    unit = kind.axis_info[0].unit_name if kind.axis_info else ''
+    if kind.is_geographic and unit == 'degree' and (x > 361 or y > 91):
+        raise BadInput(f'{path} is in degrees by its CRS, but reaches {x:.7g}, {y:.7g}', 'longitudes up to 180 and latitudes up to 90', 'set the projected CRS that its coordinates are in (QGIS: Layer > Set CRS)')
+    if kind.is_projected and x <= 180 and y <= 90 and not near:
+        raise BadInput(f'{path} is in {unit or "a unit of length"} by its CRS, but no coordinate exceeds {x:.6g}, {y:.6g}, and none is on the scene', 'coordinates of that CRS', 'they seem to be degrees: set EPSG:4326 (QGIS: Layer > Set CRS)')
+
+# %% ../nbs/04_labels.ipynb #92f858c9
 def _read_vector(path, place, attribute):
     import pyogrio, shapely
     layer = _polygon_layer(path)
@@ -292,6 +312,7 @@ def _read_vector(path, place, attribute):
     if attribute is not None and attribute not in info['fields']:
         raise BadInput(f'{path} has no column {attribute!r}', ', '.join(map(str, info['fields'])) or 'a file with columns', 'choose it with --attribute')
     bounds = _scene_bounds(place, info['crs'])
+    check_vector_units(path, info['crs'], info['total_bounds'], _overlap(bounds, info['total_bounds']))
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Several features with id', RuntimeWarning)      # ids play no part here
         _, _, wkb, columns = pyogrio.raw.read(path, layer=layer, bbox=bounds, columns=[attribute] if attribute else [], force_2d=True)
@@ -323,7 +344,7 @@ def _class_values(values, n, classes, path):
         raise BadInput(f'{path} has the unknown classes {", ".join(unknown[:8])}', f'{", ".join(classes.names)} or their indices')
     return np.array([by[key(v)] for v in values], np.uint8)
 
-# %% ../nbs/04_labels.ipynb #ee894c88
+# %% ../nbs/04_labels.ipynb #f7281ef8
 def vector_shapes(
     path:str|Path, # GeoJSON, GPKG, SHP or FGB
     place:Place, # the image's grid
@@ -339,7 +360,7 @@ def vector_shapes(
     some = ~(shapely.is_missing(found) | shapely.is_empty(found))
     pixels, values = to_pixels(found[some], crs, place), values[some]
     finite = np.isfinite(shapely.bounds(pixels)).all(1)
-    parts, origin = polygon_parts(pixels[finite])
+    parts, origin = polygon_parts(pixels[finite], str(path))
     near = shapely.intersects(parts, shapely.box(0, 0, place.width, place.height))
     if len(found) and not len(parts): warnings.warn(f'{path}: none of {len(found)} features on {place.name} is a polygon')
     return list(zip(parts[near], values[finite][origin[near]].tolist()))

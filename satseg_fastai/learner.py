@@ -36,7 +36,7 @@ from .pointrend.callback import PointRendCallback
 from .pointrend.model import PointRend
 from .raster import atomic_path
 
-# %% ../nbs/43_learner.ipynb #f92d8a44
+# %% ../nbs/43_learner.ipynb #29ba9880
 def run_spec(
     dls, # DataLoaders of scene_dls
     arch:str, # name in ARCHS
@@ -47,6 +47,7 @@ def run_spec(
     s, (mean, std) = dls.store, dls.stats
     return dict(schema=1, arch=arch, encoder=encoder, arch_args=arch_args, n_in=s.n_in, n_out=s.classes.n, ignore=s.classes.ignore,
                 classes=[dict(name=c.name, color=list(c.color), index=c.index) for c in s.classes.classes], bands=list(s.bands),
+                ignored=[dict(name=c.name, color=list(c.color)) for c in s.classes.entries if c.index == s.classes.ignore],
                 source_count=s.source_count, dtype=s.dtype, mean=[float(v) for v in mean], std=[float(v) for v in std],
                 gsd=s.gsd and round(s.gsd, 4), crop=dls.size, patch_size=4*dls.size)
 

@@ -7,7 +7,7 @@ __all__ = ['SCORE_COLUMNS', 'OUTPUTS', 'GROUPS', 'SUMS', 'overlaps', 'assign', '
            'raster_objects', 'void_pixels', 'ObjectMatch', 'object_rates', 'match_sets', 'match_objects',
            'object_scores', 'draw_objects', 'map_stem', 'match_maps', 'evaluate_maps', 'describe_scores']
 
-# %% ../nbs/66_objects.ipynb #59660be6
+# %% ../nbs/66_objects.ipynb #3a8b752e
 import re
 from contextlib import nullcontext
 from pathlib import Path
@@ -22,7 +22,7 @@ from .errors import BadInput
 from .evaluate import ERROR_COLORS, MapReader, PixelTally, scene_region, tally_map, tally_scores, write_errors
 from .labels import VECTOR_SUFFIXES, Place, _class_values, _polygon_layer, _read_vector, burn, labels_kind, open_labels, place_of, polygon_parts, to_pixels
 from .mask import MASK_NODATA, mask_classes, strips
-from .raster import Scene, list_scenes
+from .raster import Scene, list_scenes, on_earth
 from .scores import ratio
 from .tiling import Window
 from .vector import own_probability, stream_blobs, unite
@@ -92,7 +92,7 @@ def clip_objects(
     shapes, origin = _joined(shapes, np.ones(len(shapes), bool))
     return Objects(shapes, score[origin], objects.repaired)
 
-# %% ../nbs/66_objects.ipynb #900b9ad6
+# %% ../nbs/66_objects.ipynb #dfd4d085
 def _columns(path, attribute):
     "The columns that hold the class and the score of each polygon, where there are any."
     import pyogrio
@@ -110,6 +110,7 @@ def vector_objects(
 )->Objects: # those that touch the grid
     "The polygons of one class of a vector file."
     import shapely
+    if place.crs is None or not on_earth(place.crs): raise BadInput(f'{place.name} has no CRS on the globe', f'a georeferenced raster for the polygons of {Path(path).name}', 'assign its CRS with gdal_edit -a_srs')
     shapes, values, crs = _read_vector(path, place, attribute)
     sure = np.full(len(shapes), np.nan) if score is None else np.asarray(_read_vector(path, place, score)[1], float)
     keep = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes)) & (_class_values(values, len(shapes), table, path) == cls)
@@ -120,15 +121,16 @@ def vector_objects(
     return Objects(found, sure[keep][finite][origin], int(bad.sum()))
 
 def raster_objects(
-    bands, # iterable of (first row of the region, (h,W) class indices, (h,W) probabilities or None)
+    bands, # iterable of (first row of the region, (h,W) class indices, list of (h,W) probabilities: one or none)
     region:Window, # where they come from
     cls:int=1, # index of the class
     connectivity:int=4 # 4: pixels touch by a side, 8: also by a corner
 )->Objects:
     "The connected regions of one class."
     import shapely
-    every = [(unite(b), b.total/np.where(b.known > 0, b.known, np.nan)) for b in stream_blobs(bands, region.height, [cls], connectivity)]
-    shapes, score = (np.concatenate(v) for v in zip(*every))
+    every = [step.done for step in stream_blobs(bands, region.height, [cls], connectivity)]
+    shapes, total, known = (np.concatenate(v) for v in zip(*((unite(b), b.total, b.known) for b in every)))
+    score = total[:, 0]/np.where(known[:, 0] > 0, known[:, 0], np.nan) if total.shape[1] else np.full(len(shapes), np.nan)
     return Objects(shapely.transform(shapes, lambda xy: xy + (region.col, region.row)), score)
 
 # %% ../nbs/66_objects.ipynb #c8ec5379
@@ -212,7 +214,7 @@ def match_sets(
     order = np.lexsort((-area[:n], -np.nan_to_num(found.score, nan=-1)))
     return ObjectMatch(found, true, assign(overlaps(found.shapes, true.shapes, least), order, counts[n:]), counts[:n], counts[n:], least)
 
-# %% ../nbs/66_objects.ipynb #6fac559f
+# %% ../nbs/66_objects.ipynb #043ee5b3
 def _is_vector(path): return Path(path).suffix.lower() in VECTOR_SUFFIXES | {'.parquet'}
 
 def _ground_plane(paths):
@@ -234,12 +236,12 @@ def _label_objects(labels, region, cls, attribute, connectivity):
     if labels.kind == 'labelme':
         shapes = [g for g, c in labels.source.shapes if c == cls]
         return Objects(np.array([*shapes, None], object)[:-1], np.full(len(shapes), np.nan))
-    return raster_objects(((r, labels.read(region.row + r, region.col, n, region.width), None) for r, n in strips(region.height)), region, cls, connectivity)
+    return raster_objects(((r, labels.read(region.row + r, region.col, n, region.width), []) for r, n in strips(region.height)), region, cls, connectivity)
 
 def _map_bands(reader, region):
     for r, n in strips(region.height):
         found, x = reader.read(region.row + r, region.col, n, region.width)
-        yield r, found, None if reader.is_mask else own_probability(x, found)
+        yield r, found, [] if reader.is_mask else [own_probability(x, found)]
 
 # %% ../nbs/66_objects.ipynb #ee77ff94
 def _object_class(cls, table):

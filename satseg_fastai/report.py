@@ -488,13 +488,13 @@ def inside(
     "A window at an edge, moved inward."
     with Scene(path) as s: return max(0, min(row, s.height - WINDOW)), max(0, min(col, s.width - WINDOW))
 
-# %% ../nbs/81_report.ipynb #005e6340
+# %% ../nbs/81_report.ipynb #48725516
 def window_pictures(
     m:Mapped, # the map
     table:ClassTable, # its classes
     row:int, # first row of the window
     col:int # first column
-)->tuple: # the scene (or the probability) with the map's outline, and errors (or the probability): (h,w,3) in [0,1]
+)->tuple: # the scene (or the probability) with the map's outline, errors (or the probability), both (h,w,3) in [0,1]; wrong pixels or None
     "One window at full resolution."
     with Scene(m.prob) as p, Scene(m.mask) as k:
         window = row, col, min(WINDOW, p.height), min(WINDOW, p.width)
@@ -506,14 +506,11 @@ def window_pictures(
         with Scene(m.image, shown_bands(m)) as s: x, ok = s.read_valid(*window)
         rgb = np.where(ok[..., None], to_rgb(x, ok), .5)
     outlined = np.where(edges(mask)[..., None], OUTLINE if m.image else (1, 1, 1), rgb)
-    void = (mask == 255)[..., None]
-    return outlined, np.where(void, .5, chance if label is None else _wrong(label, mask, table, rgb))
+    void, wrong = mask == 255, None if label is None else (label != mask) & (label != table.ignore) & (mask != 255)
+    return outlined, np.where(void[..., None], .5, chance if label is None else _wrong(label, mask, table, rgb)), None if label is None else int(wrong.sum())
 
-# %% ../nbs/81_report.ipynb #54d95319
-def _window_text(m, score, row, col):
-    what = f'{score:,.0f} px wrong' if m.label else f'mean doubt {score:.3f}'
-    return f'{m.source}, row {row:,}, column {col:,}: {what}'
-
+# %% ../nbs/81_report.ipynb #680da24d
+def _window_text(m, row, col, wrong): return f'{m.source}, row {row:,}, column {col:,}' + (f': {wrong:,} px wrong' if m.label else '')
 
 def window_section(
     maps:list, # of Mapped
@@ -522,16 +519,18 @@ def window_section(
 )->Markup:
     "The windows, each with a button that shows it on the map."
     cards = []
-    for value, row, col, i in windows:
+    for _, row, col, i in windows:
         row, col = inside(maps[i].prob, row, col)
-        text, pictures = _window_text(maps[i], value, row, col), window_pictures(maps[i], table, row, col)
+        *pictures, wrong = window_pictures(maps[i], table, row, col)
+        text = _window_text(maps[i], row, col, wrong)
         button = tag('button', 'On the map', type='button', hidden='', data_look=f'{i},{row},{col},{WINDOW}')
         names = 'with the outline of the map', 'with its errors' if maps[i].label else 'as probability'
-        cards.append(tag('figure', tag('p', button, text, class_='small'), tag('div', *(tag('img', src=picture(p, 72), alt=f'{text}, {n}', width=p.shape[1], height=p.shape[0]) for p, n in zip(pictures, names)))))
+        cards.append((-(wrong or 0), tag('figure', tag('p', button, text, class_='small'), tag('div', *(tag('img', src=picture(p, 72), alt=f'{text}, {n}', width=p.shape[1], height=p.shape[0]) for p, n in zip(pictures, names))))))
+    cards = [c for _, c in sorted(cards, key=lambda c: c[0])]
     how = 'Most wrong pixels first; ' + ('found in green, wrongly found in red, missed in blue.' if table.n <= 2 else 'what is wrong in red.') if any(maps[i].label for *_, i in windows) else 'Where the model is least sure of what it mapped; dark is improbable, light is probable.'
     return section('Windows to look at', tag('p', f'At full resolution, with the outline of the map; windows are {WINDOW} px wide, those at an edge moved inward. {how}', class_='muted'), tag('div', *cards, class_='windows')) if cards else Markup()
 
-# %% ../nbs/81_report.ipynb #5c940828
+# %% ../nbs/81_report.ipynb #9d2a298b
 def _span(x, ends): return score(x) + (f' ({score(ends[0])} – {score(ends[1])})' if ends else '')
 
 def validation_rows(
@@ -542,7 +541,7 @@ def validation_rows(
     ends, mean = t.get('interval') or {}, t.get('mean_iou') or {}
     rows = [['Threshold', t.get('value') is not None and _span(t['value'], ends.get('threshold'))], ['Chosen for', t.get('criterion') or t.get('rule')],
             ['IoU', t.get('iou') is not None and _span(t['iou'], ends.get('iou'))], ['Mean IoU', mean and f'{score(mean.get("argmax"))} by the largest probability, {score(mean.get("thresholds"))} with thresholds' + (f' ({score(ends["mean_iou"][0])} – {score(ends["mean_iou"][1])})' if ends.get('mean_iou') else '')],
-            *([k.capitalize(), t.get(k) is not None and percent(t[k])] for k in ('accuracy', 'precision', 'recall')), ['Scenes', t.get('scenes')],
+            *([k.capitalize(), t.get(k) is not None and percent(t[k])] for k in ('accuracy', 'precision', 'recall')), ['Area under the ROC curve', t.get('auc') is not None and score(t['auc'])], ['Average precision', t.get('average_precision') is not None and score(t['average_precision'])], ['Scenes', t.get('scenes')],
             ['Interval', ends and f'{100*ends.get("level", .95):.3g} % over {ends.get("n", "")} {ends.get("units", "")}'],
             ['Calibration error', c.get('ece') is not None and score(c['ece']) + (f', before {score(c["ece_before"])}' if c.get('ece_before') is not None else '')],
             ['Temperature', spec.get('temperature') and f'{spec["temperature"]:.3f}'], ['Clean-up', spec.get('clean') and '; '.join(f'{k}: {v}' for k, v in flat(spec['clean']))]]
@@ -550,18 +549,18 @@ def validation_rows(
 
 def _group_cells(g): return [score(g[k]) if g.get(k) is not None else '–' for k in ('iou', 'best_threshold', 'best_iou')] + [percent(g[k]) if g.get(k) is not None else '–' for k in ('accuracy', 'precision', 'recall')]
 
-# %% ../nbs/81_report.ipynb #e0935bb1
+# %% ../nbs/81_report.ipynb #ce462653
 def validation_section(spec:dict)->Markup:
     "The model's validation: figures, and a row for each group."
     rows, t = validation_rows(spec), spec.get('threshold') or {}
     if not rows: return Markup()
     groups, classes = t.get('groups') or {}, t.get('classes') or {}
-    one = grid(['Group', 'IoU', 'Its best threshold', 'IoU there', 'Accuracy', 'Precision', 'Recall'], [[n, *_group_cells(g)] for n, g in groups.items()]) if groups and not classes else ''
-    several = grid(['Group', 'Mean IoU', 'Accuracy'], [[n, score(g.get('mean_iou')), percent(g.get('accuracy'))] for n, g in groups.items()]) if groups and classes else ''
+    one = grid(['Group', 'IoU', 'Its best threshold', 'IoU there', 'Accuracy', 'Precision', 'Recall'], [[n, *_group_cells(g)] for n, g in groups.items()]) if len(groups) > 1 and not classes else ''
+    several = grid(['Group', 'Mean IoU', 'Accuracy'], [[n, score(g.get('mean_iou')), percent(g.get('accuracy'))] for n, g in groups.items()]) if len(groups) > 1 and classes else ''
     each = grid(['Class', 'Threshold', 'IoU', 'Its best IoU'], [[n, score(c.get('value')), score(c.get('iou')), score(c.get('best_iou'))] for n, c in classes.items()]) if classes else ''
     return section('Validation of the model', grid([], rows, 'facts-table'), *(x for x in (one, each, several) if x))
 
-# %% ../nbs/81_report.ipynb #4c737a81
+# %% ../nbs/81_report.ipynb #0655a535
 def drawn_curve(
     stored:dict|None, # of `curve_to_json`
     **more # name, value
@@ -573,9 +572,9 @@ def drawn_curve(
         return dict(t=[max(1., t[0]) + 1e-6, *t], tp=[0, *tp], fp=[0, *fp], p=int(stored['positives']), n=int(stored['negatives']), **more)
     except (TypeError, KeyError, ValueError): return None
 
-def _named_curves(parts): return [c for n, g in (parts or {}).items() if (c := drawn_curve(g.get('curve'), name=n, **({'value': g['value']} if 'value' in g else {})))]
+def _named_curves(parts, least=1): return [] if len(parts or {}) < least else [c for n, g in (parts or {}).items() if (c := drawn_curve(g.get('curve'), name=n, **({'value': g['value']} if 'value' in g else {})))]
 
-# %% ../nbs/81_report.ipynb #c81e20b5
+# %% ../nbs/81_report.ipynb #09d46d2f
 def drawn_spec(
     spec:dict # of a bundle, or {}
 )->dict: # curve, interval, groups, perClass, bins, ece, note
@@ -583,7 +582,7 @@ def drawn_spec(
     t, c = spec.get('threshold') or {}, spec.get('calibration') or {}
     ends = t.get('interval') or {}
     note = f'The shaded band is the {100*ends.get("level", .95):.3g} % interval of the best threshold, over {ends.get("n", "")} {ends.get("units", "")} of validation.' if ends.get('threshold') else ''
-    return dict(curve=drawn_curve(t.get('curve')), interval=ends.get('threshold'), groups=_named_curves(t.get('groups')), perClass=_named_curves(t.get('classes')), bins=c.get('bins'), ece=c.get('ece'), note=note)
+    return dict(curve=drawn_curve(t.get('curve')), interval=ends.get('threshold'), groups=_named_curves(t.get('groups'), 2), perClass=_named_curves(t.get('classes')), bins=c.get('bins'), ece=c.get('ece'), note=note)
 
 # %% ../nbs/81_report.ipynb #57ac9d5e
 class Facts(NamedTuple):
@@ -644,7 +643,7 @@ def scene_data(
                 above=at_steps(f.look.counts, steps) if steps else None, counts=counts_at(f.look.roc, steps) if f.look.roc else None,
                 area=None if f.areas['unit'] == 'px' else total, shown=_shown_text(f, packed['w']), **packed)
 
-# %% ../nbs/81_report.ipynb #d4ec89f7
+# %% ../nbs/81_report.ipynb #364bb24c
 def scene_part(
     f:Facts, # of a scene
     i:int, # which
@@ -652,7 +651,7 @@ def scene_part(
 )->Markup:
     "The tables of a scene."
     notes = [n for n in (*f.areas['notes'], f.why, 'The stored map was cleaned after its threshold; tables and windows show it cleaned.' if f.making.cleaned else '') if n]
-    if f.areas.get('outside'): notes.append(f'zones outside of this scene: {", ".join(map(str, f.areas["outside"][:8]))}')
+    if f.areas.get('outside'): notes.append(f'Zones outside of this scene: {", ".join(map(str, f.areas["outside"][:8]))}')
     name = '' if alone else f', {f.map.source}'
     parts = [section(f'Areas{name}', area_table(f.areas), *(tag('p', n, class_='muted small') for n in notes))]
     if f.scores: parts.append(section(f'Map against labels{name}', score_table(f.scores), *([tag('p', object_text(f.objects))] if f.objects else [])))

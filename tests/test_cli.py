@@ -363,7 +363,7 @@ def test_evaluate_what_does_not_belong_together(world, tmp_path):
     assert 'found the values 0, 7' in refused('evaluate', here, seven)
     assert 'not valid JSON' in refused('evaluate', here, here, '--classes', table)
     assert 'probability raster' in refused('evaluate', write(tmp_path/'int16.tif', y.astype('int16')), here)
-    assert 'does not exist' in refused('evaluate', tmp_path/'gone.tif', here) and 'does not exist' in refused('evaluate', here, tmp_path/'gone.tif')
+    assert 'does not exist' in refused('evaluate', tmp_path/'gone.tif', here) and 'no file or folder' in refused('evaluate', here, tmp_path/'gone.tif')
 
 
 # places to write to
@@ -436,7 +436,7 @@ def test_validation_ground_of_one_class(world, tmp_path, out):
     a, b, c = sorted(p.name for p in world.images.glob('*.tif'))
     data = folder(tmp_path/'data', {n: world.images/n for n in (a, b, c)}, {a: np.zeros((1, SIDE, SIDE), np.uint8), b: world.labels/b, c: world.labels/c})
     r = satseg('train', *data, '--out', out/'m.safetensors', *TINY, '--valid', f'name:{a}')
-    assert r.exit_code == 0 and 'note: the threshold stays at .5: the labels hold no positive pixel' in r.stderr, r.stderr
+    assert r.exit_code == 0 and 'note: no threshold is chosen: the labels hold no positive pixel' in r.stderr, r.stderr
     assert 'none chosen' in fine('info', out/'m.safetensors')
     assert 'note: the bundle has no threshold' in satseg('predict', out/'m.safetensors', world.image, '--out', out).stderr
 

@@ -5,7 +5,9 @@ import shutil
 import tempfile
 import time
 import zlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -23,10 +25,10 @@ from satseg_fastai.threshold import RocHistogram, curve_from_json, curve_to_json
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 DRIVER = shutil.which('chromedriver')
 FLAGS = ('--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update '
-         '--disable-sync --disable-dev-shm-usage --hide-scrollbars').split()
+         '--disable-sync --disable-dev-shm-usage --hide-scrollbars --disable-features=LocalNetworkAccessChecks').split()
 browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason='needs chromium and chromedriver')
 STORED = 4321/10_000  # of the maps: none of the slider's thousand steps
-SCRIPT = '</script><script>document.title="broken"</script>'
+SCRIPT = '</script ><script>document.title="broken"</script>'
 
 
 # runs, without training
@@ -273,7 +275,30 @@ def test_hostile_names(chrome, towns, tmp_path):
     quiet(chrome)
     chrome.execute_script("const s = document.createElement('script'); s.textContent = 'document.title = \"broken\"'; document.body.append(s)")
     assert chrome.title == 'run'
-    assert chrome.execute_async_script("fetch('https://example.org').then(() => arguments[0]('sent'), () => arguments[0]('refused'))") == 'refused'
+
+
+@browser
+def test_policy_forbids_requests(chrome, page, tmp_path):
+    "Whatever runs in the page, nothing leaves it: a server beside it is never asked."
+    asked, bare = [], tmp_path/'bare.html'
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self): asked.append(self.path); self.send_response(204); self.end_headers()
+        def log_message(self, *args): pass
+    with ThreadingHTTPServer(('127.0.0.1', 0), Server) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        at = f'http://127.0.0.1:{server.server_port}/'
+        attempt = """const at = arguments[0], done = arguments[1]; new Image().src = at + 'image'
+            for (const [name, set] of [['script', { src: at + 'script' }], ['link', { rel: 'stylesheet', href: at + 'style' }], ['iframe', { src: at + 'frame' }]]) document.body.append(Object.assign(document.createElement(name), set))
+            fetch(at + 'fetch', { mode: 'no-cors' }).then(() => 0, () => 0).then(() => setTimeout(done, 300))"""
+        bare.write_text('<!doctype html><body>', encoding='utf-8')
+        chrome.get(bare.as_uri())
+        chrome.execute_async_script(attempt, at)
+        assert sorted(asked) == ['/fetch', '/frame', '/image', '/script', '/style']
+        asked.clear()
+        show(chrome, page)
+        chrome.execute_async_script(attempt, at)
+        server.shutdown()
+    assert asked == []
 
 
 @browser

@@ -275,7 +275,7 @@ def stored_values(
     levels = temper(score_levels(np.clip(p, 0, 1)), temperature)
     return levels if dtype == 'uint16' else np.where(np.isnan(p), np.float32(np.nan), (levels/LEVELS).astype(np.float32))
 
-# %% ../../nbs/51_scene.predict.ipynb #96b06dbb
+# %% ../../nbs/51_scene.predict.ipynb #0116daf3
 def _run_rows(scene, forward, grid, weights, stats, s, k, journal, bar, count):
     "Predict what the journal lacks; every finished piece is journaled."
     one = lambda x: forward(x)[:, _planes(k)]
@@ -287,11 +287,13 @@ def _run_rows(scene, forward, grid, weights, stats, s, k, journal, bar, count):
         count.rows(acc)
         journal.add(row, stored_values(p, s['dtype'], s['temperature']))
 
+def _taken(scene): return {k: v for k, v in scene.ds.tags().items() if k == 'TIFFTAG_DATETIME'}
+
 def _spec_tags(spec):
     "What evaluation needs to know: the threshold, or those of each class, and the class table."
     t = spec_threshold(spec)
     tags = {} if t is None else dict(thresholds=json.dumps([float(v) for v in t])) if isinstance(t, (list, tuple)) else dict(threshold=str(t))
-    return {**tags, 'classes': json.dumps(dict(classes=spec['classes'], ignore=spec.get('ignore', 255)))} if spec.get('classes') else tags
+    return {**tags, 'classes': json.dumps(dict(classes=[*spec['classes'], *({**c, 'index': spec.get('ignore', 255)} for c in spec.get('ignored') or [])], ignore=spec.get('ignore', 255)))} if spec.get('classes') else tags
 
 def _with_threshold(spec, t):
     "A spec with another threshold; one number for several classes means the most likely one."
@@ -308,7 +310,7 @@ def _write(dst, scene, journal, spec, k, dtype, count):
             yield row, x
     write_cog(dst, scene, rows(), count=1 if k <= 2 else k, dtype=dtype, nodata=NODATA if dtype == 'uint16' else np.nan,
               names=[names[1] if len(names) > 1 else 'probability'] if k <= 2 else names, scale=1/LEVELS if dtype == 'uint16' else None,
-              resampling='average', tags=dict(satseg_fastai=__version__, quantity='probability', **_spec_tags(spec)))
+              resampling='average', tags=dict(satseg_fastai=__version__, quantity='probability', **_taken(scene), **_spec_tags(spec)))
 
 # %% ../../nbs/51_scene.predict.ipynb #d7937f0a
 def predict_scene(
