@@ -167,7 +167,7 @@ def train(images:Images, labels:LabelsOption, out:Annotated[Path, typer.Option(h
         seed=seed, workers=workers, init=init, pretrained=pretrained and weights is None, loss=loss, progress=_progress(quiet), **kw)
     print(f'model: {out}')
 
-# %% ../nbs/90_cli.ipynb #4e7c5f92
+# %% ../nbs/90_cli.ipynb #443a38ae
 def _progress(quiet): return not quiet and sys.stderr.isatty()
 def _say(lines): print('\n'.join(lines), flush=True)
 
@@ -191,7 +191,7 @@ def _plot(stored, path):
     import matplotlib; matplotlib.use('Agg', force=False)
     from satseg_fastai.plots import plot_validation
     from satseg_fastai.raster import atomic_path
-    with atomic_path(path) as tmp: plot_validation(stored).savefig(tmp, format=path.suffix[1:] or 'png')
+    with atomic_path(path) as tmp: plot_validation(stored).flat[0].figure.savefig(tmp, format=path.suffix[1:] or 'png')
 
 # %% ../nbs/90_cli.ipynb #e73e7271
 def _mapped(out, r): print(f"{out/r['mask']}  {r['height']} x {r['width']}, {r['valid_pixels']:,} valid pixels, {r['windows']} windows, {r['seconds']:.1f} s", flush=True)
@@ -221,7 +221,7 @@ def _items(run):
     for name, why in found['left'].items(): warnings.warn(f'{name} got no item: {why}')
     print(f"{run/found['catalog']}  {len(found['items'])} STAC items")
 
-# %% ../nbs/90_cli.ipynb #7bbc5de4
+# %% ../nbs/90_cli.ipynb #c48503b1
 @app.command()
 @guarded
 def clean(mask:Mask, out:Annotated[Path, typer.Option(help='The clean mask to write.')],
@@ -242,30 +242,26 @@ def _clean_up(mask, model, sizes, px, connectivity):
     if given and model: raise BadInput(f'--model together with --{next(iter(given)).replace("_", "-")}', 'one of the two')
     if given: return Clean(**given, unit='px' if px else 'm2', connectivity=connectivity)
     from satseg_fastai.stats import map_spec
-    if not (found := (map_spec(mask, model) or {}).get('clean')): raise BadInput('no sizes, and no clean-up in the bundle or beside the mask', 'sizes, e.g. --min-object 10 --min-hole 10', 'or let satseg threshold --clean find them')
+    if not (found := (map_spec(mask, model)[0] or {}).get('clean')): raise BadInput('no sizes, and no clean-up in the bundle or beside the mask', 'sizes, e.g. --min-object 10 --min-hole 10', 'or let satseg threshold --clean find them')
     return read_clean(found)
 
-# %% ../nbs/90_cli.ipynb #5d16c8df
-def _probability(mask):
-    "The probability raster that stands beside a mask."
-    beside = mask.with_name(f'{mask.stem.removesuffix("_mask")}_prob.tif')
-    return beside if mask.stem.endswith('_mask') and beside.is_file() else None
-
+# %% ../nbs/90_cli.ipynb #fd0f4376
 @app.command()
 @guarded
 def vectorize(mask:Mask, out:Annotated[Path, typer.Option(help="NAME.gpkg (the mask's CRS), NAME.geojson (RFC 7946) or NAME.parquet.")],
               prob:Annotated[Optional[Path], typer.Option(help='Its probability raster, for the mean of each polygon. Default: STEM_prob.tif beside STEM_mask.tif.')]=None,
-              disagreement:Annotated[Optional[Path], typer.Option(help='Raster on the same grid whose mean each polygon gets.')]=None,
-              separate:Annotated[bool, typer.Option('--separate', help='Cut buildings that touch, by watershed.')]=False,
-              regularize:Annotated[bool, typer.Option('--regularize', help='Right angles where they do no harm.')]=False,
+              disagreement:Annotated[Optional[Path], typer.Option(help='Raster on the same grid whose mean each polygon gets. Default: STEM_disagreement.tif, if there.')]=None,
+              separate:Annotated[bool, typer.Option('--separate', help='Cut buildings that touch, where the outline has a neck or the probability a valley.')]=False,
+              depth:Annotated[float, typer.Option(min=0, max=1, help='How deep a valley must be to be cut.')]=.25,
+              regularize:Annotated[bool, typer.Option('--regularize', help='Right angles where they do no harm; the outline stays if IoU < .85, the area changes by more than 15 %, or neighbors overlap.')]=False,
               simplify:Annotated[float, typer.Option(min=0, help='Fewer corners: tolerance in pixels; shared borders stay shared.')]=0,
               min_area:Annotated[float, typer.Option(min=0, help='Smaller polygons are left out, m2 (pixels without a CRS).')]=0, connectivity:Connectivity=4, classes:Classes=None):
     "Polygons of a mask. With class, area, perimeter, mean probability; for QGIS."
     from satseg_fastai.classes import class_table
-    from satseg_fastai.vector import vectorize as run
-    prob = prob or _probability(mask)
-    n = run(mask, out, prob=prob, disagreement=disagreement, classes=class_table(classes) if classes else None, separate='watershed' if separate else None, regularize=regularize,
-            simplify=simplify, min_area_m2=min_area, connectivity=connectivity)
+    from satseg_fastai.vector import companion, vectorize as run
+    prob, disagreement = prob or companion(mask), disagreement or companion(mask, 'disagreement')
+    n = run(mask, out, prob=prob, disagreement=disagreement, classes=class_table(classes) if classes else None, separate='watershed' if separate else None, depth=depth,
+            regularize=regularize, simplify=simplify, min_area_m2=min_area, connectivity=connectivity)
     print(f'{out}  {n:,} polygons' + (f', probabilities of {prob.name}' if prob else ''))
 
 # %% ../nbs/90_cli.ipynb #37f6342a
@@ -342,7 +338,7 @@ def report(run:Annotated[Path, typer.Argument(help='Folder of maps that satseg p
     path = write_report(run, out, images=images, labels=labels, model=model, zones=zones, attribute=attribute)
     print(f'{path}  {path.stat().st_size/1e6:.1f} MB')
 
-# %% ../nbs/90_cli.ipynb #7a339353
+# %% ../nbs/90_cli.ipynb #07db6d96
 @app.command()
 @guarded
 def export(model:Annotated[Path, typer.Argument(help='Bundle, NAME.safetensors; with --stac also a folder of maps.')],
@@ -360,7 +356,7 @@ def export(model:Annotated[Path, typer.Argument(help='Bundle, NAME.safetensors; 
     if card: to.export_card(model, place('.md')); print(place('.md'))
 
 def _exported(path, r):
-    _say([f"{path}  {r['bytes']/1e6:.1f} MB, tiles of {r['size']} px, largest difference {max(v for v in r['parity'].values() if isinstance(v, float)):.1e}", *(f'note: {n}' for n in r['notes'])])
+    _say([f"{path}  {r['bytes']/1e6:.1f} MB, tiles of {r['size']} px, largest difference {max(f['largest'] for f in r['parity'].values()):.1e}; in Deepness press Load default parameters", *(f'note: {n}' for n in r['notes'])])
 
 # %% ../nbs/90_cli.ipynb #ab2e1996
 @app.command()

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['MIN_SCENES', 'FIGURES', 'StratifiedAreas', 'stratified_areas', 'CorrectedAreas', 'ValidationBlocks', 'join_blocks',
            'area_draws', 'rate_draws', 'block_bootstrap', 'block_confusions', 'mask_bands', 'CorrectedCount',
-           'count_correction', 'check_blocks', 'blocks_for', 'pixel_areas', 'Tally', 'mapped_areas', 'count_trees',
-           'skeleton', 'street_width', 'Zone', 'read_zones', 'zone_areas', 'area_figures', 'write_figures',
-           'describe_figures']
+           'count_correction', 'check_blocks', 'map_spec', 'blocks_for', 'pixel_areas', 'Tally', 'mapped_areas',
+           'count_trees', 'skeleton', 'street_width', 'Zone', 'read_zones', 'zone_areas', 'area_figures',
+           'write_figures', 'describe_figures']
 
-# %% ../nbs/65_stats.ipynb #70f73486
+# %% ../nbs/65_stats.ipynb #2cc812fb
 import csv, json, warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from .bundle import check_spec, read_spec
 from .classes import ClassTable
 from .errors import BadInput
 from .evaluate import check_indices
-from .labels import Place, burn, open_labels, place_of, polygon_parts, to_pixels
+from .labels import Place, burn, check_vector_units, open_labels, place_of, polygon_parts, to_pixels
 from .mask import mask_classes, strips
 from .raster import Scene, atomic_path, on_earth, write_json
 from .regions import RegionCount
@@ -252,7 +252,7 @@ def count_correction(
     low, high = _limits(off, level)
     return CorrectedCount(*(float(max(0, mapped*f)) for f in (best, best - high, best - low)))
 
-# %% ../nbs/65_stats.ipynb #bad387c8
+# %% ../nbs/65_stats.ipynb #ff1c6848
 def check_blocks(
     entry, # `validation` of a bundle's spec
     k:int, # classes
@@ -266,8 +266,12 @@ def check_blocks(
     if blocks.ndim != 3 or blocks.shape[1:] != (k, k) or len(blocks) < 2 or not np.isfinite(blocks).all() or blocks.min() < 0 or not blocks.sum(): raise wrong
     return ValidationBlocks(blocks, None if scenes is None else np.array(scenes))
 
-def _receipt_spec(mask):
-    "The spec in the receipt beside a mask; None where there is none."
+def map_spec(
+    mask:str|Path, # a map
+    model:str|Path|None=None # the bundle that made it; None: what its receipt `<stem>.receipt.json` tells
+)->tuple: # spec, None where nothing is known; the file that it is from
+    "The spec of the model behind a map; nothing in a receipt is trusted."
+    if model is not None: return read_spec(model), Path(model).name
     path = Path(mask).with_name(Path(mask).stem.removesuffix('_mask') + '.receipt.json')
     if not path.is_file(): return None, path.name
     wrong = BadInput(f'{path.name} cannot be read', 'the receipt of satseg predict', 'map the scene again, or give the bundle')
@@ -295,13 +299,13 @@ def _warn_of_rule(scene, spec, name):
         warnings.warn(f'{scene.name} was made at threshold {tags["threshold"]:.40}, the validation blocks of {name} at {str(_rule(spec)):.40}: corrected areas are for the latter')
     if bool(how) != ('clean' in tags): warnings.warn(f'{scene.name} was {"" if "clean" in tags else "not "}cleaned up, the validation maps of {name} were{"" if how else " not"}: corrected areas are for the latter')
 
-# %% ../nbs/65_stats.ipynb #39ef8ba2
+# %% ../nbs/65_stats.ipynb #cfae265d
 def blocks_for(
     mask:str|Path, # a map
     model:str|Path|None=None # the bundle that made it; None: what its receipt `<stem>.receipt.json` tells
 )->ValidationBlocks|None: # None where nothing is known
     "The validation blocks for a map; a map made at another threshold is a warning, of other classes an error."
-    spec, name = (read_spec(model), Path(model).name) if model is not None else _receipt_spec(mask)
+    spec, name = map_spec(mask, model)
     if not (spec or {}).get('validation'):
         if model is not None: raise BadInput(f'{name} holds no validation blocks', 'a bundle whose threshold was chosen on labeled scenes', 'choose it with satseg threshold')
         return warnings.warn(f'no validation blocks beside {Path(mask).name}: areas are as mapped; give the bundle to correct them')
@@ -474,7 +478,7 @@ def _width_figures(counts, unit):
     if not n.sum(): return dict(pixels=0, mean=None, median=None, p10=None, p90=None)
     return dict(pixels=int(n.sum()), mean=float(n @ width/n.sum()), **{k: _quantile(width, n, q) for k, q in (('median', .5), ('p10', .1), ('p90', .9))})
 
-# %% ../nbs/65_stats.ipynb #5a8b061e
+# %% ../nbs/65_stats.ipynb #f780e0b1
 class Zone(NamedTuple):
     "One zone of a vector file, in pixel coordinates of a scene."
     name: str
@@ -487,6 +491,7 @@ def _zone_file(path, place):
     try: frame = pyogrio.read_dataframe(path)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as e: raise BadInput(f'{path} could not be opened: {str(e):.120}', 'a vector file of polygons') from None
     if getattr(frame, 'crs', None) is None: raise BadInput(f'{path} has no CRS or no geometries', 'polygons with a CRS', 'set it in QGIS (Layer > Set CRS)')
+    check_vector_units(path, frame.crs.to_wkt(), frame.total_bounds, False)
     return frame
 
 def _zone_names(frame, column, path):
@@ -496,7 +501,7 @@ def _zone_names(frame, column, path):
     for n in names: seen[n] = seen.get(n, 0) + 1
     return [f'{n} ({i})' if seen[n] > 1 else n for i, n in enumerate(names, 1)]
 
-# %% ../nbs/65_stats.ipynb #874bf860
+# %% ../nbs/65_stats.ipynb #52343517
 def read_zones(
     path:str|Path, # vector file of polygons
     place:Place, # grid of the scene
@@ -508,6 +513,7 @@ def read_zones(
     out = [_zone(n, g, frame.crs, place) for n, g in zip(_zone_names(frame, column, path), shapes) if g is not None and not g.is_empty]
     out = [z for z in out if z is not None]
     if not out: raise BadInput(f'{path} holds no polygon', 'polygons')
+    if repaired: warnings.warn(f'{Path(path).name}: {repaired} of {len(shapes)} polygons cross or touch themselves and were repaired')
     return out, repaired
 
 def _zone(name, shape, crs, place):

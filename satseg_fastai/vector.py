@@ -223,14 +223,14 @@ def to_degrees(
     from pyproj import CRS, Transformer
     return Transformer.from_crs(CRS.from_wkt(scene.crs.to_wkt()), 4326, always_xy=True).transform
 
-# %% ../nbs/64_vector.ipynb #22e6628c
+# %% ../nbs/64_vector.ipynb #40c226a5
 def check_mask(
     mask:Scene, # to be vectorized
     layers:dict, # name -> (Scene, reader) of values on its grid
     table:ClassTable # of the mask
 ):
     "A raster that is no mask, or values on another grid, is an error."
-    if mask.count != 1 or np.dtype(mask.dtype).kind not in 'ui':
+    if mask.count != 1 or np.dtype(mask.dtype).kind not in 'ui' or mask.ds.tags().get('quantity') == 'probability':
         raise BadInput(f'{mask.name} has {mask.count} bands of {mask.dtype}', 'a mask: one band of class indices', 'make one of a probability raster with satseg predict or write_mask')
     for name, (s, _) in layers.items():
         if name == 'probability': check_probability(s, table)

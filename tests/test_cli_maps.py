@@ -1,0 +1,240 @@
+"What follows from a map, at the command line: a chosen threshold, clean masks, polygons, figures, changes, a report, exports; and bad input."
+import json
+import shutil
+import warnings
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from rasterio.transform import from_origin
+
+from satseg_fastai.bundle import read_spec
+from satseg_fastai.classes import land_cover
+from satseg_fastai.levels import LEVELS
+from satseg_fastai.synth import make_town, write_town
+from test_cli import SIDE, fine, folder, noise, out, pixels, refused, save_model, satseg, world, write  # noqa: F401, fixtures too
+
+CORNER = 330_000, 3_060_000  # of what `write` writes, .3 m a pixel
+
+
+@pytest.fixture(scope='module')
+def run(world, tmp_path_factory):
+    "A bundle whose threshold, temperature and clean-up were chosen, and its maps of all scenes."
+    root = tmp_path_factory.mktemp('run')
+    model = save_model(root/'m.safetensors')
+    said = fine('threshold', model, '--images', world.images, '--labels', world.labels, '--temperature', '--clean', '--plot', root/'curves.png', '-q')
+    mapped = fine('predict', model, world.images, '--out', root/'maps', '-q', '--stac')
+    return dict(root=root, model=model, maps=root/'maps', said=said, mapped=mapped, mask=root/'maps'/world.mask.name)
+
+
+def blocks(rows, path, **profile):
+    "A mask of the given size with rectangles (row, column, height, width) of class 1."
+    x = np.zeros((1, SIDE, SIDE), np.uint8)
+    for r, c, h, w in rows: x[0, r:r + h, c:c + w] = 1
+    return write(path, x, **profile)
+
+
+def zone(path, *boxes, crs='EPSG:32645', names=None):
+    "Zones in pixels of the grid of `write`."
+    x, y = CORNER
+    shapes = [b if hasattr(b, 'geom_type') else shapely.box(x + .3*b[0], y - .3*b[3], x + .3*b[2], y - .3*b[1]) for b in boxes]
+    geopandas.GeoDataFrame(dict(name=names or [f'zone {i}' for i in range(len(shapes))]), geometry=shapes, crs='EPSG:32645').to_crs(crs).to_file(path)
+    return path
+
+
+# threshold and predict
+def test_threshold_is_told_and_stored(run):
+    spec = read_spec(run['model'])
+    t = spec['threshold']
+    assert f"{t['value']:.4f}" in run['said'] and 'stored in' in run['said'] and (run['root']/'curves.png').stat().st_size > 5000
+    assert t['interval']['threshold'][0] <= t['value'] <= t['interval']['threshold'][1] and len(t['groups']) >= 1
+    assert spec['temperature'] == spec['calibration']['temperature'] and spec['clean']['iou_after'] >= spec['clean']['iou_before']
+    assert np.sum(spec['validation']['confusions']) == 3*SIDE*SIDE
+
+
+def test_predict_uses_what_is_stored(run, world):
+    "The mask is the cleaned one; without the clean-up it is the threshold's."
+    receipt = json.loads((run['maps']/f'{world.image.stem}.receipt.json').read_text(encoding='utf-8'))
+    spec = read_spec(run['model'])
+    assert receipt['threshold'] == spec['threshold']['value'] and receipt['model'] == spec
+    assert {k: receipt['clean'][k] for k in ('min_object', 'min_hole', 'unit')} == {k: spec['clean'][k] for k in ('min_object', 'min_hole', 'unit')}
+    raw = run['root']/'raw'
+    fine('predict', run['model'], world.image, '--out', raw, '--no-clean', '-q')
+    assert (pixels(raw/world.prob.name) == pixels(run['maps']/world.prob.name)).all()
+    assert ((pixels(raw/world.prob.name) >= np.ceil(receipt['threshold']*LEVELS - 1e-6)) == (pixels(raw/world.mask.name) == 1)).all()
+    fine('clean', raw/world.mask.name, '--out', raw/'clean.tif')  # sizes from the receipt beside it
+    assert (pixels(raw/'clean.tif') == pixels(run['mask'])).all()
+    assert 'STAC items' in run['mapped'] and json.loads((run['maps']/'catalog.json').read_text(encoding='utf-8'))['type'] == 'Catalog'
+
+
+@pytest.mark.parametrize('options, says', [(['--criterion', 'f1'], 'f1'), (['--criterion', 'recall=2'], 'recall'), (['--criterion', 'precision=1'], 'precision'), (['--rule', 'best'], 'rule')])
+def test_threshold_that_cannot_be(world, tmp_path, options, says):
+    model = save_model(tmp_path/'m.safetensors')
+    before = model.read_bytes()
+    assert says in refused('threshold', model, '--images', world.images, '--labels', world.labels, '-q', *options)
+    assert model.read_bytes() == before
+
+
+def test_several_classes(world, tmp_path):
+    "Five classes from color masks: the rule is stored, used, overridden; polygons share borders."
+    town = write_town(make_town(160, 320, seed=9), tmp_path, 'wide')
+    model = tmp_path/'m.safetensors'
+    said = fine('train', '--images', town['image'], '--labels', town['classes'], '--out', model, '--classes', 'land_cover', '--crop', 64, '--encoder', 'test_resnet', '--decoder-width', 8, '--epochs', 1, '--no-pretrained', '-q')
+    assert 'argmax' in said and read_spec(model)['threshold']['rule'] == 'argmax'
+    said = fine('threshold', model, '--images', town['image'], '--labels', town['classes'], '--rule', 'thresholds', '-q')
+    values = read_spec(model)['threshold']['values']
+    fine('predict', model, town['image'], '--out', tmp_path/'maps', '-q')
+    p, m = pixels(tmp_path/'maps'/'wide_prob.tif'), pixels(tmp_path/'maps'/'wide_mask.tif')[0]
+    assert (m == (p/np.round(np.array(values)*LEVELS)[:, None, None]).argmax(0)).mean() > .999
+    fine('predict', model, town['image'], '--out', tmp_path/'same', '-q', '--threshold', '.2,.2,.2,.2,.2')
+    assert (pixels(tmp_path/'same'/'wide_mask.tif')[0] == p.argmax(0)).all()
+    assert '5 probabilities' in refused('predict', model, town['image'], '--out', tmp_path/'no', '-q', '--threshold', '.2', out=tmp_path)
+    fine('vectorize', tmp_path/'maps'/'wide_mask.tif', '--out', tmp_path/'x.gpkg', '--simplify', 2)
+    shapes = geopandas.read_file(tmp_path/'x.gpkg')
+    assert shapely.coverage_is_valid(shapes.geometry.values) and set(shapes['class']) <= set(land_cover().names) and 'probability' in shapes
+    assert 'mean IoU' in fine('evaluate', tmp_path/'maps'/'wide_mask.tif', town['classes'], '--errors', tmp_path/'errors.tif')
+    assert 'm²' in (text := fine('stats', tmp_path/'maps'/'wide_mask.tif', '--roads', 'utility')) and 'streets' in text
+
+
+# clean, vectorize, stats, change
+def test_clean(tmp_path):
+    mask = blocks([(10, 10, 20, 20), (60, 60, 2, 2), (90, 90, 12, 12)], tmp_path/'m.tif', nodata=255)
+    said = fine('clean', mask, '--out', tmp_path/'c.tif', '--min-object', 50, '--px')
+    assert pixels(tmp_path/'c.tif').sum() == 400 + 144 and '4' in said
+    fine('clean', mask, '--out', tmp_path/'c.tif', '--min-object', 20)  # m2: 222 pixels
+    assert pixels(tmp_path/'c.tif').sum() == 400
+    assert 'no sizes' in refused('clean', mask, '--out', tmp_path/'no.tif', out=tmp_path)
+    assert '--min-object' in refused('clean', mask, '--out', tmp_path/'no.tif', '--min-object', -1, out=tmp_path)
+    assert 'both' in refused('clean', mask, '--out', mask, '--min-object', 5, out=tmp_path) or mask.is_file()
+
+
+def test_without_a_place_areas_are_pixels(tmp_path):
+    "A raster without CRS asked for square meters: pixels, with a note."
+    mask = blocks([(10, 10, 20, 20), (60, 60, 2, 2)], tmp_path/'m.tif', crs=None, nodata=255)
+    for args, says in [(('clean', mask, '--out', tmp_path/'c.tif', '--min-object', 50), 'taken as pixels'), (('vectorize', mask, '--out', tmp_path/'v.gpkg', '--min-area', 50), 'in pixels'), (('stats', mask), 'in pixels')]:
+        r = satseg(*args)
+        assert r.exit_code == 0 and says in r.stderr + r.stdout, (args, r.stderr, r.stdout)
+    assert pixels(tmp_path/'c.tif').sum() == 400 and geopandas.read_file(tmp_path/'v.gpkg')['area_px'].tolist() == [400]
+
+
+@pytest.mark.parametrize('kind', ['gpkg', 'geojson', 'parquet'])
+def test_polygons_of_a_mask_and_of_an_empty_one(run, tmp_path, kind):
+    read = geopandas.read_parquet if kind == 'parquet' else geopandas.read_file
+    said = fine('vectorize', run['mask'], '--out', tmp_path/f'a.{kind}')
+    found = read(tmp_path/f'a.{kind}')
+    assert f'{len(found):,} polygons, probabilities of' in said and {'class', 'area_m2', 'perimeter_m', 'probability', 'touches_edge'} <= set(found)
+    assert found.area_m2.sum() == pytest.approx((pixels(run['mask']) == 1).sum()*.09, rel=3e-3)
+    empty = blocks([], tmp_path/'none.tif')
+    for extra in ([], ['--regularize'], ['--separate'], ['--simplify', 1]):
+        assert '0 polygons' in fine('vectorize', empty, '--out', tmp_path/f'b.{kind}', *extra) and len(read(tmp_path/f'b.{kind}')) == 0
+
+
+def test_figures_by_zone(run, tmp_path):
+    "Corrected from the receipt beside the mask; a zone outside is told, an invalid one repaired."
+    with rasterio.open(run['mask']) as ds: box = shapely.box(*ds.bounds)
+    bow = shapely.Polygon([(box.bounds[0], box.bounds[1]), (box.bounds[0] + 20, box.bounds[1] + 20), (box.bounds[0] + 20, box.bounds[1]), (box.bounds[0], box.bounds[1] + 20)])
+    with rasterio.open(run['mask']) as ds: crs = ds.crs
+    frame = geopandas.GeoDataFrame(dict(name=['all', 'bow', 'far']), geometry=[box, bow, shapely.transform(box, lambda c: c + 5000)], crs=crs)
+    frame.to_crs(3857).to_file(tmp_path/'zones.gpkg')
+    r = satseg('stats', run['mask'], '--zones', tmp_path/'zones.gpkg', '--out', tmp_path/'x.json')
+    assert r.exit_code == 0 and '95 %' in r.stdout and 'outside of the scene: far' in r.stdout
+    f = json.loads((tmp_path/'x.json').read_text(encoding='utf-8'))
+    assert f['zones']['all']['classes']['building']['pixels'] == f['classes']['building']['pixels'] and f['repaired'] == 1
+    assert f['classes']['building']['low'] <= f['classes']['building']['corrected'] <= f['classes']['building']['high']
+    fine('stats', run['mask'], '--out', tmp_path/'x.csv')
+    assert 'building' in (tmp_path/'x.csv').read_text(encoding='utf-8')
+
+
+def test_change(tmp_path):
+    "One stands, one is gone, one is new; the second map lies on another grid and CRS."
+    a = blocks([(10, 10, 20, 20), (60, 60, 20, 20)], tmp_path/'a.tif', nodata=255)
+    b = blocks([(10, 10, 20, 20), (90, 20, 20, 20)], tmp_path/'b.tif', nodata=255)
+    r = json.loads(fine('change', a, b, '--out', tmp_path/'c.gpkg', '--json'))
+    assert {k: v['buildings'] for k, v in r['status'].items() if v['buildings']} == dict(standing=1, gone=1, new=1)
+    assert sorted(geopandas.read_file(tmp_path/'c.gpkg').status) == ['gone', 'new', 'standing']
+    text = fine('change', a, b, '--zones', zone(tmp_path/'z.gpkg', (0, 0, 50, SIDE), crs=4326))
+    assert 'zone 0' in text
+    far = blocks([(5, 5, 9, 9)], tmp_path/'far.tif', transform=from_origin(400_000, 3_060_000, .3, .3), nodata=255)
+    assert 'does not overlap' in refused('change', a, far, '--out', tmp_path/'d.gpkg', out=tmp_path)
+    bare = blocks([(5, 5, 9, 9)], tmp_path/'bare.tif', crs=None, transform=from_origin(0, 90, 1, 1))
+    assert 'no CRS' in refused('change', a, bare, out=tmp_path)
+
+
+# evaluate, report, export
+def test_evaluate_a_folder(run, world, tmp_path):
+    text = fine('evaluate', run['maps'], world.labels, '--objects', '--errors', tmp_path/'errors', '--by', 'scene')
+    assert '3 maps' in text and 'objects at IoU 0.5' in text and len(list((tmp_path/'errors').glob('*_errors.tif'))) == 3
+    r = json.loads(fine('evaluate', run['maps'], world.labels, '--json', '--by', 'scene'))
+    assert len(r['groups']) == 3 and r['total']['pixels'] == sum(g['pixels'] for g in r['groups'].values())
+    one = json.loads(fine('evaluate', run['mask'], world.label, '--json'))
+    assert one['iou'] == r['groups'][world.image.stem]['iou']
+    fine('vectorize', run['mask'], '--out', tmp_path/'x.gpkg')
+    assert 'objects at IoU 0.5' in fine('evaluate', tmp_path/'x.gpkg', tmp_path/'x.gpkg')
+    lone = tmp_path/'lone'; lone.mkdir(); shutil.copy(world.label, lone)
+    assert 'have no label' in refused('evaluate', run['maps'], lone)
+
+
+def test_report(run, world, tmp_path):
+    said = fine('report', run['maps'], '--images', world.images, '--labels', world.labels, '--out', tmp_path/'r.html')
+    page = (tmp_path/'r.html').read_text(encoding='utf-8')
+    assert 'r.html' in said and world.image.stem in page and 'http://' not in page.replace('http://www.w3.org', '')
+    fine('report', run['maps'])
+    assert (run['maps']/'report.html').is_file()
+    (tmp_path/'empty').mkdir()
+    refused('report', tmp_path/'empty', out=tmp_path)
+    refused('report', tmp_path/'gone')
+
+
+def test_export(run, tmp_path):
+    onnx = pytest.importorskip('onnxruntime')
+    said = fine('export', run['model'], '--onnx', '--stac', '--card', '--out', tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {'m.onnx', 'm.stac.json', 'm.md'} and 'largest difference' in said
+    keys = onnx.InferenceSession(tmp_path/'m.onnx').get_modelmeta().custom_metadata_map
+    assert json.loads(keys['model_type']) == 'Segmentor' and abs(json.loads(keys['seg_thresh']) - read_spec(run['model'])['threshold']['value']) <= .0051
+    assert 'IoU' in (tmp_path/'m.md').read_text(encoding='utf-8') and 'onnx' in json.loads((tmp_path/'m.stac.json').read_text(encoding='utf-8'))['assets']
+    assert 'STAC items' in fine('export', run['maps'], '--stac')
+    assert 'nothing to export' in refused('export', run['model'])
+    refused('export', tmp_path/'gone.safetensors', '--card', out=tmp_path)
+
+
+# bad input
+def test_a_mask_with_values_that_are_no_class(tmp_path):
+    seven = write(tmp_path/'seven.tif', np.array(noise(1) % 2*7), nodata=255)
+    for command in (['clean', seven, '--out', tmp_path/'c.tif', '--min-object', 5], ['vectorize', seven, '--out', tmp_path/'v.gpkg'], ['stats', seven]):
+        line = refused(*command, out=tmp_path)
+        assert '7' in line and 'background' in line, line
+
+
+@pytest.mark.parametrize('command', ['clean', 'vectorize', 'stats'])
+@pytest.mark.parametrize('kind, says', [('probability', 'a mask'), ('scene', 'a mask'), ('gone', 'does not exist')])
+def test_what_is_no_mask(run, world, tmp_path, command, kind, says):
+    src = dict(probability=world.prob, scene=world.image, gone=tmp_path/'gone.tif')[kind]
+    more = dict(clean=['--out', tmp_path/'c.tif', '--min-object', 5], vectorize=['--out', tmp_path/'v.gpkg'], stats=[])[command]
+    assert says in refused(command, src, *more, out=tmp_path)
+
+
+def test_places_that_cannot_be_written(run, tmp_path):
+    assert '.gpkg' in refused('vectorize', run['mask'], '--out', tmp_path/'x.dxf', out=tmp_path)
+    assert '.csv' in refused('stats', run['mask'], '--out', tmp_path/'x.xls', out=tmp_path)
+    assert '.html' in refused('report', run['maps'], '--out', tmp_path/'x.pdf', out=tmp_path)
+    assert 'mask' in refused('vectorize', run['mask'], '--out', run['mask'])
+
+
+def test_degrees_given_as_meters(world, tmp_path):
+    "A projected CRS with degrees for coordinates; zones in a geographic CRS with meters."
+    mask = blocks([(10, 10, 20, 20)], tmp_path/'m.tif', transform=from_origin(85.5, 27.6, 3e-6, 3e-6), nodata=255)
+    assert 'degrees' in refused('stats', mask)
+    good = blocks([(10, 10, 20, 20)], tmp_path/'g.tif', nodata=255)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        geopandas.GeoDataFrame(dict(name=['a']), geometry=[shapely.box(330_000, 3_059_000, 331_000, 3_060_000)], crs=4326).to_file(tmp_path/'z.gpkg')
+    assert 'degrees' in refused('stats', good, '--zones', tmp_path/'z.gpkg')
+
+
+def test_zones_of_another_ground(tmp_path):
+    "All zones outside: told by name, and the scene's own figures stand."
+    mask = blocks([(10, 10, 20, 20)], tmp_path/'m.tif', nodata=255)
+    r = satseg('stats', mask, '--zones', zone(tmp_path/'z.gpkg', (5000, 5000, 6000, 6000)))
+    assert r.exit_code == 0 and 'zone 0' in r.stdout + r.stderr and 'outside' in r.stdout + r.stderr
