@@ -12,18 +12,19 @@ from pathlib import Path
 from .raster import atomic_path, write_json
 from .synth import LAYOUTS, PALETTES, color_rule_iou, make_town, write_town
 
-# %% ../nbs/85_demo.ipynb #7c3a7664
+# %% ../nbs/85_demo.ipynb #43cc89d0
 UNSEEN = dict(palette='tropic', layout='organic', seed=7001)
 
 def demo_towns(
     n:int=12, # scenes to train on: every pair of palette and layout
     size:int=512, # their side in pixels
     unseen_size:int=1500 # side of the scene to map
-)->tuple: # (list of training towns, town to choose the threshold on, town to map)
+)->tuple: # (list of training towns, list of towns to choose the threshold on, town to map)
     "The demo's towns."
     palettes, layouts = ([k for k in d if k != UNSEEN[w]] for d, w in ((PALETTES, 'palette'), (LAYOUTS, 'layout')))
     train = [make_town(size, size, 100 + i, palette=palettes[i % len(palettes)], layout=layouts[i % len(layouts)]) for i in range(n)]
-    return train, make_town(size, size, 300, palette=palettes[2], layout=layouts[1]), make_town(unseen_size, unseen_size, collar=True, **UNSEEN)
+    valid = [make_town(size, size, 300 + i, palette=palettes[(2 + i) % len(palettes)], layout=layouts[(1 + i) % len(layouts)]) for i in range(4)]
+    return train, valid, make_town(unseen_size, unseen_size, collar=True, **UNSEEN)
 
 # %% ../nbs/85_demo.ipynb #341d07d4
 def train_demo(
@@ -43,7 +44,7 @@ def train_demo(
     with learn.no_bar(): fit_recipe(learn, max(1, round(crops/len(dls.train_ds))), 0, lr=6e-3)
     return save_bundle(out/'town.safetensors', learn)
 
-# %% ../nbs/85_demo.ipynb #45257ca3
+# %% ../nbs/85_demo.ipynb #4fd44934
 def _figure(out, unseen, choice):
     import matplotlib
     matplotlib.use('Agg', force=False)
@@ -75,14 +76,15 @@ def run_demo(
     from satseg_fastai.validation import choose_threshold
     out, begun, say = Path(out), time.perf_counter(), lambda text: print(f'[{time.perf_counter() - begun:5.0f} s] {text}', flush=True)
     train, valid, unseen = towns or demo_towns()
-    say(f'{len(train)} synthetic towns to train on, one to validate on, one to map')
-    paths = [write_town(t, out/'data', name) for t, name in zip([*train, valid, unseen], [*(f'train_{i}' for i in range(len(train))), 'valid', 'unseen'])]
+    say(f'{len(train)} synthetic towns to train on, {len(valid)} to validate on, one to map')
+    paths = [write_town(t, out/'data', name) for t, name in zip([*train, *valid, unseen], [*(f'{k}_{i}' for k, ts in (('train', train), ('valid', valid)) for i in range(len(ts))), 'unseen'])]
     color = color_rule_iou([t.image for t in train], [t.buildings for t in train], unseen.image, unseen.buildings, None, unseen.valid)
-    pairs = [Pair(p['image'], p['label']) for p in paths]
+    pairs = [Pair(p['image'], p['label']) for p in paths[:-1]]
+    learn, held = pairs[:len(train)], pairs[len(train):]
     say(f'training on crops of 128², about {crops} of them')
-    bundle = train_demo(pairs[:-2], pairs[-2:-1], out, crops)
-    say('choosing the threshold on the stitched validation scene')
-    choice = choose_threshold(bundle, pairs[-2:-1], progress=False)
+    bundle = train_demo(learn, held, out, crops)
+    say('choosing threshold and clean-up on the stitched validation scenes')
+    choice = choose_threshold(bundle, held, clean=True, progress=False)
     say(f"threshold {choice['value']:.3f}; mapping the unseen scene")
     receipt, scores = _follow(bundle, paths[-1], out), evaluate(out/'unseen_mask.tif', paths[-1]['label'])
     _figure(out, paths[-1], choice)

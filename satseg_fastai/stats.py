@@ -573,7 +573,12 @@ def _correct_counts(out, counts, trees, seed):
             if name not in part['classes']: raise BadInput(f'counts of {name!r:.60}', ', '.join(part['classes']))
             part['classes'][name]['objects_corrected'] = count_correction(counts[name], part['classes'][name]['objects'], seed=seed)._asdict()
 
-# %% ../nbs/65_stats.ipynb #10b1a58d
+# %% ../nbs/65_stats.ipynb #6aa7b0d1
+def _few_places(blocks):
+    "What intervals from one to three scenes cannot promise."
+    n = len(np.unique(blocks.scenes)) if getattr(blocks, 'scenes', None) is not None else MIN_SCENES
+    return [] if n >= MIN_SCENES else [f'the validation blocks are of {n} scene{"s"*(n > 1)}: the intervals hold for ground like that; validate on {MIN_SCENES} scenes or more']
+
 def area_figures(
     mask:str|Path, # a mask of class indices
     blocks=None, # of `blocks_for`, `join_blocks` or `block_confusions`; None: areas as mapped only
@@ -593,7 +598,7 @@ def area_figures(
     if out['unit'] == 'px': out['notes'].append(f'{out["scene"]} has no CRS on the globe: areas are in pixels')
     if blocks is not None:
         parts = {out['scene']: out['classes'], **{f'zone {n}': z['classes'] for n, z in out['zones'].items()}}
-        out['notes'] += [f'{name}: {text}' for name, f in parts.items() for text in _correct(f, blocks, seed)]
+        out['notes'] += _few_places(blocks) + [f'{name}: {text}' for name, f in parts.items() for text in _correct(f, blocks, seed)]
     _correct_counts(out, counts or {}, trees, seed)
     for note in out['notes']: warnings.warn(note)
     return out

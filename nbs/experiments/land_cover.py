@@ -15,22 +15,16 @@ from satseg_fastai.bundle import read_spec, save_bundle
 from satseg_fastai.classes import dubai as dubai_classes
 from satseg_fastai.data import scene_dls, seg_augment
 from satseg_fastai.datasets import dubai
-from satseg_fastai.labels import open_labels
 from satseg_fastai.learner import fit_recipe, seg_learner
-from satseg_fastai.raster import Scene, write_cog, write_json
+from satseg_fastai.raster import write_json
 
 HERE = Path(__file__).parent
 NET = dict(arch='fpn', encoder='resnet18', pyramid_width=64, width=64)
 
 
-def tiles(data, work):
+def tiles(data):
     "Tiles 1, 2 and 3 to train, 5 for the thresholds, 6 for the report."
-    def indices(p):
-        dst = work/'dubai_classes'/f'{p.image.parent.parent.name}_{p.label.stem}.tif'
-        with Scene(p.image) as s:
-            if not dst.is_file(): write_cog(dst, s, [(0, open_labels(p.label, s, dubai_classes()).read(0, 0, s.height, s.width))], nodata=255)
-        return p._replace(label=dst)
-    pairs = [indices(p) for p in dubai(data/'dubai')]
+    pairs = dubai(data/'dubai')
     part = lambda *groups: [p for p in pairs if p.group in groups]
     return part('tile 1+3', 'tile 2'), part('tile 5'), part('tile 6')
 
@@ -45,18 +39,16 @@ def trained(bundle, train, hold, seed, crops):
 
 def report(bundle, pairs, folder):
     "Every part mapped once and judged by both rules: pixel counts of truth and map, and what follows from them."
-    from satseg_fastai.evaluate import evaluate
+    from satseg_fastai.evaluate import evaluate, spec_classes
     from satseg_fastai.mask import write_mask
-    from satseg_fastai.scene.predict import predict_scene
     from satseg_fastai.scores import Confusion
-    table, rules = dubai_classes(), dict(argmax=None, thresholds=read_spec(bundle)['threshold']['values'])
+    from satseg_fastai.workflow import map_scenes
+    table, rules = spec_classes(read_spec(bundle)), ('argmax', 'thresholds')
     sums = {rule: Confusion(table.n) for rule in rules}
-    for p in pairs:
-        prob = folder/f'{p.image.stem}_prob.tif'
-        predict_scene(bundle, p.image, prob, size=512, progress=False)
-        for rule, thresholds in rules.items():
-            write_mask(prob, mask := folder/f'{p.image.stem}_{rule}.tif', thresholds, table)
-            sums[rule].counts += np.array(evaluate(mask, p.label)['confusion'])
+    for p, r in zip(pairs, map_scenes(bundle, [p.image for p in pairs], folder, size=512, progress=False)):
+        prob, argmax = (folder/f'{p.image.stem}_{end}.tif' for end in ('prob', 'argmax'))
+        write_mask(prob, argmax, None, table)
+        for rule, mask in zip(rules, (argmax, folder/r['mask'])): sums[rule].counts += np.array(evaluate(mask, p.label)['confusion'])
     return {rule: dict(mean_iou=c.mean_iou(), accuracy=c.accuracy(), iou=dict(zip(table.names, map(float, c.iou()))), confusion=c.counts.tolist()) for rule, c in sums.items()}
 
 
@@ -64,9 +56,9 @@ def main(a):
     from satseg_fastai.validation import choose_threshold
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', os.cpu_count())))
     warnings.filterwarnings('ignore', message='.*has no CRS')
-    train, hold, test = tiles(a.data, a.work)
+    train, hold, test = tiles(a.data)
     bundle, maps = a.work/f'land_cover_dubai_{a.seed}.safetensors', a.work/f'land_cover_dubai_{a.seed}'
-    maps.mkdir(parents=True, exist_ok=True)
+    a.work.mkdir(parents=True, exist_ok=True)
     if not bundle.is_file(): trained(bundle, train, hold, a.seed, a.crops)
     choice = choose_threshold(bundle, hold, rule='thresholds', size=512, progress=False)
     spec, found = read_spec(bundle), report(bundle, test, maps)
