@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['MIN_SCENES', 'FIGURES', 'StratifiedAreas', 'stratified_areas', 'CorrectedAreas', 'ValidationBlocks', 'join_blocks',
-           'area_draws', 'rate_draws', 'block_bootstrap', 'block_confusions', 'mask_bands', 'CorrectedCount',
-           'count_correction', 'check_blocks', 'map_spec', 'blocks_for', 'pixel_areas', 'Tally', 'mapped_areas',
-           'count_trees', 'skeleton', 'street_width', 'Zone', 'read_zones', 'zone_areas', 'area_figures',
-           'write_figures', 'describe_figures']
+           'area_draws', 'rate_draws', 'block_bootstrap', 'block_counts', 'join_rows', 'block_confusions', 'mask_bands',
+           'CorrectedCount', 'count_correction', 'check_blocks', 'map_spec', 'blocks_for', 'pixel_areas', 'Tally',
+           'mapped_areas', 'count_trees', 'skeleton', 'street_width', 'Zone', 'read_zones', 'zone_areas',
+           'area_figures', 'write_figures', 'describe_figures']
 
-# %% ../nbs/65_stats.ipynb #2cc812fb
+# %% ../nbs/65_stats.ipynb #39702d22
 import csv, json, warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from .labels import Place, burn, check_vector_units, open_labels, place_of, poly
 from .mask import mask_classes, strips
 from .raster import Scene, atomic_path, on_earth, write_json
 from .regions import RegionCount
+from .threshold import block_of
 
 # %% ../nbs/65_stats.ipynb #e3cfdb31
 class StratifiedAreas(NamedTuple):
@@ -187,15 +188,31 @@ def block_bootstrap(
     low, high = _limits(off, level)
     return CorrectedAreas(best, np.clip(best - high, 0, area.sum()), np.clip(best - low, 0, area.sum()), _shares_outside(blocks, area))
 
-# %% ../nbs/65_stats.ipynb #6acab82a
-def _tile_counts(found, truth, k, size):
-    "Mapped x reference counts of the tiles of one strip."
-    tile = np.arange(found.shape[1])//size
+# %% ../nbs/65_stats.ipynb #5b599968
+def block_counts(
+    found:np.ndarray, # (h,W) class indices mapped
+    truth:np.ndarray, # (h,W) class indices, others are left out
+    k:int, # classes
+    size:int # side of a block
+)->np.ndarray: # (B,K,K), rows mapped, columns reference
+    "The confusion of each block of a strip."
+    tile = block_of(found.shape[1], size)
     ok = (found < k) & (truth < k)
     pairs = (np.broadcast_to(tile, found.shape)[ok].astype(np.int64)*k + found[ok])*k + truth[ok]
     return np.bincount(pairs, minlength=(tile[-1] + 1)*k*k).reshape(-1, k, k)
 
-# %% ../nbs/65_stats.ipynb #cb8c4ee9
+# %% ../nbs/65_stats.ipynb #fb3ed97a
+def join_rows(
+    row, # for each strip the row of blocks that it is of
+    strips # counts of each
+)->list: # of each row of blocks
+    "Strips of one row of blocks, added."
+    found = []
+    for r, counts in zip(row, strips):
+        if r == len(found): found.append(counts)
+        else: found[r] = found[r] + counts
+    return found
+
 def block_confusions(
     mask:str|Path, # map of a validation scene
     label:str|Path, # its labels: mask, labelme JSON or vector file
@@ -208,7 +225,7 @@ def block_confusions(
     with Scene(mask) as s:
         table = classes or mask_classes(s)
         labels = open_labels(label, s, table, attribute)
-        counts = [_tile_counts(x, labels.read(r, 0, len(x), s.width), table.n, size) for r, x in mask_bands(s, table, size)]
+        counts = join_rows(block_of(s.height, size)[::size], (block_counts(x, labels.read(r, 0, len(x), s.width), table.n, size) for r, x in mask_bands(s, table, size)))
     counts = np.concatenate(counts)
     return counts[counts.sum((1, 2)) > 0]
 
@@ -299,13 +316,15 @@ def _warn_of_rule(scene, spec, name):
         warnings.warn(f'{scene.name} was made at threshold {tags["threshold"]:.40}, the validation blocks of {name} at {str(_rule(spec)):.40}: corrected areas are for the latter')
     if bool(how) != ('clean' in tags): warnings.warn(f'{scene.name} was {"" if "clean" in tags else "not "}cleaned up, the validation maps of {name} were{"" if how else " not"}: corrected areas are for the latter')
 
-# %% ../nbs/65_stats.ipynb #cfae265d
+# %% ../nbs/65_stats.ipynb #8fa9a7d4
 def blocks_for(
     mask:str|Path, # a map
     model:str|Path|None=None # the bundle that made it; None: what its receipt `<stem>.receipt.json` tells
 )->ValidationBlocks|None: # None where nothing is known
     "The validation blocks for a map; a map made at another threshold is a warning, of other classes an error."
     spec, name = map_spec(mask, model)
+    if (spec or {}).get('validation') and len(spec['validation']['confusions']) < 2:
+        return warnings.warn(f'{name} holds a single validation block: areas are as mapped; choose the threshold on more ground')
     if not (spec or {}).get('validation'):
         if model is not None: raise BadInput(f'{name} holds no validation blocks', 'a bundle whose threshold was chosen on labeled scenes', 'choose it with satseg threshold')
         return warnings.warn(f'no validation blocks beside {Path(mask).name}: areas are as mapped; give the bundle to correct them')
@@ -573,7 +592,7 @@ def _correct_counts(out, counts, trees, seed):
             if name not in part['classes']: raise BadInput(f'counts of {name!r:.60}', ', '.join(part['classes']))
             part['classes'][name]['objects_corrected'] = count_correction(counts[name], part['classes'][name]['objects'], seed=seed)._asdict()
 
-# %% ../nbs/65_stats.ipynb #6aa7b0d1
+# %% ../nbs/65_stats.ipynb #9abd9596
 def _few_places(blocks):
     "What intervals from one to three scenes cannot promise."
     n = len(np.unique(blocks.scenes)) if getattr(blocks, 'scenes', None) is not None else MIN_SCENES
@@ -600,7 +619,7 @@ def area_figures(
         parts = {out['scene']: out['classes'], **{f'zone {n}': z['classes'] for n, z in out['zones'].items()}}
         out['notes'] += _few_places(blocks) + [f'{name}: {text}' for name, f in parts.items() for text in _correct(f, blocks, seed)]
     _correct_counts(out, counts or {}, trees, seed)
-    for note in out['notes']: warnings.warn(note)
+    for note in out['notes']: warnings.warn(note, stacklevel=2)
     return out
 
 # %% ../nbs/65_stats.ipynb #54d7840d
@@ -621,21 +640,24 @@ def write_figures(
     with atomic_path(dst) as part, open(part, 'w', newline='', encoding='utf-8') as f:
         csv.writer(f).writerows([['scene', 'zone', 'class', 'unit', *FIGURES], *_rows(figures)])
 
-# %% ../nbs/65_stats.ipynb #3ef3997b
+# %% ../nbs/65_stats.ipynb #44e58e44
 def _digits(x): return f'{x:,.0f}' if abs(x) >= 100 else f'{x:.3g}'
 
-def _area(values, unit):
-    "One or more areas in the unit that fits the first."
-    size, name = (1, 'px') if unit == 'px' else (1e6, 'km²') if values[0] >= 1e6 else (1e4, 'ha') if values[0] >= 1e4 else (1, 'm²')
+def _area(values, unit, like=None):
+    "One or more areas in the unit that fits `like`, or the first."
+    like = values[0] if like is None else like
+    size, name = (1, 'px') if unit == 'px' else (1e6, 'km²') if like >= 1e6 else (1e4, 'ha') if like >= 1e4 else (1, 'm²')
     return '-'.join(_digits(v/size) for v in values) + f' {name}'
+
+def _objects(f): return f'{f["objects"]:,} object{"s"*(f["objects"] != 1)}'
 
 def _class_line(name, f, unit, total):
     if not f['pixels'] and 'corrected' not in f: return f'{name}: none'
     known = 'corrected' in f
-    area = f'{_area([f["corrected"]], unit)} (95 % {_area([f["low"], f["high"]], unit)}; {_area([f["area"]], unit)} mapped)' if known else f'{_area([f["area"]], unit)} as mapped'
+    area = f'{_area([f["corrected"]], unit)} (95 % {_area([f["low"], f["high"]], unit, f["corrected"])}; {_area([f["area"]], unit, f["corrected"])} mapped)' if known else f'{_area([f["area"]], unit)} as mapped'
     shares = [100*f[k]/total for k in (('corrected', 'low', 'high') if known else ('area',))] if total else []
     share = ', ' + f'{shares[0]:.3g} %' + (f' ({shares[1]:.3g}-{shares[2]:.3g} %)' if known else '') if shares else ''
-    objects = f'; {f["objects"]:,} objects' + (f' of {_area([f["mean_object"]], unit)} on average' if f['mean_object'] else '') + ', as mapped' if known and f['objects'] else f'; {f["objects"]:,} objects' if f['objects'] else ''
+    objects = f'; {_objects(f)}' + (f' of {_area([f["mean_object"]], unit)} on average' if f['mean_object'] else '') + ', as mapped' if known and f['objects'] else f'; {_objects(f)}' if f['objects'] else ''
     c = f.get('objects_corrected')
     return f'{name}: {area}{share}{objects}' + (f', corrected {c["count"]:.0f} ({c["low"]:.0f}-{c["high"]:.0f})' if c else '')
 

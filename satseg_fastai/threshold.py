@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CRITERIA', 'FLOORS', 'CHUNK', 'COARSE', 'Curves', 'roc_counts', 'acc_iou_curves', 'parse_criterion',
            'criterion_scores', 'Choice', 'best_index', 'best_of', 'threshold_level', 'label_rows', 'as_bytes',
-           'RocHistogram', 'unit_counts', 'coarse_curves', 'Units', 'resampled', 'interval', 'bootstrap_choice',
-           'curve_to_json', 'curve_from_json']
+           'RocHistogram', 'block_of', 'unit_counts', 'coarse_curves', 'Units', 'resampled', 'interval',
+           'bootstrap_choice', 'curve_to_json', 'curve_from_json']
 
 # %% ../nbs/60_threshold.ipynb #aab5d7ab
 import numpy as np
@@ -188,7 +188,14 @@ class RocHistogram:
 
     def best(self, criterion:str='iou')->Choice: return best_of(self.curves(), criterion)
 
-# %% ../nbs/60_threshold.ipynb #d915a1e5
+# %% ../nbs/60_threshold.ipynb #21488a3f
+def block_of(
+    n:int, # rows or columns
+    side:int # of a block
+)->np.ndarray: # (n,) from 0
+    "The block of each row or column; what is left over is a block if it is half as wide."
+    return np.minimum(np.arange(n)//side, max(1, int(n/side + .5)) - 1)
+
 COARSE = 1024  # levels of the counts that are resampled
 
 def unit_counts(
@@ -200,7 +207,7 @@ def unit_counts(
 )->np.ndarray: # (units,2,levels) int32
     "Negatives and positives by coarse level, for each block of a strip."
     coarse = score_levels(y_score).astype(np.int64)*levels//(LEVELS + 1)
-    block = np.arange(y_true.shape[1])//width
+    block = block_of(y_true.shape[1], width)
     codes = (block*4 + label_rows(ignore)[as_bytes(y_true)])*(levels + 1) + coarse
     n = int(block[-1]) + 1
     return np.bincount(codes.ravel(), minlength=n*4*(levels + 1)).reshape(n, 4, levels + 1)[:, :2, :-1].astype(np.int32)

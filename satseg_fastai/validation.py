@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['BLOCK', 'MOST_BLOCKS', 'labeled_strips', 'add_scene', 'place_names', 'Area', 'Maps', 'temper_raster',
-           'stitched_histogram', 'binary_figures', 'bootstrap_mean_iou', 'block_side', 'area_blocks',
+           'stitched_histogram', 'binary_figures', 'area_rows', 'bootstrap_mean_iou', 'block_side', 'area_blocks',
            'choose_threshold', 'describe_threshold']
 
-# %% ../nbs/67_validation.ipynb #bf192b8b
+# %% ../nbs/67_validation.ipynb #fb2f3ec0
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,8 +26,8 @@ from .levels import LEVELS, NODATA, score_levels, temper
 from .mask import classify, strips, write_mask
 from .raster import Scene, write_cog
 from .scores import Confusion
-from .stats import _tile_counts
-from .threshold import CRITERIA, RocHistogram, Units, best_index, bootstrap_choice, curve_to_json, interval, parse_criterion, resampled, threshold_level, unit_counts
+from .stats import block_counts, join_rows
+from .threshold import CRITERIA, RocHistogram, Units, best_index, block_of, bootstrap_choice, curve_to_json, interval, parse_criterion, resampled, threshold_level, unit_counts
 
 # %% ../nbs/67_validation.ipynb #985589b4
 BLOCK = 256  # side of a block in pixels, and rows read at once
@@ -152,15 +152,20 @@ def _place_figures(histogram, value, points=56):
     best = histogram.best() if both else None
     return dict(**binary_figures(histogram, value), best_threshold=best and best.threshold, best_iou=best and best.iou, curve=curve_to_json(histogram.curves(), points) if both else None)
 
-# %% ../nbs/67_validation.ipynb #c8f3b356
+# %% ../nbs/67_validation.ipynb #58d32b7b
+def area_rows(maps, area, side, count, mask=False):
+    "What `count(map, labels)` gives for each row of blocks of an area."
+    with Scene(maps.prob(area.scene)) as s: height = _region(area.pair, s)[2]
+    return join_rows(block_of(height, side)[::BLOCK], (count(x, y) for x, y in maps.strips(area, mask)))
+
 def _scene_units(maps, count, least=20):
-    "Units of what `count(planes, labels, width of a block)` gives for a strip, and what they are."
+    "Units of what `count(planes, labels)` gives for a strip, and what they are."
     units, by_scene = Units(), len(maps.images) >= least
     for i in range(len(maps.images)):
-        strips = (count(x, y, BLOCK) for a in maps.areas if a.scene == i for x, y in maps.strips(a))
-        if by_scene: units.add(sum(s.sum(0) for s in strips)[None])
+        rows = (r for a in maps.areas if a.scene == i for r in area_rows(maps, a, BLOCK, count))
+        if by_scene: units.add(sum(r.sum(0) for r in rows)[None])
         else:
-            for s in strips: units.add(s)
+            for r in rows: units.add(r)
     name = 'scenes' if by_scene else f'blocks of {BLOCK} px'
     return units.array() if len(units) else np.zeros((0, 2, 1)), name if units.size == 1 else f'groups of {units.size} {name}'
 
@@ -185,7 +190,7 @@ def _calibration(after, before, temperature, fitted):
     r = reliability(after)
     return dict(ece=r.ece, bins=r.rows(), temperature=temperature if fitted else None, ece_before=reliability(before).ece)
 
-# %% ../nbs/67_validation.ipynb #a7a13b32
+# %% ../nbs/67_validation.ipynb #642edd55
 def _two_classes(maps, criterion, rule, temperature, seed):
     "Entries `threshold` and `calibration` of two classes, and the rule of their masks."
     raw = _binary_histograms(maps)
@@ -194,7 +199,7 @@ def _two_classes(maps, criterion, rule, temperature, seed):
     h = _total(histograms)
     curves = h.curves()
     value = float(curves.thresholds[best_index(curves, criterion)])
-    units, name = _scene_units(maps, lambda x, y, width: unit_counts(y, x[0], width, ignore=maps.table.ignore))
+    units, name = _scene_units(maps, lambda x, y: unit_counts(y, x[0], BLOCK, ignore=maps.table.ignore))
     spread = bootstrap_choice(units, criterion, seed=seed)
     figures = binary_figures(h, value)
     if spread: spread = {**spread, 'units': name, **{k: [min(spread[k][0], v), max(spread[k][1], v)] for k, v in dict(threshold=value, iou=figures['iou']).items()}}
@@ -269,7 +274,7 @@ def bootstrap_mean_iou(
     found = np.concatenate([mean(c) for c in resampled(units, draws, seed)])
     return dict(mean_iou=interval(found, float(mean(units.sum(0).astype(float))), len(units), level), level=level, n=len(units))
 
-# %% ../nbs/67_validation.ipynb #e761863c
+# %% ../nbs/67_validation.ipynb #1b747ceb
 def _class_entry(c, value, iou): return dict(value=value, iou=iou, best_iou=c and c['best_iou'], curve=c and c['curve'])
 
 def _several_classes(maps, criterion, rule, temperature, seed):
@@ -284,14 +289,14 @@ def _several_classes(maps, criterion, rule, temperature, seed):
     found = _confusions(maps, rules)
     total = {r: _total(c) for r, c in found.items()}
     place = lambda c: dict(mean_iou=_share(c.mean_iou()), accuracy=_share(c.accuracy()), iou={n: _share(v) for n, v in zip(names, c.iou())})
-    units, name = _scene_units(maps, lambda x, y, width: _tile_counts(classify(x, rules[rule]), np.where(y == maps.table.ignore, 255, y), k, width))
+    units, name = _scene_units(maps, lambda x, y: block_counts(classify(x, rules[rule]), np.where(y == maps.table.ignore, 255, y), k, BLOCK))
     spread = bootstrap_mean_iou(units, seed=seed)
     threshold = dict(rule=rule, values=values, criterion=criterion, mean_iou={r: _share(c.mean_iou()) for r, c in total.items()}, accuracy=_share(total[rule].accuracy()), scenes=len(maps.images),
                      classes={n: _class_entry(c, v, _share(iou)) for n, c, v, iou in zip(names, choices, values, total[rule].iou())},
                      groups={g: place(c) for g, c in sorted(found[rule].items())}, interval=spread and {**spread, 'units': name})
     return dict(threshold=threshold, calibration=_calibration(top, before or top, t, temperature)), rules[rule]
 
-# %% ../nbs/67_validation.ipynb #e0907ad0
+# %% ../nbs/67_validation.ipynb #cc92098b
 MOST_BLOCKS = 512
 
 def block_side(
@@ -299,18 +304,15 @@ def block_side(
     most:int=MOST_BLOCKS # blocks
 )->int: # 256, or that doubled
     "Side of square blocks that are few enough; each area holds at least one."
-    side, count = BLOCK, lambda s: sum(-(-h//s)*-(-w//s) for h, w in shapes)
+    side, count = BLOCK, lambda s: sum((block_of(h, s)[-1] + 1)*(block_of(w, s)[-1] + 1) for h, w in shapes)
     while count(side) > max(most, len(shapes)): side *= 2
     return side
 
-# %% ../nbs/67_validation.ipynb #7f0dcdf1
+# %% ../nbs/67_validation.ipynb #5323b820
 def area_blocks(maps, area, side):
     "(B,K,K) pixel counts of an area's blocks, rows mapped, columns reference."
-    found, k, ignore = [], maps.table.n, maps.table.ignore
-    for i, (x, y) in enumerate(maps.strips(area, mask=True)):
-        counts = _tile_counts(np.where(x[0] == ignore, 255, x[0]), np.where(y == ignore, 255, y), k, side)
-        if i*BLOCK % side: found[-1] += counts
-        else: found.append(counts)
+    k, void = maps.table.n, lambda v: np.where(v == maps.table.ignore, 255, v)
+    found = area_rows(maps, area, side, lambda x, y: block_counts(void(x[0]), void(y), k, side), mask=True)
     found = np.concatenate(found)
     return found[found.sum((1, 2)) > 0]
 
@@ -365,7 +367,7 @@ def choose_threshold(
     update_spec(model, **entries)
     return {**entries.pop('threshold'), **entries}
 
-# %% ../nbs/67_validation.ipynb #83397c4b
+# %% ../nbs/67_validation.ipynb #9397659d
 def _text(v): return '–' if v is None else f'{v:.4f}'
 
 def _between(i, name): return f'{i[name][0]:.3f} to {i[name][1]:.3f}'
@@ -374,7 +376,7 @@ def _interval_line(t):
     i = t.get('interval')
     if i is None: return 'no interval: it takes two labeled scenes or blocks' if 'interval' in t else None
     told = ', '.join(f'{label} {_between(i, k)}' for k, label in dict(threshold='threshold', iou='IoU', mean_iou='mean IoU').items() if k in i)
-    return f'{i["level"]:.0%} interval over {i["n"]} {i["units"]}: {told}'
+    return f'{100*i["level"]:g} % interval over {i["n"]} {i["units"]}: {told}'
 
 def _two_lines(t):
     yield f'threshold {t["value"]:.4f}' + (f' by {t["criterion"]}' if t.get('criterion') else '') + ''.join(f', {label} {t[k]:.4f}' for k, label in dict(iou='IoU', accuracy='accuracy', precision='precision', recall='recall').items() if t.get(k) is not None)
@@ -390,14 +392,15 @@ def _several_lines(t):
 
 def _calibration_line(c):
     was = f', {c["ece_before"]:.4f} before the temperature {c["temperature"]:.3f}' if c.get('temperature') else ''
-    return f'calibration error (ECE) {c["ece"]:.4f}{was}'
+    worse = '; the temperature lowers the log loss, not this error' if was and c['ece'] > c['ece_before'] else ''
+    return f'calibration error (ECE) {c["ece"]:.4f}{was}{worse}'
 
 def _clean_line(c):
     square = 'm²' if c['unit'] == 'm2' else 'px'
     return (f'clean-up: objects from {c["min_object"]:g} {square}, holes from {c["min_hole"]:g} {square}, opening {c["opening"]:g} {"m" if c["unit"] == "m2" else "px"}; '
             f'IoU {_text(c.get("iou_before"))} before, {_text(c.get("iou_after"))} after')
 
-# %% ../nbs/67_validation.ipynb #3c0ccca1
+# %% ../nbs/67_validation.ipynb #15635b74
 def describe_threshold(
     stored:dict # what `choose_threshold` gave, or a bundle's spec
 )->list: # of lines
@@ -407,5 +410,5 @@ def describe_threshold(
     lines = [*(_several_lines if 'rule' in t else _two_lines)(t), _interval_line(t)]
     lines += [_calibration_line(stored['calibration'])] if stored.get('calibration') else []
     lines += [_clean_line(stored['clean'])] if stored.get('clean') else []
-    if v := stored.get('validation'): lines.append(f'{len(v["confusions"])} validation blocks of {v["block"]} px')
+    if v := stored.get('validation'): lines.append(f'{len(v["confusions"])} validation block{"s"*(len(v["confusions"]) != 1)} of {v["block"]} px')
     return [line for line in lines if line]
