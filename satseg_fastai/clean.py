@@ -8,7 +8,7 @@ __all__ = ['MOST', 'GRIDS', 'Clean', 'check_clean', 'read_clean', 'in_pixels', '
            'gaps_of', 'fill_gaps', 'clean_layers', 'clean_array', 'mask_layer', 'clean_mask', 'hole_confusions',
            'grid_confusions', 'label_layer', 'mildest', 'scene_confusions', 'search_clean']
 
-# %% ../nbs/63_clean.ipynb #0e534abc
+# %% ../nbs/63_clean.ipynb #1057ede9
 import json, math, warnings
 from contextlib import contextmanager
 from functools import partial
@@ -24,7 +24,7 @@ from scipy import ndimage
 
 from .classes import ClassTable
 from .errors import BadInput, FailedWork
-from .evaluate import check_indices
+from .evaluate import check_indices, check_raster, read_indices
 from .labels import labels_kind, open_labels
 from .mask import MASK_NODATA, mask_classes, mask_colors, strips
 from .raster import GDAL_ERRORS, Scene, bounded_cache, open_raster, write_cog
@@ -284,7 +284,7 @@ def clean_array(
     layer, *_ = clean_layers(in_memory([x]), [(0, len(x))], table, how, in_memory)
     return layer(0, len(x))
 
-# %% ../nbs/63_clean.ipynb #4dde6eab
+# %% ../nbs/63_clean.ipynb #9d3dfca0
 def mask_layer(
     scene:Scene, # a mask
     table:ClassTable # its classes
@@ -292,13 +292,7 @@ def mask_layer(
     "The rows of a mask, checked."
     if scene.count != 1 or scene.dtype != 'uint8':
         raise BadInput(f'{scene.name} has {scene.count} bands of {scene.dtype}', 'a mask: one band of uint8 class indices', 'make one of a probability raster with satseg predict or write_mask')
-    def read(row, n):
-        x, ok = scene.read_valid(row, 0, n, scene.width)
-        check_indices(x[0][ok], table, scene.name)
-        if table.n < 255 and (x[0][ok] == MASK_NODATA).any():
-            raise BadInput(f'{scene.name} holds the value 255 and does not declare it as nodata', f'class indices 0-{table.n - 1}', 'write 1 for what 255 means, or set nodata with gdal_edit -a_nodata 255')
-        return np.where(ok, x[0], np.uint8(MASK_NODATA))
-    return read
+    return lambda row, n: read_indices(scene, table, row, 0, n, scene.width)
 
 def _dress(scene, table, how):
     "What a clean mask takes over from its source."
@@ -311,7 +305,7 @@ def _counts(table, gone, filled):
     by = lambda v: {c.name: round(v[c.index]) for c in table.classes if c.index != background(table)}
     return dict(objects=by(gone.sum(1)), holes=by(filled.sum(0)))
 
-# %% ../nbs/63_clean.ipynb #e930a906
+# %% ../nbs/63_clean.ipynb #d1ae9cea
 def _cache(scene, rows): return (rows + 2*min(scene.ds.block_shapes[0][0], scene.height))*scene.width + (1 << 23)
 
 @contextmanager
@@ -338,8 +332,7 @@ def clean_mask(
     classes:ClassTable|None=None # None: what the mask carries, else background and building
 )->dict: # objects that went and holes that were filled, by class; pixels that changed
     "Clean a mask of any height, in one piece."
-    src, dst, changed = Path(src), Path(dst), []
-    if src.resolve() == dst.resolve(): raise BadInput(f'{dst} is the mask itself', 'another file for the clean mask')
+    src, dst, changed = Path(src), check_raster(dst, dict(mask=src), 'clean mask'), []
     with Scene(src) as s:
         table = classes or mask_classes(s)
         layer, spans = mask_layer(s, table), list(strips(s.height, rows))

@@ -167,7 +167,7 @@ def train(images:Images, labels:LabelsOption, out:Annotated[Path, typer.Option(h
         seed=seed, workers=workers, init=init, pretrained=pretrained and weights is None, loss=loss, progress=_progress(quiet), **kw)
     print(f'model: {out}')
 
-# %% ../nbs/90_cli.ipynb #443a38ae
+# %% ../nbs/90_cli.ipynb #c7fda542
 def _progress(quiet): return not quiet and sys.stderr.isatty()
 def _say(lines): print('\n'.join(lines), flush=True)
 
@@ -175,23 +175,29 @@ def _say(lines): print('\n'.join(lines), flush=True)
 @guarded
 def threshold(model:Model, images:Images, labels:LabelsOption, criterion:Annotated[str, typer.Option(help='iou, accuracy, youden, recall=.9 or precision=.8.')]='iou',
               rule:Annotated[str, typer.Option(help='Several classes: argmax (the most likely one) or thresholds (the largest p/t).')]='argmax',
-              temperature:Annotated[bool, typer.Option('--temperature', help='Fit a temperature, so that probabilities mean what they say.')]=False,
-              clean:Annotated[bool, typer.Option('--clean', help='Also search the clean-up of masks that gives the best IoU.')]=False,
+              temperature:Annotated[bool, typer.Option('--temperature', help='Fit a temperature that calibrates the probabilities (lowers their log loss). Without it a stored one is removed.')]=False,
+              clean:Annotated[bool, typer.Option('--clean', help='Also search the clean-up of masks that gives the best IoU. Without it a stored one is removed.')]=False,
               plot:Annotated[Optional[Path], typer.Option(help='Picture of all curves, NAME.png.')]=None,
               attribute:Attribute=None, bands:Bands=None, size:Size=None, overlap:Overlap=.5, batch:Batch=4, device:Device=None, seed:Seed=0, quiet:Quiet=False):
     "Choose the threshold of a model. On labeled scenes, stitched; stored in the bundle with its curves, interval, calibration and errors by block."
     from satseg_fastai.datasets import folder_pairs
     from satseg_fastai.validation import choose_threshold, describe_threshold
+    if plot: _check_picture(plot)
     t = choose_threshold(model, folder_pairs(images, labels), criterion, rule=rule, temperature=temperature, clean=clean, seed=seed, attribute=attribute, bands=numbers(bands),
                          size=size, overlap=overlap, batch_size=batch, device=device, progress=_progress(quiet))
-    if plot: _plot(t, plot)
     _say([*describe_threshold(t), f'stored in {model}'])
+    if plot: _plot(t, plot)
+
+def _check_picture(path):
+    from satseg_fastai.workflow import check_writable
+    if path.suffix.lower() not in ('.png', '.svg', '.pdf', '.jpg'): raise BadInput(f'{path.name}', 'a name that ends in .png, .svg, .pdf or .jpg')
+    check_writable(path)
 
 def _plot(stored, path):
     import matplotlib; matplotlib.use('Agg', force=False)
     from satseg_fastai.plots import plot_validation
     from satseg_fastai.raster import atomic_path
-    with atomic_path(path) as tmp: plot_validation(stored).flat[0].figure.savefig(tmp, format=path.suffix[1:] or 'png')
+    with atomic_path(path) as tmp: plot_validation(stored).flat[0].figure.savefig(tmp, format=path.suffix[1:].lower())
 
 # %% ../nbs/90_cli.ipynb #e73e7271
 def _mapped(out, r): print(f"{out/r['mask']}  {r['height']} x {r['width']}, {r['valid_pixels']:,} valid pixels, {r['windows']} windows, {r['seconds']:.1f} s", flush=True)
@@ -221,62 +227,67 @@ def _items(run):
     for name, why in found['left'].items(): warnings.warn(f'{name} got no item: {why}')
     print(f"{run/found['catalog']}  {len(found['items'])} STAC items")
 
-# %% ../nbs/90_cli.ipynb #c48503b1
+# %% ../nbs/90_cli.ipynb #154a7326
 @app.command()
 @guarded
 def clean(mask:Mask, out:Annotated[Path, typer.Option(help='The clean mask to write.')],
           model:Annotated[Optional[Path], typer.Option(help='A bundle whose clean-up is applied (satseg threshold --clean finds it).')]=None,
           min_object:Annotated[Optional[float], typer.Option(min=0, help='Smaller objects go, m2.')]=None, min_hole:Annotated[Optional[float], typer.Option(min=0, help='Smaller holes are filled, m2.')]=None,
           opening:Annotated[Optional[float], typer.Option(min=0, help='What a disk of this radius does not fit into goes, m.')]=None,
-          px:Annotated[bool, typer.Option('--px', help='Sizes are pixels.')]=False, connectivity:Connectivity=4):
+          px:Annotated[bool, typer.Option('--px', help='Sizes are pixels.')]=False, connectivity:Annotated[Optional[int], typer.Option(help='4: pixels touch by a side; 8: also by a corner. Default: 4.')]=None, classes:Classes=None):
     "Clean a mask up. Small objects go, small holes are filled; without sizes as the model's validation scenes say."
+    from satseg_fastai.classes import class_table
     from satseg_fastai.clean import clean_mask
-    r = clean_mask(mask, out, _clean_up(mask, model, dict(min_object=min_object, min_hole=min_hole, opening=opening), px, connectivity))
+    table, sizes = class_table(classes) if classes else None, dict(min_object=min_object, min_hole=min_hole, opening=opening)
+    r = clean_mask(mask, out, _clean_up(mask, model, {k: v for k, v in sizes.items() if v is not None}, px, connectivity), classes=table)
     count = lambda d: ', '.join(f'{n:,} of {c}' for c, n in d.items()) or 'none'
     print(f"{out}  objects removed: {count(r['objects'])}; holes filled: {count(r['holes'])}; {r['pixels']:,} pixels changed")
 
 def _clean_up(mask, model, sizes, px, connectivity):
     "What the user said, else what the model or the receipt beside the mask says."
     from satseg_fastai.clean import Clean, read_clean
-    given = {k: v for k, v in sizes.items() if v is not None}
-    if given and model: raise BadInput(f'--model together with --{next(iter(given)).replace("_", "-")}', 'one of the two')
-    if given: return Clean(**given, unit='px' if px else 'm2', connectivity=connectivity)
-    from satseg_fastai.stats import map_spec
-    if not (found := (map_spec(mask, model)[0] or {}).get('clean')): raise BadInput('no sizes, and no clean-up in the bundle or beside the mask', 'sizes, e.g. --min-object 10 --min-hole 10', 'or let satseg threshold --clean find them')
-    return read_clean(found)
+    if sizes and model: raise BadInput(f'--model together with --{next(iter(sizes)).replace("_", "-")}', 'one of the two')
+    if sizes: return Clean(**sizes, unit='px' if px else 'm2', connectivity=connectivity or 4)
+    from satseg_fastai.stats import check_same_classes, map_spec
+    spec, name = map_spec(mask, model)
+    if not (spec or {}).get('clean'): raise BadInput('no sizes, and no clean-up in the bundle or beside the mask', 'sizes, e.g. --min-object 10 --min-hole 10', 'or let satseg threshold --clean find them')
+    if px or connectivity: raise BadInput(f'--{"px" if px else "connectivity"} without sizes', 'sizes, e.g. --min-object 10', f'{name} brings its own')
+    check_same_classes(mask, spec, name)
+    return read_clean(spec['clean'])
 
-# %% ../nbs/90_cli.ipynb #fd0f4376
+# %% ../nbs/90_cli.ipynb #ce2198fa
 @app.command()
 @guarded
 def vectorize(mask:Mask, out:Annotated[Path, typer.Option(help="NAME.gpkg (the mask's CRS), NAME.geojson (RFC 7946) or NAME.parquet.")],
               prob:Annotated[Optional[Path], typer.Option(help='Its probability raster, for the mean of each polygon. Default: STEM_prob.tif beside STEM_mask.tif.')]=None,
               disagreement:Annotated[Optional[Path], typer.Option(help='Raster on the same grid whose mean each polygon gets. Default: STEM_disagreement.tif, if there.')]=None,
               separate:Annotated[bool, typer.Option('--separate', help='Cut buildings that touch, where the outline has a neck or the probability a valley.')]=False,
-              depth:Annotated[float, typer.Option(min=0, max=1, help='How deep a valley must be to be cut.')]=.25,
+              depth:Annotated[Optional[float], typer.Option(min=.01, max=.99, help='How deep a valley must be to be cut. Default: .25.')]=None,
               regularize:Annotated[bool, typer.Option('--regularize', help='Right angles where they do no harm; the outline stays if IoU < .85, the area changes by more than 15 %, or neighbors overlap.')]=False,
               simplify:Annotated[float, typer.Option(min=0, help='Fewer corners: tolerance in pixels; shared borders stay shared.')]=0,
               min_area:Annotated[float, typer.Option(min=0, help='Smaller polygons are left out, m2 (pixels without a CRS).')]=0, connectivity:Connectivity=4, classes:Classes=None):
     "Polygons of a mask. With class, area, perimeter, mean probability; for QGIS."
     from satseg_fastai.classes import class_table
     from satseg_fastai.vector import companion, vectorize as run
+    if depth and not separate: raise BadInput('--depth without --separate', 'both', 'add --separate')
     prob, disagreement = prob or companion(mask), disagreement or companion(mask, 'disagreement')
-    n = run(mask, out, prob=prob, disagreement=disagreement, classes=class_table(classes) if classes else None, separate='watershed' if separate else None, depth=depth,
+    n = run(mask, out, prob=prob, disagreement=disagreement, classes=class_table(classes) if classes else None, separate='watershed' if separate else None, depth=depth or .25,
             regularize=regularize, simplify=simplify, min_area_m2=min_area, connectivity=connectivity)
-    print(f'{out}  {n:,} polygons' + (f', probabilities of {prob.name}' if prob else ''))
+    print(f'{out}  {n:,} polygon{"s"*(n != 1)}' + (f', probabilities of {prob.name}' if prob else ''))
 
-# %% ../nbs/90_cli.ipynb #37f6342a
+# %% ../nbs/90_cli.ipynb #2239e2dd
 @app.command()
 @guarded
 def evaluate(pred:Annotated[Path, typer.Argument(help='Mask or probability raster, a folder of maps, or a file of polygons.')], label:Annotated[Path, typer.Argument(help='Mask, labelme file or polygons, or a folder of labels.')],
-             classes:Classes=None, threshold:Annotated[Optional[float], typer.Option(min=0, max=1, help='For a probability raster. Default: what it carries.')]=None, attribute:Attribute=None,
+             classes:Classes=None, threshold:Annotated[Optional[str], typer.Option(help='For probability rasters; of several classes one each, with commas. Default: what they carry.')]=None, attribute:Attribute=None,
              objects:Annotated[bool, typer.Option('--objects', help='Also buildings found, false and missed, at IoU .5.')]=False, min_area:Annotated[float, typer.Option(min=0, help='Smaller buildings are neither false nor missed, pixels.')]=0,
              errors:Annotated[Optional[Path], typer.Option(help='Map of the errors: NAME.tif for one map, a folder for many.')]=None,
              by:Annotated[str, typer.Option(help='Groups of scenes: place (they share ground), city (austin1, austin12) or scene.')]='place', as_json:Json=False):
-    "Scores of maps against labels. Accuracy, IoU, F1 and boundary IoU (3 px) of each class, buildings found, for each group of scenes."
+    "Scores of maps against labels. The map comes first. Accuracy, IoU, F1 and boundary IoU (3 px) of each class, buildings found, for each group of scenes."
     from satseg_fastai.classes import class_table
     from satseg_fastai.evaluate import json_ready
     from satseg_fastai.objects import describe_scores
-    r = _scores(pred, label, class_table(classes) if classes else None, threshold, attribute, objects, min_area, errors, by)
+    r = _scores(pred, label, class_table(classes) if classes else None, _thresholds(threshold), attribute, objects, min_area, errors, by)
     if as_json: return print(json.dumps(json_ready(r), indent=1))
     _say(describe_scores(r) + ([f'errors: {errors}'] if errors else []))
 
@@ -285,29 +296,36 @@ def _scores(pred, label, classes, threshold, attribute, objects, min_area, error
     from satseg_fastai.evaluate import write_errors
     from satseg_fastai.labels import VECTOR_SUFFIXES
     from satseg_fastai.objects import evaluate_maps, match_maps, object_scores
+    if pred.suffix.lower() in VECTOR_SUFFIXES and (errors or threshold is not None): raise BadInput(f'--{"errors" if errors else "threshold"} for polygons', 'a mask or a probability raster')
     if pred.suffix.lower() in VECTOR_SUFFIXES: return object_scores(pred, label, classes=classes, attribute=attribute, min_area=min_area)
     one, kw = pred.is_file(), dict(threshold=threshold, attribute=attribute)
     pairs = [(pred, label, pred.stem)] if one and label.is_file() else match_maps(pred, label, by, prefer='prob' if threshold is not None else 'mask')
-    r = evaluate_maps(pairs, classes, objects=objects, min_area=min_area, errors=None if one else errors, **kw)
     if one and errors: write_errors(*pairs[0][:2], errors, classes=classes, **kw)
+    r = evaluate_maps(pairs, classes, objects=objects, min_area=min_area, errors=None if one else errors, **kw)
     return {k: v for k, v in r['total'].items() if k != 'maps'} if one else r
 
-# %% ../nbs/90_cli.ipynb #6c4ea6fc
+# %% ../nbs/90_cli.ipynb #d2a73716
 @app.command()
 @guarded
 def stats(mask:Mask, zones:Zones=None, zone_name:ZoneName=None,
           model:Annotated[Optional[Path], typer.Option(help='The bundle whose validation corrects the areas. Default: the receipt beside the mask.')]=None,
           roads:Annotated[Optional[str], typer.Option(help='Class whose street width is measured.')]=None, trees:Annotated[Optional[str], typer.Option(help='Class whose crowns are counted.')]=None,
-          out:Annotated[Optional[Path], typer.Option(help='Figures as NAME.csv or NAME.json.')]=None, seed:Seed=0):
+          out:Annotated[Optional[Path], typer.Option(help='Figures as NAME.csv, or with everything as NAME.json.')]=None, classes:Classes=None, seed:Seed=0):
     "Areas, shares and counts of a map. Corrected for its errors with a 95 % interval, for the scene and for zones."
+    from satseg_fastai.classes import class_table
     from satseg_fastai.stats import area_figures, blocks_for, describe_figures, write_figures
-    with warnings.catch_warnings(record=True) as seen: r = area_figures(mask, blocks_for(mask, model), zones, zone_name, roads, trees, seed=seed)
+    if out and out.suffix.lower() not in ('.csv', '.json'): raise BadInput(f'{out}', 'a file ending in .csv or .json')
+    if zone_name and not zones: raise BadInput('--zone-name without --zones', 'both')
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter('always')
+        table = class_table(classes) if classes else None
+        r = area_figures(mask, blocks_for(mask, model, table), zones, zone_name, roads, trees, classes=table, seed=seed)
     for text in dict.fromkeys(str(w.message) for w in seen):
         if text not in r['notes'] and 'outside of' not in text: warnings.warn(text)
     if out: write_figures(out, r)
     _say(describe_figures(r) + ([f'{out}'] if out else []))
 
-# %% ../nbs/90_cli.ipynb #1cff00d6
+# %% ../nbs/90_cli.ipynb #33fd3429
 @app.command()
 @guarded
 def change(before:Annotated[Path, typer.Argument(help='Mask of the ground before.')], after:Annotated[Path, typer.Argument(help='Mask of the same ground after.')],
@@ -318,9 +336,11 @@ def change(before:Annotated[Path, typer.Argument(help='Mask of the ground before
     "What became of buildings between two maps. Standing, damaged, gone or new, as polygons and as figures."
     from satseg_fastai.change import compare_maps, describe_changes
     from satseg_fastai.stats import blocks_for
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter('always')
         blocks = blocks_for(before), blocks_for(after)
+    for text in dict.fromkeys(str(w.message) for w in seen):
+        if 'no validation blocks beside' not in text: warnings.warn(text)
     r = compare_maps(before, after, out, cls=name, damaged=damaged, gone=gone, min_area=min_area, tolerance=tolerance, zones=zones, column=zone_name, blocks=blocks)
     if as_json: return print(json.dumps(r, indent=1))
     _say(describe_changes(r) + ([f'{out}'] if out else []))
@@ -338,27 +358,29 @@ def report(run:Annotated[Path, typer.Argument(help='Folder of maps that satseg p
     path = write_report(run, out, images=images, labels=labels, model=model, zones=zones, attribute=attribute)
     print(f'{path}  {path.stat().st_size/1e6:.1f} MB')
 
-# %% ../nbs/90_cli.ipynb #07db6d96
+# %% ../nbs/90_cli.ipynb #b9d8e7ff
 @app.command()
 @guarded
 def export(model:Annotated[Path, typer.Argument(help='Bundle, NAME.safetensors; with --stac also a folder of maps.')],
            onnx:Annotated[bool, typer.Option('--onnx', help="NAME.onnx, with what QGIS' Deepness plugin reads.")]=False,
            stac:Annotated[bool, typer.Option('--stac', help='NAME.stac.json, a STAC item of the machine learning model extension.')]=False,
            card:Annotated[bool, typer.Option('--card', help='NAME.md, a model card with the metrics.')]=False,
-           out:Annotated[Optional[Path], typer.Option(help="Folder of the files. Default: the bundle's.")]=None):
+           out:Annotated[Optional[Path], typer.Option(help="Folder of the files. Default: the bundle's.")]=None,
+           license:Annotated[Optional[str], typer.Option(help='Of the weights, for item and card: cc-by-4.0.')]=None, title:Annotated[Optional[str], typer.Option(help="For item and card. Default: the bundle's name.")]=None):
     "Take a model to where people work. ONNX for QGIS, STAC, a model card; each passes its checks or is not written."
     if not (onnx or stac or card): raise BadInput('nothing to export', '--onnx, --stac or --card')
+    if model.is_dir() and out: raise BadInput('--out for a folder of maps', 'no --out', 'the items stand beside the maps')
     if model.is_dir() and stac and not (onnx or card): return _items(model)
     from satseg_fastai import export as to
     place = lambda end: (out or model.parent)/f'{model.stem}{end}'
     if onnx: _exported(place('.onnx'), to.export_onnx(model, place('.onnx')))
-    if stac: to.export_stac(model, place('.stac.json'), onnx=place('.onnx') if onnx else None); print(place('.stac.json'))
-    if card: to.export_card(model, place('.md')); print(place('.md'))
+    if stac: to.export_stac(model, place('.stac.json'), title=title, license=license or 'other', onnx=place('.onnx') if onnx else None); print(place('.stac.json'))
+    if card: to.export_card(model, place('.md'), license=license, title=title); print(place('.md'))
 
 def _exported(path, r):
     _say([f"{path}  {r['bytes']/1e6:.1f} MB, tiles of {r['size']} px, largest difference {max(f['largest'] for f in r['parity'].values()):.1e}; in Deepness press Load default parameters", *(f'note: {n}' for n in r['notes'])])
 
-# %% ../nbs/90_cli.ipynb #ab2e1996
+# %% ../nbs/90_cli.ipynb #71aec1a0
 @app.command()
 @guarded
 def info(model:Model, as_json:Annotated[bool, typer.Option('--json', help='Print the whole spec as JSON.')]=False):
@@ -369,20 +391,23 @@ def info(model:Model, as_json:Annotated[bool, typer.Option('--json', help='Print
     t, r = s.get('threshold') or {}, s.get('receipt') or {}
     rows = dict(model=f"{s['arch']} on {s['encoder']} {s['arch_args'] or ''}", classes=', '.join(f"{c['index']} {c['name']}" for c in s['classes']),
                 bands=f"{s['n_in']} of {s.get('dtype', '?')}: {s.get('bands')}", resolution=f"{s['gsd']:.2f} m a pixel" if s.get('gsd') else 'unknown', patch=f"{s.get('patch_size')} px",
-                threshold=_rule_row(t, s['n_out']), temperature=s.get('temperature'), clean_up=_clean_row(s.get('clean')),
-                training=', '.join(f"{p['epochs']} epochs {p['name']}" for p in r.get('phases', [])) + f", {r['seconds']:.0f} s" if r else 'unknown', size=f'{model.stat().st_size/1e6:.1f} MB')
+                threshold=_rule_row(t, s['n_out']), temperature=s.get('temperature') and f"{s['temperature']:.3f}", clean_up=_clean_row(s.get('clean')),
+                training=', '.join(f"{p['epochs']} epochs {p['name']}" for p in r.get('phases', [])) + (f", {r['seconds']:.0f} s" if 'seconds' in r else '') if r else 'unknown', size=f'{model.stat().st_size/1e6:.1f} MB')
     for k, v in rows.items():
         if v is not None: print(f'{k.replace("_", "-"):>12}  {v}')
 
 def _rule_row(t, n_out):
     "How masks are made."
     if t.get('rule') == 'thresholds': return 'a class has the largest p/t, t ' + ', '.join(f'{v:.3f}' for v in t['values'])
-    if n_out > 2: return 'the most likely class' + (f" (mean IoU {t['mean_iou']['argmax']:.4f} on validation)" if t.get('mean_iou', {}).get('argmax') else '')
-    return f"{t['value']:.4f} by {t['criterion']}" + (f" (IoU {t['iou']:.4f} on validation)" if 'iou' in t else '') if t else 'none chosen'
+    if n_out > 2: return 'the most likely class' + (f" (mean IoU {t['mean_iou']['argmax']:.4f} on validation)" if (t.get('mean_iou') or {}).get('argmax') else '')
+    return f"{t['value']:.4f} by {t.get('criterion', 'hand')}" + (f" (IoU {t['iou']:.4f} on validation)" if t.get('iou') is not None else '') if t else 'none chosen'
 
-def _clean_row(c): return c and f"objects below {c['min_object']:g} and holes below {c['min_hole']:g} {c['unit']}, opening {c['opening']:g}"
+def _clean_row(c):
+    if not c: return None
+    unit, side = ('m²', 'm') if c['unit'] == 'm2' else ('px', 'px')
+    return f"objects below {c.get('min_object', 0):g} {unit}, holes below {c.get('min_hole', 0):g} {unit}, opening {c.get('opening', 0):g} {side}"
 
-# %% ../nbs/90_cli.ipynb #f4a6a1f0
+# %% ../nbs/90_cli.ipynb #4915148e
 def _version(package):
     from importlib.metadata import PackageNotFoundError, version
     try: return version(package)
@@ -396,6 +421,7 @@ def doctor():
     packages = {p: _version(p) for p in ('satseg_fastai', 'torch', 'torchvision', 'fastai', 'timm', 'rasterio', 'scikit-learn', 'plum-dispatch')}
     print(f'{"python":>14}  {platform.python_version()} on {platform.platform()}')
     for p, v in packages.items(): print(f'{p:>14}  {v or "missing"}')
+    for p in ('onnxruntime', 'stac_model', 'pyarrow', 'torchmetrics'): print(f'{p:>14}  {_version(p) or "not installed: an extra, see the README"}')
     import rasterio, torch
     print(f'{"GDAL":>14}  {rasterio.__gdal_version__}')
     print(f'{"device":>14}  {torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"}, {torch.get_num_threads()} threads')

@@ -36,7 +36,7 @@ from .pointrend.callback import PointRendCallback
 from .pointrend.model import PointRend
 from .raster import atomic_path
 
-# %% ../nbs/43_learner.ipynb #29ba9880
+# %% ../nbs/43_learner.ipynb #78772a57
 def run_spec(
     dls, # DataLoaders of scene_dls
     arch:str, # name in ARCHS
@@ -49,7 +49,7 @@ def run_spec(
                 classes=[dict(name=c.name, color=list(c.color), index=c.index) for c in s.classes.classes], bands=list(s.bands),
                 ignored=[dict(name=c.name, color=list(c.color)) for c in s.classes.entries if c.index == s.classes.ignore],
                 source_count=s.source_count, dtype=s.dtype, mean=[float(v) for v in mean], std=[float(v) for v in std],
-                gsd=s.gsd and round(s.gsd, 4), crop=dls.size, patch_size=4*dls.size)
+                gsd=s.gsd and round(s.gsd, 4), crop=dls.size, patch_size=min(4*dls.size, 8192))
 
 # %% ../nbs/43_learner.ipynb #1771990e
 def default_metrics(
@@ -244,14 +244,18 @@ def fit_recipe(
     learn.spec['receipt'] = training_receipt(learn, phases, time.perf_counter() - begun)
     return learn
 
-# %% ../nbs/43_learner.ipynb #a79d3e05
+# %% ../nbs/43_learner.ipynb #cb8a48f6
 def _name(f): return f'{_name(f.func)} {f.keywords}' if isinstance(f, partial) else getattr(f, '__name__', type(f).__name__)
 def _plain_lr(lr): return [lr.start, lr.stop] if isinstance(lr, slice) else lr
+
+def _trained(dls):
+    "The ground that was trained on: name of the scene, row, column, height, width."
+    return [[dls.store.pairs[i].image.name, *map(int, dls.store.regions[i])] for i in sorted({item.pair for item in dls.train_ds.items})]
 
 def training_receipt(learn, phases, seconds):
     "What a training run did, for the bundle."
     last = dict(zip(learn.recorder.metric_names[1:-1], map(float, learn.recorder.final_record))) if getattr(learn.recorder, 'final_record', None) else {}
     return dict(phases=[dict(name=n, epochs=e, lr=_plain_lr(lr)) for n, e, lr, _ in phases], batch_size=learn.dls.train.bs, batches=len(learn.dls.train), crop=learn.dls.size,
                 loss=type(learn.loss_func).__name__, weight_decay=float(learn.wd), optimizer=_name(learn.opt_func), seed=learn.seed, seconds=round(seconds, 1), last={k: round(v, 6) for k, v in last.items()},
-                scenes=[p.image.name for p in learn.dls.store.pairs], device=str(learn.dls.device), threads=torch.get_num_threads(), processor=platform.machine(),
+                scenes=[p.image.name for p in learn.dls.store.pairs], trained=_trained(learn.dls), device=str(learn.dls.device), threads=torch.get_num_threads(), processor=platform.machine(),
                 versions=dict(satseg_fastai=__version__, torch=torch.__version__, python=platform.python_version()))

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['SCORE_COLUMNS', 'OUTPUTS', 'GROUPS', 'SUMS', 'overlaps', 'assign', 'Objects', 'clip_objects', 'vector_objects',
-           'raster_objects', 'void_pixels', 'ObjectMatch', 'object_rates', 'match_sets', 'match_objects',
-           'object_scores', 'draw_objects', 'map_stem', 'match_maps', 'evaluate_maps', 'describe_scores']
+           'raster_objects', 'void_pixels', 'ObjectMatch', 'object_rates', 'match_sets', 'object_class',
+           'match_objects', 'object_scores', 'draw_objects', 'map_stem', 'match_maps', 'evaluate_maps',
+           'describe_scores']
 
-# %% ../nbs/66_objects.ipynb #3a8b752e
+# %% ../nbs/66_objects.ipynb #226311f4
 import re
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,7 +20,7 @@ from affine import Affine
 from .classes import ClassTable, building
 from .datasets import LABEL_SUFFIXES, Pair, city_groups, natural_key, place_groups
 from .errors import BadInput
-from .evaluate import ERROR_COLORS, MapReader, PixelTally, scene_region, tally_map, tally_scores, write_errors
+from .evaluate import ERROR_COLORS, MapReader, PixelTally, check_raster, scene_region, tally_map, tally_scores, write_errors
 from .labels import VECTOR_SUFFIXES, Place, _class_values, _polygon_layer, _read_vector, burn, labels_kind, open_labels, place_of, polygon_parts, to_pixels
 from .mask import MASK_NODATA, mask_classes, strips
 from .raster import Scene, list_scenes, on_earth
@@ -165,7 +166,7 @@ def _void_bands(known, labels, region, rows=512):
         void = ~known(*w) if known else np.zeros(w[2:], bool)
         yield w, void | (labels.read(*w) == labels.classes.ignore) if some else void
 
-# %% ../nbs/66_objects.ipynb #bfd35c38
+# %% ../nbs/66_objects.ipynb #7297fcbd
 class ObjectMatch(NamedTuple):
     "Mapped and labeled objects, and which of them are the same."
     found: Objects # of the map
@@ -174,6 +175,7 @@ class ObjectMatch(NamedTuple):
     found_counts: np.ndarray # bool: false where there is no partner; small ones and those on ground that does not count do not
     true_counts: np.ndarray # bool: missed where there is no partner
     least: float # IoU of a match
+    name: str='' # of the class
 
     def state(self)->tuple: # hit and false for each of found, hit and missed for each of true
         "Bool arrays of what is what."
@@ -191,12 +193,13 @@ class ObjectMatch(NamedTuple):
 
 def object_rates(
     counts:dict, # tp, fp, fn and others
-    iou:float=.5 # of a match
-)->dict: # with precision, recall and f1, NaN where there is nothing to divide by
+    iou:float=.5, # of a match
+    name:str='' # of the class
+)->dict: # with name, precision, recall and f1, NaN where there is nothing to divide by
     "Counts of objects as scores."
     hit, false, missed = (counts[k] for k in ('tp', 'fp', 'fn'))
     rates = dict(precision=ratio(hit, hit + false), recall=ratio(hit, hit + missed), f1=ratio(2*hit, 2*hit + false + missed))
-    return {**counts, **{k: float(v) for k, v in rates.items()}, 'iou': iou}
+    return {**counts, **{k: float(v) for k, v in rates.items()}, 'iou': iou} | (dict(name=name) if name else {})
 
 def match_sets(
     found:Objects, # of the map
@@ -243,8 +246,13 @@ def _map_bands(reader, region):
         found, x = reader.read(region.row + r, region.col, n, region.width)
         yield r, found, [] if reader.is_mask else [own_probability(x, found)]
 
-# %% ../nbs/66_objects.ipynb #ee77ff94
-def _object_class(cls, table):
+# %% ../nbs/66_objects.ipynb #381d5bc5
+def object_class(
+    cls:int|str|None, # index or name; None: buildings of several classes where there are any, else class 1
+    table:ClassTable # of the map
+)->int: # its index
+    "The class whose objects count."
+    if cls is None: return next((i for i, n in enumerate(table.names) if table.n > 2 and n.lower().startswith('building')), 1)
     cls = table.index(cls) if isinstance(cls, str) else cls
     if cls != table.background and 0 <= cls < table.n: return cls
     raise BadInput(f'objects of class {cls}', ', '.join(f'{i} {n}' for i, n in enumerate(table.names) if i != table.background), 'name the class whose objects count')
@@ -261,13 +269,13 @@ def _raster_side(reader, cls, region, connectivity):
     known = lambda *w: ~np.isin(reader.read(*w)[0], (MASK_NODATA, reader.table.ignore))
     return raster_objects(_map_bands(reader, region), region, cls, connectivity), reader.scene, region, known
 
-# %% ../nbs/66_objects.ipynb #b93544ef
+# %% ../nbs/66_objects.ipynb #dbac3d78
 def match_objects(
     pred:str|Path, # mask, probability raster, or polygons: GeoJSON, GPKG, SHP or FGB
     label:str|Path, # polygons, labelme JSON or a mask
     *,
     classes:ClassTable|None=None, # None: what the map carries, else background and building
-    cls:int|str=1, # index or name of the class whose objects count
+    cls:int|str|None=None, # index or name of the class whose objects count; None: buildings of several classes where there are any, else class 1
     threshold:float|list|None=None, # for a probability raster; None: what it carries
     iou:float=.5, # of a match, at least
     min_area:float=0, # pixels of the map (square meters without a raster); smaller objects are neither false nor missed
@@ -282,20 +290,20 @@ def match_objects(
     with Scene(scene) if scene is not None else nullcontext() as s:
         reader = None if vector else MapReader(s, classes, threshold)
         table = reader.table if reader else classes or building()
-        cls = _object_class(cls, table)
+        cls = object_class(cls, table)
         found, place, region, known = _vector_side(pred, label, s, table, cls, attribute, region) if vector else _raster_side(reader, cls, region, connectivity)
         labels = open_labels(label, place, table, attribute, kind)
         true = _label_objects(labels, region, cls, attribute, connectivity)
-        return match_sets(clip_objects(found, region), clip_objects(true, region), iou, min_area, _void_bands(known, labels, region))
+        return match_sets(clip_objects(found, region), clip_objects(true, region), iou, min_area, _void_bands(known, labels, region))._replace(name=table.names[cls])
 
 def object_scores(
     pred:str|Path, # mask, probability raster, or polygons
     label:str|Path, # polygons, labelme JSON or a mask
     **kw # of `match_objects`: classes, cls, threshold, iou, min_area, attribute, region, kind, scene, connectivity
-)->dict: # tp, fp, fn, precision, recall, f1, iou, labels left_out, polygons repaired
+)->dict: # name of the class, tp, fp, fn, precision, recall, f1, iou, labels left_out, polygons repaired
     "The building score of SpaceNet: objects found, false and missed."
     m = match_objects(pred, label, **kw)
-    return object_rates(m.counts(), m.least)
+    return object_rates(m.counts(), m.least, m.name)
 
 # %% ../nbs/66_objects.ipynb #de398ef9
 def draw_objects(
@@ -370,16 +378,16 @@ def match_maps(
     cities = city_groups([p._replace(image=p.image.with_name(p.group)) for p in pairs])
     return [p._replace(group=c.group) for p, c in zip(pairs, cities)]
 
-# %% ../nbs/66_objects.ipynb #599ad67c
+# %% ../nbs/66_objects.ipynb #ba52809b
 SUMS = ('tp', 'fp', 'fn', 'left_out', 'repaired')
 
-def _total(counted, iou):
+def _total(counted, iou, name=''):
     "Scores of several maps: everything that was counted, summed."
     tally = counted[0][0]
     for t, _ in counted[1:]: tally = tally + t
     out = dict(maps=len(counted), **tally_scores(tally))
     found = [o for _, o in counted if o is not None]
-    return {**out, 'objects': object_rates({k: sum(o[k] for o in found) for k in SUMS}, iou)} if found else out
+    return {**out, 'objects': object_rates({k: sum(o[k] for o in found) for k in SUMS}, iou, name)} if found else out
 
 def _worst(scenes, table, cls, most):
     of = (lambda r: r['iou'][table.names[cls]]) if table.n == 2 else lambda r: r['mean_iou']
@@ -391,6 +399,17 @@ def _check_maps(pairs, classes):
     if classes: return classes
     with Scene(pairs[0].image) as s: return mask_classes(s)
 
+def _error_files(pairs, folder):
+    "Where each error map goes, checked before any is written."
+    folder, inputs = Path(folder), [(n, f) for p in pairs for n, f in (('map', p.image), ('label', p.label))]
+    if folder.exists() and not folder.is_dir(): raise BadInput(f'{folder} is a file', 'a folder for the error maps')
+    out = [folder/f'{map_stem(p.image)[0]}_errors.tif' for p in pairs]
+    if twice := [f.name for i, f in enumerate(out) if f in out[:i]]: raise BadInput(f'two maps whose errors are {twice[0]}', 'one for each scene', 'evaluate them apart, each with a folder of its own')
+    own = {Path(f).resolve(): n for n, f in inputs}
+    for f in out: check_raster(f, {own[f.resolve()]: f} if f.resolve() in own else {}, 'error map')
+    return out
+
+# %% ../nbs/66_objects.ipynb #dd8f05a6
 def evaluate_maps(
     pairs, # of Pair whose image is the map, from `match_maps`; or of (map, label, group)
     classes:ClassTable|None=None, # None: what the first map carries, else background and building
@@ -399,7 +418,7 @@ def evaluate_maps(
     attribute:str|None=None, # column of vector labels that names the class
     boundary:int=3, # width of the outline bands in pixels
     objects:bool=False, # count objects too
-    cls:int|str=1, # index or name of the class of the objects and of the error maps of two classes
+    cls:int|str|None=None, # index or name of the class of the objects; None: see `object_class`
     iou:float=.5, # of a match
     min_area:float=0, # pixels; smaller objects are neither false nor missed
     errors:str|Path|None=None, # folder for <scene>_errors.tif
@@ -409,22 +428,23 @@ def evaluate_maps(
     "Scores of many maps, in total, by group and by scene."
     pairs = [Pair(*p) for p in pairs]
     table = _check_maps(pairs, classes)
-    cls, kind, groups, scenes = table.index(cls) if isinstance(cls, str) else cls, labels_kind([p.label for p in pairs], table), {}, []
-    for p in pairs:
+    cls, kind, groups, scenes = object_class(cls, table), labels_kind([p.label for p in pairs], table), {}, []
+    files, name = [None]*len(pairs) if errors is None else _error_files(pairs, errors), table.names[cls]
+    for p, file in zip(pairs, files):
         how = dict(classes=classes, threshold=threshold, attribute=attribute, region=p.region, kind=kind)
         tally = tally_map(p.image, p.label, boundary=boundary, **how)
         count = match_objects(p.image, p.label, cls=cls, iou=iou, min_area=min_area, **how).counts() if objects else None
-        if errors is not None: write_errors(p.image, p.label, Path(errors)/f'{map_stem(p.image)[0]}_errors.tif', **how)
+        if file is not None: write_errors(p.image, p.label, file, **how)
         groups.setdefault(p.group, []).append((tally, count))
-        one = _total([(tally, count)], iou)
+        one = _total([(tally, count)], iou, name)
         scenes.append(dict(name=Path(p.image).name, group=p.group) | {k: v for k, v in one.items() if k not in ('maps', 'confusion')})
         if each: each(scenes[-1])
-    return dict(total=_total([c for g in groups.values() for c in g], iou), groups={g: _total(c, iou) for g, c in groups.items()}, scenes=scenes, worst=_worst(scenes, table, cls, worst))
+    return dict(total=_total([c for g in groups.values() for c in g], iou, name), groups={g: _total(c, iou, name) for g, c in groups.items()}, scenes=scenes, worst=_worst(scenes, table, cls, worst))
 
-# %% ../nbs/66_objects.ipynb #c5382aae
+# %% ../nbs/66_objects.ipynb #5d9e413e
 def _percent(v): return '     –' if v != v else f'{v:6.4f}'
 
-def _object_line(o): return f'{o["tp"]:,} found, {o["fp"]:,} false, {o["fn"]:,} missed: precision {_percent(o["precision"]).strip()}, recall {_percent(o["recall"]).strip()}, F1 {_percent(o["f1"]).strip()}'
+def _object_line(o): return f'objects at IoU {o["iou"]:g}' + (f' ({o["name"]})' if o.get('name') else '') + f': {o["tp"]:,} found, {o["fp"]:,} false, {o["fn"]:,} missed: precision {_percent(o["precision"]).strip()}, recall {_percent(o["recall"]).strip()}, F1 {_percent(o["f1"]).strip()}'
 
 def _class_lines(r):
     wide = max(10, *map(len, r['iou']))
@@ -445,11 +465,11 @@ def describe_scores(
 )->list: # of lines
     "Scores as a few lines of text."
     r, groups, worst = result.get('total', result), result.get('groups', {}), result.get('worst', [])
-    if 'iou' in r and not isinstance(r['iou'], dict): return [f'objects at IoU {r["iou"]:g}: {_object_line(r)}']
+    if 'iou' in r and not isinstance(r['iou'], dict): return [_object_line(r)]
     out = [(f'{r["maps"]} maps, ' if r.get('maps', 1) > 1 else '') + f'{r["pixels"]:,} pixels, accuracy {_percent(r["accuracy"]).strip()}, mean IoU {_percent(r["mean_iou"]).strip()}', *_class_lines(r)]
     if r['left_out']: out.append(f'{r["left_out"]:,} pixels left out: no data in the map, or ignored by the label')
     if isinstance(r.get('threshold'), float) and 'best_iou' in r: out.append(f'threshold {r["threshold"]:.4f}; the best IoU here would be {r["best_iou"]:.4f} at {r["best_threshold"]:.4f}')
-    if 'objects' in r: out.append(f'objects at IoU {r["objects"]["iou"]:g}: {_object_line(r["objects"])}')
+    if 'objects' in r: out.append(_object_line(r['objects']))
     names = list(r['iou'])
     if len(groups) > 1: out += _group_lines(groups, names[1] if len(names) == 2 else None)
     if r.get('maps', 1) > 1: out.append('worst: ' + ', '.join(f'{w["name"]} {w["iou"]:.4f}' for w in worst))

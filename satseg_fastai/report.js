@@ -189,7 +189,8 @@ function figures() {
   $('threshold').setAttribute('aria-valuetext', t.toFixed(4))
   $('iou').textContent = r ? short(r.iou) : '–'
   $('iou').dataset.value = r ? r.iou : ''
-  $('iou-name').textContent = S.counts ? `IoU of ${D.classes[1].name} on the labels of this scene${S.mask ? ', before its clean-up' : ''}` : c ? `IoU of ${D.classes[1].name} on the model’s validation scenes; this scene has no labels` : 'no labels and no validation curve: no IoU'
+  $('iou-name').textContent = S.counts ? `IoU of ${D.classes[1].name} on the labels of this scene${S.cleaned ? ', before clean-up' : ''}` : c ? `IoU of ${D.classes[1].name} on the model’s validation scenes; this scene has no labels` : 'no labels and no validation curve: no IoU'
+  if (S.cleaned && S.iou !== null && state.step === S.stored) $('iou-name').textContent += `; ${short(S.iou)} of the cleaned map as stored`
   const share = S.above[state.step]/S.valid
   const row = (id, name, text, value) => rows.push(make('dt', {}, name), (e => { e.id = id; e.dataset.value = value; return e })(make('dd', {}, text)))
   row('share', 'mapped in this scene', percent(share), share)
@@ -200,7 +201,7 @@ function figures() {
     row('false', 'wrongly found', many(S.counts.fp[state.step]) + ' px', S.counts.fp[state.step])
     row('missed', 'missed', many(S.counts.p - S.counts.tp[state.step]) + ' px', S.counts.p - S.counts.tp[state.step])
   }
-  if (D.scenes.filter(here).length > 1) { const p = pooled(state.step); row('iou-all', `IoU, all ${D.scenes.filter(here).length} labeled scenes`, short(p.iou), p.iou) }
+  if (D.scenes.filter(here).length > 1) { const p = pooled(state.step); row('iou-all', `IoU, all ${D.scenes.filter(here).length} labeled scenes${D.scenes.some(s => here(s) && s.cleaned) ? ', before clean-up' : ''}`, short(p.iou), p.iou) }
   $('facts').replaceChildren(...rows)
 }
 const areaText = a => a >= 1e6 ? (a/1e6).toFixed(2) + ' km²' : a >= 1e4 ? (a/1e4).toFixed(2) + ' ha' : Math.round(a).toLocaleString('en-US') + ' m²'
@@ -294,6 +295,8 @@ async function choose(i) {
   for (const side of ['left', 'right']) $(side).replaceChildren(...names.map(n => new Option(NAMES[n], n)))
   $('opacity').parentNode.hidden = !S.image
   $('threshold-box').hidden = several
+  $('rule').hidden = !several
+  $('rule').textContent = several ? S.rule : ''
   $('best').hidden = !S.counts
   $('shown').textContent = S.shown
   state.k = 0

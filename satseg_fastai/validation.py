@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BLOCK', 'MOST_BLOCKS', 'labeled_strips', 'add_scene', 'place_names', 'Area', 'Maps', 'temper_raster',
            'stitched_histogram', 'binary_figures', 'area_rows', 'bootstrap_mean_iou', 'block_side', 'area_blocks',
-           'choose_threshold', 'describe_threshold']
+           'trained_on', 'choose_threshold', 'describe_threshold']
 
 # %% ../nbs/67_validation.ipynb #fb2f3ec0
 import warnings
@@ -122,7 +122,7 @@ def temper_raster(
         rows = ((r, temper(score_levels(s.read(r, 0, n, s.width)), temperature)) for r, n in strips(s.height))
         write_cog(dst, s, rows, count=s.count, dtype='uint16', nodata=NODATA, scale=1/LEVELS, resampling='average')
 
-# %% ../nbs/67_validation.ipynb #003726ef
+# %% ../nbs/67_validation.ipynb #62c41d78
 def stitched_histogram(
     model:str|Path, # bundle with two classes
     pairs:list, # validation pairs
@@ -131,7 +131,8 @@ def stitched_histogram(
 )->RocHistogram: # without a temperature
     "The histogram of all validation scenes, stitched."
     with TemporaryDirectory() as tmp:
-        maps, h = Maps(model, pairs, tmp, attribute, **kw), RocHistogram()
+        maps = Maps(model, pairs, tmp, attribute, **kw)
+        h = RocHistogram(ignore=maps.table.ignore)
         for a in maps.areas: add_scene(h, maps.prob(a.scene), a.pair, maps.table, maps.kind, attribute)
     return h
 
@@ -340,7 +341,25 @@ def _clean_up(maps):
         clean_mask(raw, maps.mask(i), how, classes=maps.table)
     return dict(**how._asdict(), iou_before=_share(found['iou_before']), iou_after=_share(found['iou_after']))
 
-# %% ../nbs/67_validation.ipynb #5867fea3
+# %% ../nbs/67_validation.ipynb #9a14b526
+def trained_on(
+    spec:dict, # of a bundle
+    pairs:list # labeled pairs
+)->int: # of them
+    "How many pairs lie on ground that the model was trained on, by the names of scenes."
+    seen = {}
+    for name, *region in (spec.get('receipt') or {}).get('trained') or []: seen.setdefault(name, []).append(region)
+    def overlaps(a, b): return all(a[i] < b[i] + b[i + 2] and b[i] < a[i] + a[i + 2] for i in (0, 1))
+    return sum(any(p.region is None or overlaps(p.region, r) for r in seen.get(Path(p.image).name, [])) for p in pairs)
+
+def _told(spec, pairs, temperature, clean):
+    "What a user should know before the choice replaces the last one."
+    n, lost = trained_on(spec, pairs), [k for k, wanted in dict(temperature=temperature, clean=clean).items() if spec.get(k) and not wanted]
+    if n: warnings.warn(f'{n} of {len(pairs)} labeled scenes were trained on: the figures are too good; choose on others')
+    if lost: warnings.warn(f'the {" and the ".join(lost).replace("clean", "clean-up")} of the last run {"are" if len(lost) > 1 else "is"} removed; ask for {"them" if len(lost) > 1 else "it"} again to keep {"them" if len(lost) > 1 else "it"}')
+    return n
+
+# %% ../nbs/67_validation.ipynb #d854947e
 def choose_threshold(
     model:str|Path, # bundle; what is found is stored in it
     pairs:list, # validation pairs
@@ -356,7 +375,9 @@ def choose_threshold(
     "Choose a model's threshold on stitched validation scenes and store it."
     parse_criterion(criterion)
     if rule not in ('argmax', 'thresholds'): raise BadInput(f'rule {rule!r:.40}', 'argmax or thresholds')
-    choose = _two_classes if read_spec(model)['n_out'] <= 2 else _several_classes
+    spec = read_spec(model)
+    if spec['n_out'] > 2 and rule == 'argmax' and criterion != 'iou': warnings.warn(f'{criterion} chooses the thresholds that are told; masks follow the most likely class (--rule thresholds uses them)')
+    choose, known = _two_classes if spec['n_out'] <= 2 else _several_classes, _told(spec, pairs, temperature, clean)
     with TemporaryDirectory() as folder:
         maps = Maps(model, pairs, folder, attribute, **kw)
         entries, mask_rule = choose(maps, criterion, rule, temperature, seed)
@@ -364,6 +385,7 @@ def choose_threshold(
         entries['clean'] = _clean_up(maps) if clean else None
         entries['validation'] = _validation_blocks(maps)
     entries['temperature'] = entries['calibration']['temperature']
+    if known: entries['threshold']['trained_on'] = known
     update_spec(model, **entries)
     return {**entries.pop('threshold'), **entries}
 
@@ -400,7 +422,7 @@ def _clean_line(c):
     return (f'clean-up: objects from {c["min_object"]:g} {square}, holes from {c["min_hole"]:g} {square}, opening {c["opening"]:g} {"m" if c["unit"] == "m2" else "px"}; '
             f'IoU {_text(c.get("iou_before"))} before, {_text(c.get("iou_after"))} after')
 
-# %% ../nbs/67_validation.ipynb #15635b74
+# %% ../nbs/67_validation.ipynb #8253b363
 def describe_threshold(
     stored:dict # what `choose_threshold` gave, or a bundle's spec
 )->list: # of lines
@@ -411,4 +433,5 @@ def describe_threshold(
     lines += [_calibration_line(stored['calibration'])] if stored.get('calibration') else []
     lines += [_clean_line(stored['clean'])] if stored.get('clean') else []
     if v := stored.get('validation'): lines.append(f'{len(v["confusions"])} validation block{"s"*(len(v["confusions"]) != 1)} of {v["block"]} px')
+    if t.get('trained_on'): lines.append(f'{t["trained_on"]} of these scenes were trained on: the figures are too good')
     return [line for line in lines if line]

@@ -98,6 +98,29 @@ def test_several_classes(world, tmp_path):
     assert 'm²' in (text := fine('stats', tmp_path/'maps'/'wide_mask.tif', '--roads', 'utility')) and 'streets' in text
 
 
+def test_what_the_last_choice_loses_is_told(world, tmp_path):
+    "Ground that was trained on, and a stored temperature that is not asked for again."
+    model = tmp_path/'m.safetensors'
+    data = ['--images', world.images, '--labels', world.labels]
+    fine('train', *data, '--out', model, '--crop', 64, '--encoder', 'test_resnet', '--decoder-width', 8, '--epochs', 1, '--no-pretrained', '-q', '--valid', '.4')
+    assert 'trained_on' not in read_spec(model)['threshold'] and len(read_spec(model)['receipt']['trained']) == 2
+    r = satseg('threshold', model, *data, '-q', '--temperature')
+    assert r.exit_code == 0 and '2 of 3 labeled scenes were trained on' in r.stderr and read_spec(model)['threshold']['trained_on'] == 2
+    r = satseg('threshold', model, *data, '-q')
+    assert 'the temperature of the last run is removed' in r.stderr and 'temperature' not in read_spec(model)
+
+
+def test_outputs_that_are_inputs(run, world, tmp_path):
+    mask = tmp_path/'m.tif'; shutil.copy(run['mask'], mask)
+    before = mask.read_bytes()
+    assert 'itself' in refused('evaluate', mask, world.label, '--errors', mask, out=tmp_path)
+    assert 'itself' in refused('clean', mask, '--out', mask, '--min-object', 5, out=tmp_path)
+    assert 'NAME.tif' in refused('clean', mask, '--out', tmp_path/'c.png', '--min-object', 5, out=tmp_path)
+    assert 'a threshold' in refused('evaluate', mask, world.label, '--threshold', .9, out=tmp_path)
+    assert '.png' in refused('threshold', save_model(tmp_path/'m.safetensors'), '--images', world.images, '--labels', world.labels, '--plot', tmp_path/'p.foo')
+    assert mask.read_bytes() == before
+
+
 # clean, vectorize, stats, change
 def test_clean(tmp_path):
     mask = blocks([(10, 10, 20, 20), (60, 60, 2, 2), (90, 90, 12, 12)], tmp_path/'m.tif', nodata=255)
@@ -124,7 +147,7 @@ def test_polygons_of_a_mask_and_of_an_empty_one(run, tmp_path, kind):
     read = geopandas.read_parquet if kind == 'parquet' else geopandas.read_file
     said = fine('vectorize', run['mask'], '--out', tmp_path/f'a.{kind}')
     found = read(tmp_path/f'a.{kind}')
-    assert f'{len(found):,} polygons, probabilities of' in said and {'class', 'area_m2', 'perimeter_m', 'probability', 'touches_edge'} <= set(found)
+    assert f'{len(found):,} polygon' in said and ', probabilities of' in said and {'class', 'area_m2', 'perimeter_m', 'probability', 'touches_edge'} <= set(found)
     assert found.area_m2.sum() == pytest.approx((pixels(run['mask']) == 1).sum()*.09, rel=3e-3)
     empty = blocks([], tmp_path/'none.tif')
     for extra in ([], ['--regularize'], ['--separate'], ['--simplify', 1]):
@@ -205,6 +228,13 @@ def test_a_mask_with_values_that_are_no_class(tmp_path):
     for command in (['clean', seven, '--out', tmp_path/'c.tif', '--min-object', 5], ['vectorize', seven, '--out', tmp_path/'v.gpkg'], ['stats', seven]):
         line = refused(*command, out=tmp_path)
         assert '7' in line and 'background' in line, line
+
+
+def test_white_that_is_not_declared(tmp_path):
+    "A {0,255} mask says 255 for buildings; no command takes that for no data without a word."
+    white, good = write(tmp_path/'white.tif', np.array(noise(1) % 2*255, np.uint8)), blocks([(5, 5, 9, 9)], tmp_path/'good.tif', nodata=255)
+    for command in (['clean', white, '--out', tmp_path/'c.tif', '--min-object', 5], ['vectorize', white, '--out', tmp_path/'v.gpkg'], ['stats', white], ['change', good, white], ['evaluate', white, good]):
+        assert '255' in (line := refused(*command, out=tmp_path)) and 'nodata' in line, line
 
 
 @pytest.mark.parametrize('command', ['clean', 'vectorize', 'stats'])

@@ -4,6 +4,7 @@ import json
 import shutil
 import tempfile
 import time
+import warnings
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,12 +14,16 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from satseg_fastai.bundle import save_bundle
 from satseg_fastai.classes import building, class_table
+from satseg_fastai.clean import Clean, clean_mask
+from satseg_fastai.errors import BadInput
 from satseg_fastai.evaluate import evaluate
 from satseg_fastai.levels import LEVELS, NODATA, score_levels
 from satseg_fastai.mask import write_mask
 from satseg_fastai.raster import Scene, write_cog, write_json
-from satseg_fastai.report import write_report
+from satseg_fastai.report import corrected_text, find_maps, gather, run_specs, write_report
+from satseg_fastai.stats import area_figures, blocks_for
 from satseg_fastai.synth import make_town, write_town
 from satseg_fastai.threshold import RocHistogram, curve_from_json, curve_to_json
 
@@ -308,6 +313,127 @@ def test_fits_the_screen(chrome, page, width):
     show(chrome, page, width, 800)
     assert chrome.execute_script('return document.documentElement.scrollWidth') <= width
     assert chrome.execute_script("return document.getElementById('stage').clientWidth") >= (340 if width == 400 else 700)
+    assert chrome.execute_script("return [...document.querySelectorAll('.scroll')].filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth).map(e => e.textContent)") == []
+    if width == 400: assert 'Boundary IoU' in chrome.execute_script("return [...document.querySelectorAll('td')].filter(e => e.checkVisibility()).map(e => getComputedStyle(e, '::before').content).join()")
+
+
+@browser
+def test_cleaned_map(chrome, towns, tmp_path):
+    "The slider speaks of the map before its clean-up and says so; at the stored threshold the cleaned map's own IoU stands beside it."
+    shutil.copytree(towns/'run', tmp_path/'run')
+    for f in sorted((towns/'run').glob('*_mask.tif')): clean_mask(f, tmp_path/'run'/f.name, Clean(min_object=40, min_hole=20))
+    show(chrome, write_report(tmp_path/'run', images=towns/'images', labels=towns/'labels'))
+    name = "return document.getElementById('iou-name').textContent"
+    cleaned, raw = (evaluate(folder/'run'/'town_0_mask.tif', towns/'labels'/'town_0.tif')['iou']['building'] for folder in (tmp_path, towns))
+    assert abs(told(chrome, 'iou') - raw) < 1e-9 and abs(cleaned - raw) > 1e-4
+    assert chrome.execute_script(name).endswith(f'before clean-up; {cleaned:.4f} of the cleaned map as stored')
+    set_(chrome, 'threshold', 700)
+    assert chrome.execute_script(name).endswith('before clean-up')
+    text = chrome.execute_script('return document.body.innerText')
+    for part in ('of the cleaned map, on the labels of 2 of 2 scenes', 'labeled pixels, of the cleaned map', 'labeled scenes, before clean-up'): assert part in text, part
+    quiet(chrome)
+
+
+@browser
+def test_several_classes(chrome, towns, tmp_path):
+    "The shares of all classes are at the top, and the rule stands where two classes have their slider."
+    table = class_table(['ground', 'road', 'roof'])
+    p = np.random.default_rng(0).dirichlet([3, 1, 1], (20, 20)).repeat(15, 0).repeat(16, 1)[:, :310].transpose(2, 0, 1)
+    write_map(tmp_path/'run', towns/'images'/'town_1.tif', p, table, [.5, .25, .25])
+    show(chrome, write_report(tmp_path/'run', images=towns/'images'))
+    shares = np.bincount((p/np.array([.5, .25, .25])[:, None, None]).argmax(0).ravel(), minlength=3)/p[0].size
+    told_ = chrome.execute_script("return [...document.querySelectorAll('.shares span')].map(e => e.textContent)")
+    assert sorted(told_) == sorted(f'{n} {100*s:.1f} %' for n, s in zip(table.names, shares))
+    assert chrome.execute_script("return document.getElementById('rule').innerText") == 'Each pixel is of the class with the largest p / threshold: ground 0.5, road 0.25, roof 0.25.'
+    quiet(chrome)
+
+
+# what the page takes from files
+def with_receipt(towns, folder, **parts):
+    "A run of one town whose receipt holds more."
+    shutil.copytree(towns/'run', folder, ignore=shutil.ignore_patterns('*.html'))
+    for f in folder.glob('town_0*'): f.unlink()
+    receipt = folder/'town_1.receipt.json'
+    write_json(receipt, json.loads(receipt.read_text(encoding='utf-8')) | parts)
+    return folder
+
+
+def validated(scenes=None):
+    "A spec with validation blocks, those of one scene alike."
+    rng = np.random.default_rng(3)
+    rates = rng.dirichlet([8, .5, .4, 1.5], 6).repeat(5, 0)
+    validation = dict(block=256, confusions=rng.multinomial(5000, rates).reshape(30, 2, 2).tolist())
+    return spec_of(None) | dict(threshold=dict(value=STORED, criterion='iou'), validation=validation | ({} if scenes is None else dict(scenes=scenes)))
+
+
+def test_areas_are_those_of_stats(towns, tmp_path):
+    "Intervals know which validation blocks are of one scene, as satseg stats does."
+    run = with_receipt(towns, tmp_path/'run', model=validated([i//5 for i in range(30)]))
+    m, = find_maps(run)
+    figures = gather(m, run_specs([m])[0][0], 200).areas['classes']
+    stats = area_figures(m.mask, blocks_for(m.mask))['classes']
+    alone = area_figures(m.mask, blocks_for(m.mask).confusions)['classes']
+    for name in stats: assert [figures[name][k] for k in ('corrected', 'low', 'high')] == [stats[name][k] for k in ('corrected', 'low', 'high')]
+    assert stats['building']['high'] - stats['building']['low'] > 1.2*(alone['building']['high'] - alone['building']['low'])
+    assert corrected_text(stats['building'], 'm2') in write_report(run).read_text(encoding='utf-8')
+
+
+def test_single_block(towns, tmp_path):
+    "One block corrects nothing, and the page says so."
+    spec = validated()
+    spec['validation']['confusions'] = spec['validation']['confusions'][:1]
+    assert 'a single validation block' in write_report(with_receipt(towns, tmp_path/'run', model=spec)).read_text(encoding='utf-8')
+
+
+def test_other_classes(towns, tmp_path):
+    "The map of another model is an error, whether the receipt or --model says so."
+    spec = validated()
+    spec['classes'][1]['name'] = 'road'
+    with pytest.raises(BadInput, match='maps background, building; the model knows background, road'): write_report(with_receipt(towns, tmp_path/'run', model=spec))
+    from torch import nn
+    bundle = save_bundle(tmp_path/'road.safetensors', nn.Linear(1, 1), spec)
+    with pytest.raises(BadInput, match='maps background, building; the model knows background, road'): write_report(towns/'run', tmp_path/'x.html', model=bundle)
+
+
+@pytest.mark.parametrize('parts', [dict(settings='abc'), dict(settings=[1]), dict(settings=dict(bands=5)), dict(settings=dict(bands='abc')), dict(model_sha256=[1]), dict(scene=[1]), dict(warnings='x'),
+    *(dict(model=validated() | dict(threshold=dict(value=STORED) | t)) for t in (dict(criterion={'a': 1}), dict(auc='x'), dict(scenes='x'), dict(interval=[1]), dict(curve='x'), dict(groups=[1]))),
+    *(dict(model=validated() | m) for m in (dict(validation=5), dict(validation=dict(confusions='ab')), dict(calibration=[1]), dict(clean='x'), dict(classes=[1])))])
+def test_hostile_receipts(towns, tmp_path, parts):
+    "A part of another kind is one clear line."
+    with pytest.raises(BadInput): write_report(with_receipt(towns, tmp_path/'run', **parts), images=towns/'images')
+    assert not (tmp_path/'run'/'report.html').exists()
+
+
+@pytest.mark.parametrize('text', ['[1]', '{oops', '{"min_object": "x"}', '5'])
+def test_hostile_tags(towns, tmp_path, text):
+    "So is a clean-up that is none."
+    import rasterio
+    run = with_receipt(towns, tmp_path/'run')
+    with rasterio.open(run/'town_1_mask.tif', 'r+', IGNORE_COG_LAYOUT_BREAK='YES') as ds: ds.update_tags(clean=text)
+    with pytest.raises(BadInput, match='town_1_mask.tif carries the clean-up'): write_report(run)
+
+
+def test_half_a_character(towns, tmp_path):
+    "JSON may hold what no text file may."
+    run = with_receipt(towns, tmp_path/'run', settings=dict(note='NOTE'))
+    receipt = run/'town_1.receipt.json'
+    receipt.write_text(receipt.read_text(encoding='utf-8').replace('NOTE', r'\ud800'), encoding='utf-8')
+    assert write_report(run).is_file()
+
+
+def test_warnings_once(towns, tmp_path):
+    "Labels are read in several passes; what they warn of is told once, and names no file of passage."
+    import geopandas
+    import shapely
+    with Scene(towns/'images'/'town_1.tif') as s: t, crs = s.transform, s.crs
+    bow = shapely.Polygon([(t.c + x*t.a, t.f + y*t.e) for x, y in ((10, 10), (90, 90), (90, 10), (10, 90))])
+    labels = tmp_path/'labels.gpkg'
+    geopandas.GeoDataFrame(geometry=[bow], crs=crs).to_file(labels)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter('always')
+        write_report(with_receipt(towns, tmp_path/'run'), images=towns/'images', labels=labels)
+    told_ = [str(w.message) for w in seen if 'satseg_fastai' in w.filename]
+    assert len(told_) == len(set(told_)) == 1 and 'repaired' in told_[0] and 'labels.gpkg' in told_[0]
 
 
 def test_size_of_a_large_scene(tmp_path):
