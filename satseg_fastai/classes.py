@@ -6,14 +6,13 @@
 __all__ = ['TABLES', 'parse_color', 'color_code', 'code_hex', 'ClassEntry', 'ClassTable', 'building', 'land_cover', 'dubai',
            'named_table', 'class_table', 'palette', 'encode', 'lookup', 'check_colors', 'decode']
 
-# %% ../nbs/03_classes.ipynb #3220a7f8
+# %% ../nbs/03_classes.ipynb #c1c702ce
 import colorsys, json, re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from fastcore.basics import patch
 
 from .errors import BadInput
 from .raster import write_json
@@ -112,14 +111,15 @@ class ClassTable:
         pairs = sorted({(int(color_code(e.color)), e.index) for e in self.entries} | {(int(color_code(self.ignore_color)), self.ignore)})
         return np.array([c for c, _ in pairs], np.int32), np.array([i for _, i in pairs], np.uint8)
 
-# %% ../nbs/03_classes.ipynb #2b21d5d8
-@patch
-def index(self:ClassTable,
+# %% ../nbs/03_classes.ipynb #bb99e393
+def _index(self:ClassTable,
     name:str # class name
 )->int: # its index
     "The index of a class name; an unknown name is an error that lists the known ones."
     if name in (known := {e.name: e.index for e in self.entries}): return known[name]
     raise BadInput(f'class {name!r:.60} is not in the class table', ', '.join(self.names), 'check the spelling or the table')
+
+ClassTable.index = _index
 
 # %% ../nbs/03_classes.ipynb #180972bf
 def building()->ClassTable: # background 0, building 1
@@ -136,9 +136,8 @@ def dubai()->ClassTable: # five classes and an ignored color
     return ClassTable((('Building', '#3C1098', 0), ('Land', '#8429F6', 1), ('Road', '#6EC1E4', 2), ('Vegetation', '#FEDD3A', 3),
                        ('Water', '#E2A929', 4), ('Unlabeled', '#9B9B9B', 255)))
 
-# %% ../nbs/03_classes.ipynb #b386095f
-@patch
-def to_json(self:ClassTable,
+# %% ../nbs/03_classes.ipynb #a021b728
+def _to_json(self:ClassTable,
     path:str|Path=None # also write it to this file
 )->dict: # what JSON holds
     "The table as plain data; `ClassTable.from_json` reads it back."
@@ -146,7 +145,9 @@ def to_json(self:ClassTable,
     if path is not None: write_json(path, d)
     return d
 
-# %% ../nbs/03_classes.ipynb #c4c4bb1e
+ClassTable.to_json = _to_json
+
+# %% ../nbs/03_classes.ipynb #ae9aab92
 def _read_json(path, limit=1 << 20):
     path = Path(path)
     try:
@@ -157,8 +158,7 @@ def _read_json(path, limit=1 << 20):
         if isinstance(e, BadInput): raise
         raise BadInput(f'{path} is not valid JSON: {str(e):.100}', 'a class table in JSON') from None
 
-@patch(cls_method=True)
-def from_json(cls:ClassTable,
+def _from_json(cls:type,
     src # dict, or path of a JSON file
 )->ClassTable: # checked
     "A class table from plain data or a file; nothing in it is trusted."
@@ -169,6 +169,8 @@ def from_json(cls:ClassTable,
     ignore, place = d.get('ignore', 255), iter(range(256))
     index = lambda i: i['index'] if 'index' in i else ignore if i.get('ignore') is True else next(place)
     return cls(tuple((i.get('name', i.get('title')), i.get('color'), index(i)) for i in items), ignore)
+
+ClassTable.from_json = classmethod(_from_json)
 
 # %% ../nbs/03_classes.ipynb #982dd35d
 TABLES = dict(building=building, land_cover=land_cover, dubai=dubai)
