@@ -1,11 +1,13 @@
 "Polygons there and back: labels become polygons, files and labels again, on made and on real ground."
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from pyproj import Geod, Transformer
 from rasterio.features import rasterize
 from rasterio.transform import Affine, from_origin
@@ -13,7 +15,7 @@ from rasterio.transform import Affine, from_origin
 from satseg_fastai.classes import building
 from satseg_fastai.labels import open_labels, place_of, write_labels
 from satseg_fastai.synth import make_town, write_town
-from satseg_fastai.vector import vectorize, write_detections
+from satseg_fastai.vector import better_outlines, in_the_way, measure, vectorize, write_detections
 
 DATA = os.environ.get('SATSEG_DATA')
 real = pytest.mark.skipif(not DATA or not Path(DATA).is_dir(), reason='SATSEG_DATA names no folder of real imagery')
@@ -104,3 +106,36 @@ def test_an_interrupted_layer_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setattr('satseg_fastai.vector.measure', lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt): vectorize(paths['label'], tmp_path/'v'/'a.gpkg')
     assert [p.name for p in (tmp_path/'v').iterdir()] == ['a.gpkg'] and (tmp_path/'v'/'a.gpkg').read_bytes() == before
+
+
+# what a mutation once survived
+def test_parts_below_the_smallest_area_go(tmp_path):
+    "Two squares with a neck, cut apart: the smaller one is then too small."
+    x = np.zeros((60, 60), np.uint8)
+    x[10:26, 10:26] = x[16:20, 26:28] = x[14:22, 28:36] = 1
+    with rasterio.open(tmp_path/'m.tif', 'w', driver='GTiff', count=1, height=60, width=60, dtype='uint8', nodata=255, crs='EPSG:32645', transform=from_origin(0, 0, .5, .5)) as d: d.write(x[None])
+    assert len(vectorize(tmp_path/'m.tif', separate='watershed')) == 2 and len(vectorize(tmp_path/'m.tif', separate='watershed', min_area_px=120)) == 1
+
+
+def test_the_area_may_change_by_no_more_than_told():
+    "An outline that right angles make larger: the guard on area alone, with the one on IoU out of the way."
+    rough = shapely.Polygon([(0, 0), (30, 0), (30, 8), (24, 8), (24, 9), (30, 9), (30, 20), (0, 20), (0, 12), (7, 12), (7, 11), (0, 11)])
+    (new,), _ = better_outlines(np.array([rough]), least=.1, change=1.)
+    grown = abs(new.area/rough.area - 1)
+    assert grown > .001
+    assert better_outlines(np.array([rough]), least=.1, change=grown*1.01)[0][0] is not None and better_outlines(np.array([rough]), least=.1, change=grown*.99)[0][0] is None
+
+
+def test_new_outlines_that_overlap_only_each_other():
+    old = np.array([shapely.box(0, 0, 10, 10), shapely.box(12, 0, 22, 10)])
+    assert in_the_way(old, np.array([shapely.box(0, 0, 11.5, 10), shapely.box(11, 0, 22, 10)])).all()
+    assert not in_the_way(old, np.array([shapely.box(0, 0, 11, 10), shapely.box(11.5, 0, 22, 10)])).any()
+
+
+def test_long_sides_follow_the_map():
+    "300 km along a parallel of web mercator: not the geodesic between its ends."
+    scene = SimpleNamespace(crs=rasterio.crs.CRS.from_epsg(3857), transform=Affine(600, 0, 0, 0, -600, 8_500_000), gsd=300., height=1000, width=1000)
+    area, _ = measure(np.array([shapely.box(0, 0, 1000, 500)]), scene)
+    ring = shapely.get_coordinates(shapely.segmentize(shapely.box(0, 8_200_000, 600_000, 8_500_000), 500))
+    lon, lat = Transformer.from_crs(3857, 4326, always_xy=True).transform(*ring.T)
+    assert area[0] == pytest.approx(abs(Geod(ellps='WGS84').polygon_area_perimeter(lon, lat)[0]), rel=1e-5)
