@@ -270,7 +270,7 @@ def count_correction(
     low, high = _limits(off, level)
     return CorrectedCount(*(float(max(0, mapped*f)) for f in (best, best - high, best - low)))
 
-# %% ../nbs/65_stats.ipynb #b50acf08
+# %% ../nbs/65_stats.ipynb #eab66986
 def check_blocks(
     entry, # `validation` of a bundle's spec
     k:int, # classes
@@ -287,14 +287,15 @@ def check_blocks(
 def read_receipt(
     path:str|Path # `<stem>.receipt.json`
 )->dict: # what it holds
-    "A receipt of `satseg predict`; what is no JSON object of at most 64 MB is an error."
+    "A receipt of `satseg predict`; nothing in it is trusted, and what is no JSON object of at most 64 MB is an error."
     path = Path(path)
-    wrong = BadInput(f'{path.name} cannot be read', 'the receipt of satseg predict, a JSON object', 'map the scene again, or give the bundle')
+    wrong = lambda why: BadInput(f'{path.name} cannot be read: {why}', 'the receipt of satseg predict', 'map the scene again, or remove the file')
     try:
-        if path.stat().st_size > MOST_RECEIPT: raise wrong
-        found = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError, RecursionError): raise wrong from None
-    if not isinstance(found, dict): raise wrong
+        if (n := path.stat().st_size) > MOST_RECEIPT: raise wrong(f'it has {n} bytes')
+        found = json.loads(path.read_bytes().decode('utf-8-sig'), parse_constant=lambda name: None)
+    except BadInput: raise
+    except (OSError, ValueError, RecursionError, MemoryError) as e: raise wrong(f'{e}'[:80]) from None
+    if not isinstance(found, dict): raise wrong(f'it is a JSON {type(found).__name__}')
     return found
 
 MOST_RECEIPT = 1 << 26 # bytes
@@ -335,7 +336,7 @@ def _warn_of_rule(scene, spec, name):
         warnings.warn(f'{scene.name} was made at threshold {tags["threshold"]:.40}, the validation blocks of {name} at {str(_rule(spec)):.40}: corrected areas are for the latter')
     if not _same_clean(tags, how, scene.name): warnings.warn(f'{scene.name} was {"" if "clean" in tags else "not "}cleaned up, the validation maps of {name} were{", with other sizes" if how and "clean" in tags else "" if how else " not"}: corrected areas are for the latter')
 
-# %% ../nbs/65_stats.ipynb #a7d5e093
+# %% ../nbs/65_stats.ipynb #a82c947d
 def check_same_classes(
     mask:str|Path, # a map
     spec:dict, # of a bundle
@@ -343,7 +344,7 @@ def check_same_classes(
     classes:ClassTable|None=None # None: what the mask carries
 ):
     "A map of other classes than those of a spec is an error."
-    names = [c['name'] for c in spec['classes'] if c['index'] != spec.get('ignore', 255)]
+    names = [c['name'] for c in sorted(spec['classes'], key=lambda c: c['index']) if c['index'] != spec.get('ignore', 255)]
     with Scene(mask) as s: own = (classes or mask_classes(s)).names
     if own != names: raise BadInput(f'{Path(mask).name} maps {", ".join(own)}; {name} knows {", ".join(names)[:200]}', 'a map of the same classes', 'give the bundle that made it')
 
