@@ -8,9 +8,8 @@ __all__ = ['MOST', 'GRIDS', 'Clean', 'check_clean', 'read_clean', 'in_pixels', '
            'gaps_of', 'fill_gaps', 'clean_layers', 'clean_array', 'mask_layer', 'clean_mask', 'hole_confusions',
            'grid_confusions', 'label_layer', 'mildest', 'scene_confusions', 'search_clean']
 
-# %% ../nbs/63_clean.ipynb #1057ede9
+# %% ../nbs/63_clean.ipynb #3fb85b8d
 import json, math, warnings
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +26,7 @@ from .errors import BadInput, FailedWork
 from .evaluate import check_indices, check_raster, read_indices
 from .labels import labels_kind, open_labels
 from .mask import MASK_NODATA, mask_classes, mask_colors, strips
-from .raster import GDAL_ERRORS, Scene, bounded_cache, open_raster, write_cog
+from .raster import GDAL_ERRORS, Scene, bounded_cache, open_raster, workplace, write_cog
 from .regions import label_regions, neighborhood, whole_regions
 from .scores import Confusion, count_pairs
 
@@ -305,16 +304,8 @@ def _counts(table, gone, filled):
     by = lambda v: {c.name: round(v[c.index]) for c in table.classes if c.index != background(table)}
     return dict(objects=by(gone.sum(1)), holes=by(filled.sum(0)))
 
-# %% ../nbs/63_clean.ipynb #d1ae9cea
+# %% ../nbs/63_clean.ipynb #dedbf538
 def _cache(scene, rows): return (rows + 2*min(scene.ds.block_shapes[0][0], scene.height))*scene.width + (1 << 23)
-
-@contextmanager
-def _beside(dst):
-    "A hidden folder beside a file."
-    try:
-        dst.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=dst.parent, prefix=f'.{dst.name}.') as work: yield work
-    except OSError as e: raise FailedWork(f'{dst} could not be written: {e.strerror or e}', do='check the folder and its rights') from None
 
 def _compared(a, b, spans, tally):
     "Bands of b; pixels that differ from a are added up."
@@ -337,7 +328,7 @@ def clean_mask(
         table = classes or mask_classes(s)
         layer, spans = mask_layer(s, table), list(strips(s.height, rows))
         check_background(px := in_pixels(how, pixel_of(s, how.unit)), table)
-        with _beside(dst) as work, bounded_cache(_cache(s, rows)):
+        with workplace(dst, 'clean') as work, bounded_cache(_cache(s, rows)):
             found, *counts = clean_layers(layer, spans, table, px, InFolder(work, s.height, s.width))
             write_cog(dst, s, _compared(layer, found, spans, changed), **_dress(s, table, how))
     return {**_counts(table, *counts), 'pixels': sum(changed)}

@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['GDAL_ERRORS', 'RASTER_SUFFIXES', 'reflect_index', 'open_raster', 'on_earth', 'ground_distance', 'check_units',
-           'Scene', 'list_scenes', 'atomic_path', 'write_json', 'cache_bytes', 'bounded_cache', 'write_cog']
+           'Scene', 'list_scenes', 'atomic_path', 'write_json', 'workplace', 'cache_bytes', 'bounded_cache',
+           'write_cog']
 
-# %% ../nbs/01_raster.ipynb #ed0c8205
+# %% ../nbs/01_raster.ipynb #8ca3e09d
 import errno, json, os, shutil, warnings, zlib
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -197,6 +199,30 @@ def write_json(
     "Write a JSON file in one piece."
     with atomic_path(dst) as tmp: tmp.write_text(json.dumps(obj, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
 
+# %% ../nbs/01_raster.ipynb #2d3f6e27
+def _clear(work):
+    "An empty folder; a link of that name is not followed, and stays."
+    shutil.rmtree(work, ignore_errors=True)
+    try: work.mkdir()
+    except FileExistsError: raise FailedWork(f'{work} is in the way', do='remove it, or wait for the run that writes there') from None
+    return work
+
+@contextmanager
+def workplace(
+    dst:str|Path, # an output; its folder is made if need be
+    what:str # for: work within work on the same output has another name
+):
+    "Yields a hidden folder beside `dst`, removed at the end; what a killed run left goes first."
+    dst = Path(dst)
+    work = dst.with_name(f'.{dst.name}.{what}.partial')
+    try:
+        dst.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=_clear(work), ignore_cleanup_errors=True) as own: yield Path(own)
+    except OSError as e: raise e if isinstance(e, RasterioIOError) else _failed(dst, e) from None
+    finally:
+        try: work.rmdir()
+        except OSError: pass
+
 # %% ../nbs/01_raster.ipynb #4411f556
 def cache_bytes(
     scene:Scene, # to read
@@ -245,20 +271,11 @@ def _verify(path, sums, dst):
             if zlib.crc32(np.ascontiguousarray(ds.read(window=RioWindow(0, row, ds.width, h)))) != crc:
                 raise FailedWork(f'{dst} was not stored as written at row {row}', do='check disk space and the disk, and run again')
 
-# %% ../nbs/01_raster.ipynb #74a397ae
+# %% ../nbs/01_raster.ipynb #ad11551e
 def _category_xml(names):
     "GDAL's sidecar for class names, which GeoTIFF itself cannot hold; QGIS reads it."
     items = ''.join(f'<Category>{escape(n)}</Category>' for n in names)
     return f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{items}</CategoryNames></PAMRasterBand></PAMDataset>\n'
-
-@contextmanager
-def _workplace(dst):
-    "A hidden folder beside `dst`; what a killed run left in it goes first."
-    work = dst.with_name(f'.{dst.name}.cog.partial')
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    try: yield work
-    finally: shutil.rmtree(work, ignore_errors=True)
 
 def _writing_bytes(p):
     "Two rows of blocks: rows that come in pieces are compressed once."
@@ -282,8 +299,7 @@ def write_cog(
     dst, profile = Path(dst), _profile(like, count, dtype, nodata)
     dress = lambda ds: _dress(ds, names, colormap, scale, tags)
     try:
-        dst.parent.mkdir(parents=True, exist_ok=True)
-        with _workplace(dst) as work, bounded_cache(_writing_bytes(profile)), warnings.catch_warnings():
+        with workplace(dst, 'cog') as work, bounded_cache(_writing_bytes(profile)), warnings.catch_warnings():
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
             raw, cog = work/'raw.tif', work/'cog.tif'
             sums = _write_rows(raw, profile, rows, dress)
@@ -293,7 +309,6 @@ def write_cog(
             if categories: _write_categories(dst, categories)
             os.replace(cog, dst)
     except GDAL_ERRORS as e: raise FailedWork(f'{dst} could not be written: {_describe(e)}', do='check disk space and the folder, and run again') from None
-    except OSError as e: raise _failed(dst, e) from None
 
 def _write_categories(dst, categories):
     with atomic_path(f'{dst}.aux.xml') as tmp: tmp.write_text(_category_xml(categories), encoding='utf-8')

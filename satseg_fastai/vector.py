@@ -12,13 +12,12 @@ __all__ = ['LARGEST', 'REACH', 'LAYERS', 'trace', 'Blobs', 'no_blobs', 'regroup'
            'check_layer', 'write_layer', 'finished', 'attributes', 'layer_chunks', 'strip_bytes', 'companion',
            'value_layers', 'vectorize', 'detected', 'write_detections']
 
-# %% ../nbs/64_vector.ipynb #a40fa3b8
+# %% ../nbs/64_vector.ipynb #2a5aaa53
 import json, os, warnings
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +28,7 @@ from .errors import BadInput, FailedWork
 from .labels import run_counts
 from .levels import LEVELS, NODATA, score_levels
 from .mask import check_probability, mask_classes, strips
-from .raster import Scene, atomic_path, bounded_cache
+from .raster import Scene, bounded_cache, workplace
 from .regions import label_regions, neighborhood, seam_groups
 from .separate import split_region
 
@@ -707,7 +706,7 @@ def _parquet(path, scene, kind):
     yield lambda *chunk: chunks.append(chunk)
     polygon_frame(chunks, scene).to_parquet(path)
 
-# %% ../nbs/64_vector.ipynb #4227d3a3
+# %% ../nbs/64_vector.ipynb #ba1c81d7
 LAYERS = {'.gpkg': _gpkg, '.geojson': _geojson, '.parquet': _parquet}
 
 def check_layer(
@@ -725,13 +724,13 @@ def write_layer(
 )->int: # polygons written
     "Polygons to a file, in one piece."
     dst, n = Path(dst), 0
-    with atomic_path(dst) as tmp, TemporaryDirectory(dir=tmp.parent, prefix=f'.{dst.name}.') as work:
-        path = Path(work)/dst.name
+    with workplace(dst, 'layer') as work:
+        path = work/dst.name
         with LAYERS[dst.suffix.lower()](path, scene, kind) as write:
             for i, (polygons, columns) in enumerate(chunks):
                 if i == 0 or len(polygons): write(polygons, columns)
                 n += len(polygons)
-        os.replace(path, tmp)
+        os.replace(path, dst)
     return n
 
 # %% ../nbs/64_vector.ipynb #a2a76ddc

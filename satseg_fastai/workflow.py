@@ -5,34 +5,32 @@
 # %% auto #0
 __all__ = ['check_writable', 'train', 'safe_stem', 'map_scenes']
 
-# %% ../nbs/84_workflow.ipynb #58bb9a17
+# %% ../nbs/84_workflow.ipynb #692825d6
 import json, os, re, warnings
 from contextlib import nullcontext
 from glob import escape
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from .bundle import read_spec, save_bundle, spec_threshold
 from .classes import class_table
 from .datasets import folder_pairs, split
-from .errors import BadInput, FailedWork
+from .errors import BadInput
 from .clean import clean_mask, read_clean
 from .evaluate import spec_classes
 from .mask import write_mask
-from .raster import Scene, list_scenes, write_json
+from .raster import Scene, list_scenes, workplace, write_json
 from .validation import choose_threshold, describe_threshold
 
-# %% ../nbs/84_workflow.ipynb #ac10640a
+# %% ../nbs/84_workflow.ipynb #3aeee3a4
 def check_writable(
     path:str|Path # a file to be written later
 )->Path: # the path
     "A place that cannot be written to is an error before the work, not after it."
-    path, tmp = Path(path), Path(path).with_name(f'.{Path(path).name}.try')
-    try: path.parent.mkdir(parents=True, exist_ok=True); tmp.touch(); tmp.unlink()
-    except OSError as e: raise FailedWork(f'{path.parent} cannot be written to: {e.strerror}', do='choose another place') from None
+    path = Path(path)
+    with workplace(path, 'try'): pass
     if path.is_dir(): raise BadInput(f'{path} is a folder', 'the name of a file')
     return path
 
@@ -125,7 +123,7 @@ def _threshold(out, valid, attribute, bands, progress):
         return warnings.warn(f'no threshold is chosen: {e}')
     print('\n'.join(describe_threshold(found)), flush=True)
 
-# %% ../nbs/84_workflow.ipynb #ef36b294
+# %% ../nbs/84_workflow.ipynb #3715c368
 def safe_stem(path): return re.sub(r'[^\w.\- ()+]', '_', Path(path).stem).lstrip('.') or 'scene'
 
 def _outputs(scenes, out):
@@ -159,8 +157,8 @@ def _chosen_rule(spec, threshold):
 def _write_map(prob, mask, rule, table, how):
     "The mask, cleaned up if asked for; what the clean-up did."
     if how is None: return write_mask(prob, mask, rule, table)
-    with TemporaryDirectory(dir=mask.parent, prefix=f'.{mask.name}.') as work:
-        write_mask(prob, raw := Path(work)/mask.name, rule, table)
+    with workplace(mask, 'raw') as work:
+        write_mask(prob, raw := work/mask.name, rule, table)
         return clean_mask(raw, mask, how, classes=table)
 
 def map_scenes(

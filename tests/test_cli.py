@@ -382,8 +382,8 @@ def test_names_that_collide(world, tmp_path, out):
 def test_place_that_cannot_be_written(world, tmp_path, out):
     (out/'file').write_text('no folder', encoding='utf-8')
     data = ['--images', world.images, '--labels', world.labels]
-    assert 'cannot be written to' in refused('predict', world.model, world.image, '--out', out/'file'/'maps', out=out)
-    assert 'cannot be written to' in refused('train', *data, '--out', out/'file'/'m.safetensors', *TINY, out=out)
+    assert 'could not be written' in refused('predict', world.model, world.image, '--out', out/'file'/'maps', out=out)
+    assert 'could not be written' in refused('train', *data, '--out', out/'file'/'m.safetensors', *TINY, out=out)
     assert 'use --out m.safetensors' in refused('train', *data, '--out', out/'m.pkl', *TINY, out=out)
     (out/'m.safetensors').mkdir()
     assert 'is a folder' in refused('train', *data, '--out', out/'m.safetensors', *TINY, out=out)
@@ -392,7 +392,7 @@ def test_place_that_cannot_be_written(world, tmp_path, out):
 @pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() == 0, reason='root may write everywhere')
 def test_folder_without_the_right_to_write(world, out):
     out.chmod(0o555)
-    assert 'cannot be written to' in refused('predict', world.model, world.image, '--out', out, out=out)
+    assert 'could not be written' in refused('predict', world.model, world.image, '--out', out, out=out)
     out.chmod(0o755)
 
 

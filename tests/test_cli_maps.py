@@ -1,6 +1,7 @@
 "What follows from a map, at the command line: a chosen threshold, clean masks, polygons, figures, changes, a report, exports; and bad input."
 import json
 import shutil
+import time
 import warnings
 
 import geopandas
@@ -14,7 +15,7 @@ from satseg_fastai.bundle import read_spec
 from satseg_fastai.classes import land_cover
 from satseg_fastai.levels import LEVELS
 from satseg_fastai.synth import make_town, write_town
-from test_cli import SIDE, fine, folder, noise, out, pixels, refused, save_model, satseg, world, write  # noqa: F401, fixtures too
+from test_cli import SIDE, fine, folder, noise, out, pixels, posix, refused, save_model, satseg, start, world, write  # noqa: F401, fixtures too
 
 CORNER = 330_000, 3_060_000  # of what `write` writes, .3 m a pixel
 
@@ -183,6 +184,32 @@ def test_change(tmp_path):
     assert 'does not overlap' in refused('change', a, far, '--out', tmp_path/'d.gpkg', out=tmp_path)
     bare = blocks([(5, 5, 9, 9)], tmp_path/'bare.tif', crs=None, transform=from_origin(0, 90, 1, 1))
     assert 'no CRS' in refused('change', a, bare, out=tmp_path)
+
+
+@posix
+@pytest.mark.parametrize('command, name, work', [(('clean', '--min-object', 5), 'c.tif', '.c.tif.clean.partial'), (('vectorize',), 'v.gpkg', '.v.gpkg.layer.partial')])
+def test_killed_work_is_cleared_away(tmp_path, out, command, name, work):
+    "What SIGKILL leaves goes when the command is run again; the work of another output stays."
+    busy, small = write(tmp_path/'busy.tif', noise(1, 3000, 3000) % 2, nodata=255), blocks([(10, 10, 20, 20)], tmp_path/'small.tif', nodata=255)
+    process = start(command[0], busy, '--out', out/name, *command[1:])
+    until = time.time() + 90
+    while not (out/work).is_dir(): assert process.poll() is None and time.time() < until, process.communicate()[1][-2000:]; time.sleep(.005)
+    process.kill(); process.communicate()
+    assert [p.name for p in out.iterdir() if p.name != work and not p.name.endswith('.cog.partial')] == [] and (out/work).is_dir()
+    fine(command[0], small, '--out', out/f'other_{name}', *command[1:])
+    assert (out/work).is_dir()
+    fine(command[0], small, '--out', out/name, *command[1:])
+    assert {p.name for p in out.iterdir()} <= {f'{other}{name}{end}' for other in ('', 'other_') for end in ('', '.aux.xml')} and (out/name).is_file()
+
+
+@posix
+@pytest.mark.parametrize('command, name, work', [(('clean', '--min-object', 5), 'c.tif', 'clean'), (('clean', '--min-object', 5), 'c.tif', 'cog'), (('vectorize',), 'v.gpkg', 'layer')])
+def test_planted_links_are_not_followed(tmp_path, out, command, name, work):
+    mask = blocks([(10, 10, 20, 20)], tmp_path/'small.tif', nodata=255)
+    (tmp_path/'theirs').mkdir(); (tmp_path/'theirs'/'file').write_text('theirs', encoding='utf-8')
+    link = out/f'.{name}.{work}.partial'; link.symlink_to(tmp_path/'theirs')
+    assert f'{link.name} is in the way' in refused(command[0], mask, '--out', out/name, *command[1:], out=out)
+    assert link.is_symlink() and [p.name for p in out.iterdir()] == [link.name] and [p.name for p in (tmp_path/'theirs').iterdir()] == ['file']
 
 
 # evaluate, report, export
