@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SCORE_COLUMNS', 'OUTPUTS', 'GROUPS', 'SUMS', 'overlaps', 'assign', 'Objects', 'clip_objects', 'vector_objects',
-           'raster_objects', 'void_pixels', 'ObjectMatch', 'object_rates', 'match_sets', 'object_class',
-           'match_objects', 'object_scores', 'draw_objects', 'map_stem', 'match_maps', 'evaluate_maps',
+           'raster_objects', 'void_pixels', 'ObjectMatch', 'object_rates', 'match_sets', 'label_objects',
+           'object_class', 'match_objects', 'object_scores', 'draw_objects', 'map_stem', 'match_maps', 'evaluate_maps',
            'describe_scores']
 
 # %% ../nbs/66_objects.ipynb #226311f4
@@ -217,7 +217,7 @@ def match_sets(
     order = np.lexsort((-area[:n], -np.nan_to_num(found.score, nan=-1)))
     return ObjectMatch(found, true, assign(overlaps(found.shapes, true.shapes, least), order, counts[n:]), counts[:n], counts[n:], least)
 
-# %% ../nbs/66_objects.ipynb #043ee5b3
+# %% ../nbs/66_objects.ipynb #e2add6f5
 def _is_vector(path): return Path(path).suffix.lower() in VECTOR_SUFFIXES | {'.parquet'}
 
 def _ground_plane(paths):
@@ -234,7 +234,14 @@ def _ground_plane(paths):
     x0, y0, x1, y1 = Transformer.from_crs(4326, crs, always_xy=True).transform_bounds(west, south, east, north, densify_pts=21)
     return Place(name, int(y1 - y0) + 3, int(x1 - x0) + 3, rasterio.CRS.from_wkt(crs.to_wkt()), Affine(1, 0, int(x0) - 1, 0, -1, int(y1) + 1))
 
-def _label_objects(labels, region, cls, attribute, connectivity):
+def label_objects(
+    labels, # of `labels.open_labels`
+    region:Window, # read where labels are a raster; polygons come from everywhere
+    cls:int, # index of the class
+    attribute:str|None=None, # column of vector labels that names the class
+    connectivity:int=4 # of raster labels: 4: pixels touch by a side, 8: also by a corner
+)->Objects:
+    "The objects of labels: polygons as they are, of rasters the connected regions."
     if labels.kind == 'vector': return vector_objects(labels.path, labels.place, labels.classes, cls, attribute)
     if labels.kind == 'labelme':
         shapes = [g for g, c in labels.source.shapes if c == cls]
@@ -269,7 +276,7 @@ def _raster_side(reader, cls, region, connectivity):
     known = lambda *w: ~np.isin(reader.read(*w)[0], (MASK_NODATA, reader.table.ignore))
     return raster_objects(_map_bands(reader, region), region, cls, connectivity), reader.scene, region, known
 
-# %% ../nbs/66_objects.ipynb #dbac3d78
+# %% ../nbs/66_objects.ipynb #8cbea514
 def match_objects(
     pred:str|Path, # mask, probability raster, or polygons: GeoJSON, GPKG, SHP or FGB
     label:str|Path, # polygons, labelme JSON or a mask
@@ -293,7 +300,7 @@ def match_objects(
         cls = object_class(cls, table)
         found, place, region, known = _vector_side(pred, label, s, table, cls, attribute, region) if vector else _raster_side(reader, cls, region, connectivity)
         labels = open_labels(label, place, table, attribute, kind)
-        true = _label_objects(labels, region, cls, attribute, connectivity)
+        true = label_objects(labels, region, cls, attribute, connectivity)
         return match_sets(clip_objects(found, region), clip_objects(true, region), iou, min_area, _void_bands(known, labels, region))._replace(name=table.names[cls])
 
 def object_scores(
