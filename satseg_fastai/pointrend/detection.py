@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MOST', 'check_things', 'PolygonSource', 'InstanceMask', 'ReadInstances', 'instance_dls', 'giving_losses',
            'validation_losses', 'detection_loss', 'DetectionTargets', 'APCounter', 'MaskAP', 'ap_metrics',
-           'InstanceLearner', 'instance_learner']
+           'InstanceLearner', 'instance_spec', 'instance_learner']
 
 # %% ../../nbs/34_pointrend.detection.ipynb #f242a8ef
 import random
@@ -25,14 +25,14 @@ from ..errors import BadInput
 from ..labels import Labels, ShapeSource
 from .instance import IGNORED, PointRendMaskRCNN, blank_ignored, instance_targets, instances_from_mask, instances_from_polygons, pointrend_maskrcnn
 
-# %% ../../nbs/34_pointrend.detection.ipynb #9bed7d5f
+# %% ../../nbs/34_pointrend.detection.ipynb #4469fb3e
 def check_things(
     classes, # ClassTable of the labels
     things=None # names or indices of the classes that are objects; None: all but the background
 )->tuple: # class indices of the kinds 1, 2, ...
     "The classes whose objects are to be found."
     if things is None:
-        if classes.background != 0: raise BadInput(f'the classes {", ".join(classes.names)} have no background', 'the classes that are separate objects', "name them, things=('buildings',)")
+        if classes.background != 0: raise BadInput(f'the classes {", ".join(classes.names)} have no background', 'the classes that are separate objects', "name them, things=('buildings',) (--things buildings)")
         return tuple(range(1, classes.n))
     by = {n: i for i, n in enumerate(classes.names)} | {i: i for i in range(classes.n)}
     if bad := [t for t in things if t not in by]: raise BadInput(f'class {bad[0]!r}', f'one of {", ".join(classes.names)}')
@@ -97,7 +97,7 @@ class ReadInstances(ReadPatch):
             self.sources[i] = Labels(labels.path, labels.place, labels.classes, PolygonSource(labels.source.shapes, self.things, ignore), 'instances')
         return np.where(classes == ignore, np.int32(IGNORED), self.sources[i].read(*window))
 
-# %% ../../nbs/34_pointrend.detection.ipynb #961b0c62
+# %% ../../nbs/34_pointrend.detection.ipynb #a33d466f
 def instance_dls(
     train:list, # pairs to train on
     valid:list, # pairs to validate on
@@ -112,7 +112,7 @@ def instance_dls(
     attribute:str|None=None, # column of vector labels that names the class
     seed:int=0, # of windows and shuffling
     max_scale:float=1.25, # of the drawn windows
-    num_workers:int=0, # processes that read
+    num_workers:int|None=0, # processes that read; None: 4 beside a GPU, else 0
     device=None # None: the GPU if there is one
 ): # DataLoaders with .store, .stats, .things, .vocab
     "DataLoaders of images and instance maps."
@@ -126,6 +126,7 @@ def instance_dls(
     block.getters[1] = ReadInstances(store, things, seed, max_scale)
     random.seed(seed)
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    if num_workers is None: num_workers = 4 if device.type == 'cuda' else 0
     dls = block.dataloaders(items, verbose=False, bs=min(bs, sum(i.window is None for i in items)), num_workers=num_workers, device=device)
     for ds in (dls.train_ds, dls.valid_ds): ds.store = store
     names = ['background', *(store.classes.names[i] for i in things)]
@@ -234,7 +235,7 @@ def ap_metrics()->list: # of MaskAP
     counter = APCounter()
     return [MaskAP(k, counter, i == 0) for i, k in enumerate(('map', 'map_50', 'map_75'))]
 
-# %% ../../nbs/34_pointrend.detection.ipynb #b906cfb9
+# %% ../../nbs/34_pointrend.detection.ipynb #60a6dcec
 def _groups(model): return model.groups()
 
 class InstanceLearner(Learner):
@@ -242,6 +243,19 @@ class InstanceLearner(Learner):
     def get_preds(self, *args, **kwargs):
         raise BadInput('get_preds, predict or show_results of an instance Learner', 'a tool that takes objects', 'use learn.model.eval().detect(images) for patches, predict_instances(learn, path) for scenes')
     predict = show_results = get_preds
+
+def instance_spec(
+    dls, # DataLoaders of instance_dls
+    encoder:str|None, # timm model; None: a module of its own, which no bundle can hold
+    arch_args:dict # of pointrend_maskrcnn
+)->dict: # what a bundle must say about a model and its data
+    "The labels' whole class table; `things` are the indices of those that are objects."
+    s, (mean, std) = dls.store, dls.stats
+    entry = lambda c: dict(name=c.name, color=list(c.color))
+    return dict(schema=1, arch='pointrend_maskrcnn', encoder=encoder, arch_args=arch_args, n_in=s.n_in, n_out=dls.c, things=list(dls.things), ignore=s.classes.ignore,
+                classes=[dict(entry(c), index=c.index) for c in s.classes.classes], ignored=[entry(c) for c in s.classes.entries if c.index == s.classes.ignore],
+                bands=list(s.bands), source_count=s.source_count, dtype=s.dtype, mean=[float(v) for v in mean], std=[float(v) for v in std],
+                gsd=s.gsd and round(s.gsd, 4), crop=dls.size, patch_size=min(2*dls.size, 8192))
 
 def instance_learner(
     dls, # DataLoaders of instance_dls
@@ -257,11 +271,13 @@ def instance_learner(
     seed:int=0, # of the weights
     path='.', # of the Learner
     **kwargs # of pointrend_maskrcnn, e.g. anchors, channels
-)->InstanceLearner: # with .stats, .bands and .source_count, which predict_instances reads, after load_learner too
+)->InstanceLearner: # with .spec, which predict_instances reads, after load_learner too
     "A Learner that finds separate objects."
     set_seed(seed)
     model = pointrend_maskrcnn(encoder, dls.c, n_in=dls.store.n_in, pretrained=pretrained, weights=weights, **kwargs)
     learn = InstanceLearner(dls, model, loss_func=detection_loss, splitter=_groups, metrics=ap_metrics() if metrics is None else metrics, wd=wd,
                             opt_func=opt_func, cbs=[DetectionTargets(min_area), *(cbs or [])], path=path)
-    learn.stats, learn.bands, learn.source_count = dls.stats, dls.store.bands, dls.store.source_count
+    args = dict(kwargs, frozen_norm=model.frozen_norm)
+    learn.spec, learn.seed, learn.frozen_start = instance_spec(dls, encoder if isinstance(encoder, str) else None, args), seed, bool(pretrained or weights)
+    learn.recipe_lr, learn.preset = 1e-3, None
     return learn

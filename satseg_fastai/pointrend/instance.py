@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['IGNORED', 'CoarseMaskHead', 'four_conv_head', 'to_image', 'sample_in_boxes', 'sample_masks', 'covered_share',
            'PointMask', 'of_kind', 'mask_losses', 'render_masks', 'paste_crop', 'paste_masks', 'PointRendRoIHeads',
-           'TileTransform', 'EncoderFPN', 'PointRendMaskRCNN', 'pointrend_maskrcnn', 'instances_from_mask',
-           'instances_from_polygons', 'instance_targets', 'blank_ignored', 'Detection', 'tight']
+           'TileTransform', 'EncoderFPN', 'PointRendMaskRCNN', 'pointrend_maskrcnn', 'check_plain_arguments',
+           'instances_from_mask', 'instances_from_polygons', 'instance_targets', 'blank_ignored', 'Detection', 'tight']
 
 # %% ../../nbs/33_pointrend.instance.ipynb #3d1a2a0f
 import difflib, inspect
@@ -361,6 +361,26 @@ def pointrend_maskrcnn(
     backbone = encoder if isinstance(encoder, nn.Module) else EncoderFPN(encoder, n_in, pretrained, weights, channels)
     if frozen_norm is None: frozen_norm = bool(pretrained or weights)
     return PointRendMaskRCNN(backbone, n_out, n_in, frozen_norm=frozen_norm, **kwargs)
+
+# %% ../../nbs/33_pointrend.instance.ipynb #3d97733d
+def _plain_defaults():
+    "Arguments that are numbers, with their defaults."
+    found = {n: p.default for f in (FasterRCNN.__init__, pointrend_maskrcnn, PointRendMaskRCNN.__init__) for n, p in inspect.signature(f).parameters.items()}
+    sizes = dict.fromkeys(('min_size', 'max_size'))
+    return sizes | {k: v for k, v in found.items() if isinstance(v, (bool, int, float, tuple)) and k not in {'n_out', 'n_in', 'pretrained'}}
+
+def _real(v, low, high, kind=(int, float)): return isinstance(v, kind) and not isinstance(v, bool) and low <= v <= high
+_FITS = {bool: lambda v: isinstance(v, bool), int: lambda v: _real(v, 1, 1 << 16, int), float: lambda v: _real(v, 0, 1),
+         tuple: lambda v: isinstance(v, (list, tuple)) and len(v) == 5 and all(_real(a, 1, 1 << 16) for a in v), type(None): lambda v: v is None or _real(v, 32, 8192, int)}
+
+def check_plain_arguments(
+    args:dict # of pointrend_maskrcnn, as a bundle or the command line gives them
+):
+    "An argument that is unknown, or no number that its default is like, is an error."
+    known = _plain_defaults()
+    if odd := [k for k in args if k not in known]: raise BadInput(f'pointrend_maskrcnn takes no {odd[0]}', f'one of {", ".join(known)}')
+    if odd := [k for k, v in args.items() if not _FITS[type(known[k])](v)]:
+        raise BadInput(f'{odd[0]} {args[odd[0]]!r:.60}', f'a value like {known[odd[0]] if known[odd[0]] is not None else 512}, of the same kind', 'leave it out to take that one')
 
 # %% ../../nbs/33_pointrend.instance.ipynb #e57040a5
 IGNORED = 255 # value of pixels that do not count in an instance map

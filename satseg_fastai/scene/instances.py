@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['common_area', 'crop_to', 'union', 'instance_map', 'Seen', 'inner', 'see', 'is_sliver', 'same_object', 'linked',
-           'resolve', 'Waiting', 'merge_windows', 'detect_windows', 'stream_instances', 'predict_instances',
-           'draw_instances']
+           'resolve', 'Waiting', 'merge_windows', 'detect_windows', 'patch_side', 'stream_instances',
+           'predict_instances', 'draw_instances']
 
-# %% ../../nbs/52_scene.instances.ipynb #d6d6a2ec
+# %% ../../nbs/52_scene.instances.ipynb #f4b5bb16
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,10 +16,11 @@ import torch
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from ..bundle import load_bundle
 from ..errors import BadInput
 from ..pointrend.instance import Detection, tight
 from ..raster import Scene, bounded_cache, cache_bytes
-from .predict import _array_reader, _choose_bands, _chunks, _device, _prefetched, _progress, _read_batch, _scene_reader, evaluating
+from .predict import _array_reader, _choose_bands, _chunks, _device, _prefetched, _progress, _read_batch, _scene_reader, check_fits, evaluating
 from ..tiling import Grid, Window
 
 # %% ../../nbs/52_scene.instances.ipynb #33091953
@@ -221,52 +222,61 @@ def detect_windows(
         for (w, ok), ds in zip(kept, found): yield w, [d for d in (_on_scene(d, w, ok, grid) for d in ds) if d is not None]
         if tick: tick(n)
 
-# %% ../../nbs/52_scene.instances.ipynb #63c981fd
+# %% ../../nbs/52_scene.instances.ipynb #32b2635c
 def _unwrap(model, stats, overlap):
-    "Module, statistics and bands of a Learner or a module; a loaded Learner has no data, but knows them."
+    "Module, statistics and spec of a bundle, a Learner or a module."
     if not 0 < overlap <= .9: raise BadInput(f'overlap {overlap}', 'a share above 0, up to .9', 'pieces are joined where windows overlap')
-    spec = None
-    if hasattr(model, 'dls'):
-        spec = dict(bands=model.bands, source_count=model.source_count) if hasattr(model, 'source_count') else None
-        model, stats = model.model, stats or getattr(model, 'stats', None)
+    if isinstance(model, (str, Path)): model = load_bundle(model, objects=True)
+    model, spec = model if isinstance(model, tuple) else (model.model, getattr(model, 'spec', None)) if hasattr(model, 'dls') else (model, None)
     if not hasattr(model, 'detect'): raise BadInput(f'a {type(model).__name__}', 'a PointRendMaskRCNN', 'make one with pointrend_maskrcnn or instance_learner')
-    return model, stats, spec
+    return model, stats or (spec and (spec['mean'], spec['std'])), spec or {}
 
-def _stream(model, read, grid, name, score, least, margin, min_area, batch_size, device, progress):
+def patch_side(
+    size:int|None, # in pixels, as asked for
+    spec:dict # of a bundle
+)->int:
+    "Side of the patches that a scene is read in: as asked, as the bundle says, or 512."
+    return size or spec.get('patch_size') or 512
+
+def _stream(model, read, grid, name, things, score, least, margin, min_area, batch_size, device, progress):
+    "Objects of a grid; the label of each becomes the index of its class."
     with _progress(len(grid), name, progress) as bar:
         found = detect_windows(model, read, grid, score, batch_size, device, bar.update)
-        yield from (d for d in merge_windows(found, grid, margin, least) if d.area >= min_area)
+        for d in merge_windows(found, grid, margin, least):
+            if d.area >= min_area: yield d._replace(label=things[d.label - 1]) if things else d
 
-# %% ../../nbs/52_scene.instances.ipynb #80b27406
+# %% ../../nbs/52_scene.instances.ipynb #0a7d9f0b
 def stream_instances(
-    model, # PointRendMaskRCNN, or a Learner with one
+    model, # bundle, what `load_bundle` gives, Learner of instance_learner, or a bare PointRendMaskRCNN
     src, # path of a scene, or a normalized array (C,H,W)
     *,
-    size:int=512, # patch side in pixels
+    size:int|None=None, # patch side in pixels; None: the bundle's or Learner's, else 512
     overlap:float=.5, # share of the patch side that neighbors share; objects no larger are seen whole
-    stats=None, # (mean, std) per band in raw units, for a path; None: the Learner's
+    stats=None, # (mean, std) per band in raw units, for a path; None: the bundle's or Learner's
     score:float=.5, # detections below do not count
     least:float=.5, # share of two sightings that must agree to be one object
     margin:int=4, # pixels at inner window borders that are unreliable
     min_area:int=16, # pixels of the smallest object
     batch_size:int=4, # windows a forward pass
     device=None, # None: the GPU if there is one
-    bands:list|None=None, # 1-based bands in the model's order; None: the Learner's if the scene has the training scenes' bands, else all but alpha
+    bands:list|None=None, # 1-based bands in the model's order; None: as in training if the scene has the training scenes' bands, else all but alpha
+    force:bool=False, # go on although the data type differs from training
     progress:bool=False # show a bar
-): # yields Detection, from top to bottom
+): # yields Detection, from top to bottom; `label` is the index of the class if the model knows its classes, else 1 ... n_out-1
     "The objects of a scene, while it is read."
     model, stats, spec = _unwrap(model, stats, overlap)
-    kw = dict(score=score, least=least, margin=margin, min_area=min_area, batch_size=batch_size, device=device, progress=progress)
+    size = patch_side(size, spec)
+    kw = dict(things=spec.get('things'), score=score, least=least, margin=margin, min_area=min_area, batch_size=batch_size, device=device, progress=progress)
     if isinstance(src, np.ndarray):
         if src.ndim != 3: raise BadInput(f'an array of shape {src.shape}', '(C,H,W)')
         yield from _stream(model, _array_reader(src), Grid(*src.shape[1:], size, overlap), 'array', **kw); return
     if stats is None: raise BadInput('no statistics to normalize the scene with', 'stats=(mean, std) per band in raw units', 'take dls.stats of the training')
     with Scene(src, _choose_bands(src, bands, spec)) as scene, bounded_cache(cache_bytes(scene, size)):
-        if scene.count != model.n_in: raise BadInput(f'{scene.name} has {scene.count} bands', f'{model.n_in}, as the model was trained on', 'choose them with bands=')
+        check_fits(scene, spec or dict(n_in=model.n_in), force)
         yield from _stream(model, _scene_reader(scene, stats), Grid(scene.height, scene.width, size, overlap), scene.name, **kw)
 
 def predict_instances(
-    model, # PointRendMaskRCNN, or a Learner with one
+    model, # bundle, what `load_bundle` gives, Learner of instance_learner, or a bare PointRendMaskRCNN
     src, # path of a scene, or a normalized array (C,H,W)
     **kwargs # of stream_instances
 )->list: # of Detection, surest first
