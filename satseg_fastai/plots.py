@@ -82,13 +82,20 @@ def plot_curves(
     axs[1].legend(frameon=False, fontsize=8)
     return axs
 
-# %% ../nbs/80_plots.ipynb #a5c09184
+# %% ../nbs/80_plots.ipynb #44bccffd
+def _curves_of(parts, value=None): return {n: (d.get('curve'), d.get('value', value)) for n, d in parts.items()}
+
 def _place_curves(t):
     "Name -> (curve, threshold marked in it): the whole first, then places, or the classes."
     whole = {'all': (t['curve'], t.get('value'))} if t.get('curve') else {}
-    parts = {n: (d.get('curve'), d.get('value', t.get('value'))) for n, d in (t.get('classes') or t.get('groups') or {}).items()}
-    drawn = {n: (curve_from_json(c), v) for n, (c, v) in {**whole, **(parts if len(parts) > 1 or not whole else {})}.items() if c}
-    return dict(list(drawn.items())[:11])
+    parts = _curves_of(t.get('classes') or t.get('groups') or {}, t.get('value'))
+    return {**whole, **(parts if len(parts) > 1 or not whole else {})}
+
+def _rows_of(t):
+    "Title -> the curves of a row of pictures: all that was validated on; then, of several classes, each place."
+    places = {n: _curves_of({c: dict(d, value=t['classes'].get(c, {}).get('value')) for c, d in g['classes'].items()}) for n, g in (t.get('groups') or {}).items() if t.get('classes') and g.get('classes')}
+    rows = {'': _place_curves(t), **(places if len(places) > 1 else {})}
+    return {title: {n: (curve_from_json(c), v) for n, (c, v) in list(r.items())[:11] if c} for title, r in list(rows.items())[:9]}
 
 # %% ../nbs/80_plots.ipynb #7b4c1892
 def _draw_place(axs, curves, value, name, color, width):
@@ -116,25 +123,27 @@ def plot_reliability(
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel='probability', ylabel='share found', title=f'reliability, ECE {calibration["ece"]:.3f}{warm}')
     return ax
 
-# %% ../nbs/80_plots.ipynb #0c61b244
-def plot_validation(
-    stored:dict, # what `validation.choose_threshold` gave, or a bundle's spec
-    axs=None # four axes; None: a new figure
-): # the axes: ROC, precision and recall, threshold, reliability; None where nothing is stored
-    "What validation found, in four pictures."
-    import matplotlib.pyplot as plt
-    t = stored['threshold'] if isinstance(stored.get('threshold'), dict) else stored
-    drawn, calibration = _place_curves(t), stored.get('calibration')
-    if not drawn and not calibration: return None
-    axs = plt.subplots(1, 4, figsize=(13, 3.2), dpi=70, layout='constrained')[1] if axs is None else axs
-    for i, (name, (curves, value)) in enumerate(drawn.items()):
-        _draw_place(axs, curves, value, name, 'k' if name == 'all' else f'C{i % 10}', 1.6 if name == 'all' else 1)
+# %% ../nbs/80_plots.ipynb #941e2a2c
+def _plot_row(axs, drawn, t, title):
+    for i, (name, (curves, value)) in enumerate(drawn.items()): _draw_place(axs, curves, value, name, 'k' if name == 'all' else f'C{i % 10}', 1.6 if name == 'all' else 1)
     if low_high := (t.get('interval') or {}).get('threshold'): axs[2].axvspan(*low_high, color='k', alpha=.1, lw=0, label=f'{t["interval"]["level"]:.0%} interval')
     if isinstance(t.get('value'), (int, float)): axs[2].axvline(t['value'], color='k', lw=.8, ls=':', label=f'{t["value"]:.3f}'); axs[2].legend(frameon=False, fontsize=8)
-    for ax, x, y, title in zip(axs, ('false positive rate', 'recall', 'threshold'), ('true positive rate', 'precision', ''), ('ROC', 'precision and recall', 'IoU and accuracy')):
-        ax.set(xlim=(0, 1), ylim=(0, 1.01), xlabel=x, ylabel=y, title=title)
+    for ax, x, y, what in zip(axs, ('false positive rate', 'recall', 'threshold'), ('true positive rate', 'precision', ''), ('ROC', 'precision and recall', 'IoU and accuracy')):
+        ax.set(xlim=(0, 1), ylim=(0, 1.01), xlabel=x, ylabel=y, title=f'{title}: {what}' if title else what)
     if len(drawn) > 1: axs[1].legend(frameon=False, fontsize=8)
-    plot_reliability(calibration, axs[3]) if calibration else axs[3].set_axis_off()
+
+def plot_validation(
+    stored:dict # what `validation.choose_threshold` gave, or a bundle's spec
+): # axes, (rows,4): ROC, precision and recall, threshold, reliability; one row, and one for each of up to eight places where there are several classes; None where nothing is stored
+    "What validation found, in pictures."
+    import matplotlib.pyplot as plt
+    t = stored['threshold'] if isinstance(stored.get('threshold'), dict) else stored
+    rows, calibration = _rows_of(t), stored.get('calibration')
+    if not rows[''] and not calibration: return None
+    axs = plt.subplots(len(rows), 4, figsize=(13, 3.2*len(rows)), dpi=70, layout='constrained', squeeze=False)[1]
+    for own, (title, drawn) in zip(axs, rows.items()): _plot_row(own, drawn, t, title)
+    for ax in axs[bool(calibration):, 3]: ax.set_axis_off()
+    if calibration: plot_reliability(calibration, axs[0, 3])
     return axs
 
 # %% ../nbs/80_plots.ipynb #2548a585

@@ -2,7 +2,7 @@
 const $ = id => document.getElementById(id), D = JSON.parse($('data').textContent)
 const VOID = 65535, TOP = 65534, several = D.classes.length > 2
 const NAMES = { image: 'Image', probability: several ? 'Probability of the class' : 'Probability', mask: several ? 'Map' : 'Map at the threshold', stored: 'Map as stored', error: 'Errors', truth: 'Labels' }
-const state = { scene: 0, step: D.scenes[0].stored, left: '', right: '', split: .5, k: 1, x: 0, y: 0 }
+const state = { scene: 0, step: D.scenes[0].stored, left: '', right: '', split: .5, place: 0, k: 1, x: 0, y: 0 }
 let S = null, drawn = 0, turn = 0
 
 // numbers
@@ -181,7 +181,9 @@ function at(c, t) {
   const mix = k => c[k][j] + w*(c[k][i] - c[k][j])
   return rates(mix('tp'), mix('fp'), c.p, c.n)
 }
-const told = () => S.counts || (D.curve && several === false ? D.curve : null)
+const places = several ? [{ name: 'all validation scenes', classes: D.perClass }, ...D.places] : [{ name: 'validation scenes', curve: D.curve }, ...D.groups.map(g => ({ name: g.name, curve: g }))]
+const place = () => places[state.place] || places[0]
+const told = () => S.counts || (several ? null : place().curve)
 function figures() {
   const t = D.steps[state.step], c = told(), r = c && at(c, t), rows = []
   $('t').textContent = t.toFixed(4).replace(/(\.\d{3})0$/, '$1')
@@ -243,6 +245,7 @@ function path(points) {
   }
   return d
 }
+const roc = rows => [[0, 0], ...rows.map(r => [r.fpr, r.recall]), [1, 1]].sort((a, b) => a[0] - b[0] || a[1] - b[1])
 const table = c => Array.from(c.t, (t, i) => ({ t: Math.min(1, t), ...rates(c.tp[i], c.fp[i], c.p, c.n) }))
 const upright = () => {
   const line = shape('path', { class: 'at' })
@@ -262,22 +265,29 @@ function drawCurves() {
   $('charts').replaceChildren()
   const c = told()
   if (!several && c) {
-    const rows = table(c), other = S.counts && D.curve ? table(D.curve) : [], where = S.counts ? 'this scene' : 'validation scenes'
+    const rows = table(c), other = S.counts && place().curve ? table(place().curve) : [], where = S.counts ? 'this scene' : place().name
     const now = () => at(c, D.steps[state.step]), t = () => D.steps[state.step]
-    const faint = (x, y) => other.length ? [{ name: 'validation scenes', color: 'var(--muted)', kind: 'dashed', points: other.map(r => [r[x], r[y]]) }] : []
+    const faint = (x, y) => other.length ? [{ name: place().name, color: 'var(--muted)', kind: 'dashed', points: other.map(r => [r[x], r[y]]) }] : []
     pointed(chart('IoU and accuracy', where, 'threshold', [...faint('t', 'iou'), { name: 'IoU', color: 'var(--s0)', points: rows.map(r => [r.t, r.iou]), spot: () => [t(), now().iou] }, { name: 'accuracy', color: 'var(--s1)', points: rows.map(r => [r.t, r.accuracy]), spot: () => [t(), now().accuracy] }], [...band(D.interval), upright()]))
     chart('Precision', where, 'recall', [...faint('recall', 'precision'), { name: 'precision and recall', color: 'var(--s0)', points: rows.map(r => [r.recall, r.precision]), spot: () => [now().recall, now().precision] }])
-    chart('True positive rate', `ROC, ${where}`, 'false positive rate', [...faint('fpr', 'recall'), { name: 'ROC', color: 'var(--s0)', points: [[1, 1], ...rows.map(r => [r.fpr, r.recall]), [0, 0]], spot: () => [now().fpr, now().recall] }])
+    chart('True positive rate', `ROC, ${where}`, 'false positive rate', [...faint('fpr', 'recall'), { name: 'ROC', color: 'var(--s0)', points: roc(rows), spot: () => [now().fpr, now().recall] }])
   }
-  const lines = (list, y) => list.slice(0, 8).map((g, i) => ({ name: g.name, color: `var(--s${i})`, kind: 'thin', points: table(g).map(r => [r.t, r[y]]), spot: g.value === undefined ? null : () => [g.value, at(g, g.value).iou] }))
-  if (D.groups.length) chart('IoU by group', 'validation scenes', 'threshold', lines(D.groups, 'iou'), several ? [] : [upright()])
-  if (D.perClass.length) chart('IoU by class', 'validation scenes', 'threshold', lines(D.perClass, 'iou'))
+  const lines = (list, x, y) => list.slice(0, 8).map((g, i) => ({ name: g.name, color: `var(--s${i})`, kind: 'thin', points: x === 'fpr' ? roc(table(g)) : table(g).map(r => [r[x], r[y]]), spot: g.value === undefined ? null : () => { const r = { t: g.value, ...at(g, g.value) }; return [r[x], r[y]] } }))
+  if (D.groups.length) chart('IoU by group', 'validation scenes', 'threshold', lines(D.groups, 't', 'iou'), [upright()])
+  if (several && place().classes.length) {
+    const of = place().classes, where = place().name
+    chart('IoU by class', where, 'threshold', lines(of, 't', 'iou'))
+    chart('Accuracy by class', where, 'threshold', lines(of, 't', 'accuracy'))
+    chart('Precision by class', where, 'recall', lines(of, 'recall', 'precision'))
+    chart('True positive rate by class', `ROC, ${where}`, 'false positive rate', lines(of, 'fpr', 'recall'))
+  }
   if (D.bins) {
     const most = Math.max(...D.bins.map(b => b[2])), svg = chart('Reliability', D.ece === null ? '' : `calibration error ${D.ece.toFixed(4)}`, 'mean probability; share that is true upward', [{ color: 'var(--muted)', kind: 'dashed', points: [[0, 0], [1, 1]] }])
     for (const [p, share, n] of D.bins) if (n) svg.append(tinted(shape('circle', { class: 'dot', cx: X(p), cy: Y(share), r: 3 + 5*Math.sqrt(n/most) }), 'var(--s0)'))
   }
   $('curves-note').textContent = D.note
   $('curves').hidden = !$('charts').children.length
+  $('place-box').hidden = places.length < 2
   marks.forEach(m => m())
 }
 
@@ -313,6 +323,8 @@ function drag(e, moved, done = () => {}) {
 }
 function listen() {
   $('scene').onchange = e => choose(+e.target.value)
+  $('place').replaceChildren(...places.map((p, i) => new Option(p.name, i)))
+  $('place').onchange = e => { state.place = +e.target.value; drawCurves(); if (!several) move(state.step) }
   $('left').onchange = e => pick('left', e.target.value)
   $('right').onchange = e => pick('right', e.target.value)
   $('opacity').oninput = redraw

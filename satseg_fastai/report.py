@@ -437,26 +437,31 @@ def validation_blocks(
     if clean_sizes(spec.get('clean')) != making.cleaned: return None, f'{why}mask and validation blocks were not cleaned alike'
     return check_blocks(entry, making.table.n, name), ''
 
-# %% ../nbs/81_report.ipynb #85ca679e
+# %% ../nbs/81_report.ipynb #864d4dd2
 def corrected_text(
     f:dict, # figures of a class
-    unit:str # 'm2' or 'px'
+    unit:str, # 'm2' or 'px'
+    key:str='' # '': its area; 'objects' or 'mean_object'
 )->str: # '–' where nothing was corrected
-    "A corrected area with its interval."
-    return f'{area_text(f["corrected"], unit)} ({area_text(f["low"], unit)} – {area_text(f["high"], unit)})' if 'corrected' in f else '–'
+    "A corrected figure with its interval."
+    value, low, high = (f.get(f'{key}_{k}'.lstrip('_')) for k in ('corrected', 'low', 'high'))
+    text = (lambda n: f'{n:,.0f}') if key == 'objects' else lambda a: area_text(a, unit)
+    return '–' if value is None else f'{text(value)} ({text(low)} – {text(high)})'
 
-def _area_cells(f, unit, more):
-    return [area_text(f['area'], unit), percent(f['share']), *[corrected_text(f, unit)]*more, f'{f["objects"]:,}', area_text(f['mean_object'], unit)]
+def _area_cells(f, unit, more, counted):
+    areas = [area_text(f['area'], unit), percent(f['share']), *[corrected_text(f, unit)]*more]
+    return [*areas, f'{f["objects"]:,}', *[corrected_text(f, unit, 'objects')]*counted, area_text(f['mean_object'], unit), *[corrected_text(f, unit, 'mean_object')]*counted]
 
 def area_table(
     figures:dict # of `stats.area_figures`
 )->Markup:
-    "Mapped and corrected areas, of the scene and of its zones."
+    "Mapped and corrected areas, objects and their sizes, of the scene and of its zones."
     unit, zones = figures['unit'], figures['zones']
-    parts = [(None, figures['classes'])] + [(z, d['classes']) for z, d in zones.items()]
-    more = any('corrected' in f for _, classes in parts for f in classes.values())
-    head = ['Zone']*bool(zones) + ['Class', 'Mapped', 'Share'] + ['Corrected (95 % interval)']*more + ['Objects', 'Mean object']
-    return grid(head, [['whole scene' if z is None else z or '(no name)']*bool(zones) + [name, *_area_cells(f, unit, more)] for z, classes in parts for name, f in classes.items()])
+    rows = [(z, n, f) for z, classes in [(None, figures['classes']), *((z, d['classes']) for z, d in zones.items())] for n, f in classes.items()]
+    more, counted = (any(f.get(k) is not None for *_, f in rows) for k in ('corrected', 'objects_corrected'))
+    corrected = ['Corrected (95 % interval)']
+    head = ['Zone']*bool(zones) + ['Class', 'Mapped', 'Share', *corrected*more, 'Objects', *corrected*counted, 'Mean object', *corrected*counted]
+    return grid(head, [['whole scene' if z is None else z or '(no name)']*bool(zones) + [name, *_area_cells(f, unit, more, counted)] for z, name, f in rows])
 
 # %% ../nbs/81_report.ipynb #4ca3621b
 def score_table(
@@ -474,8 +479,8 @@ def object_text(
     "Objects, one by one, in a sentence."
     return f'Objects at IoU {found.get("iou", .5)}: {found["tp"]:,} found, {found["fp"]:,} wrongly found, {found["fn"]:,} missed; F1 {score(found["f1"])}, precision {percent(found["precision"])}, recall {percent(found["recall"])}.'
 
-# %% ../nbs/81_report.ipynb #cb6b13dc
-LONG = {'curve', 'groups', 'bins', 'confusions', 'tried', 'per_city'}  # what is no line of a receipt
+# %% ../nbs/81_report.ipynb #0f93ad95
+LONG = {'curve', 'groups', 'bins', 'confusions', 'objects', 'trees', 'streets', 'tried', 'per_city'}  # what is no line of a receipt
 
 def flat(
     d:dict, # of JSON
@@ -625,7 +630,7 @@ def validation_section(spec:dict)->Markup:
     each = grid(['Class', 'Threshold', 'IoU', 'Its best IoU'], [[n, score(c.get('value')), score(c.get('iou')), score(c.get('best_iou'))] for n, c in classes.items()]) if classes else ''
     return section('Validation of the model', grid([], rows, 'facts-table'), *(x for x in (one, each, several) if x))
 
-# %% ../nbs/81_report.ipynb #9b42299c
+# %% ../nbs/81_report.ipynb #da08ca7c
 def drawn_curve(
     stored:dict|None, # of `curve_to_json`
     **more # name, value
@@ -637,17 +642,25 @@ def drawn_curve(
         return dict(t=[max(1., t[0]) + 1e-6, *t], tp=[0, *tp], fp=[0, *fp], p=int(stored['positives']), n=int(stored['negatives']), **more)
     except (TypeError, KeyError, ValueError, OverflowError): return None
 
-def _named_curves(parts, least=1): return [] if len(parts or {}) < least else [c for n, g in (parts or {}).items() if (c := drawn_curve(g.get('curve'), name=n, **({'value': g['value']} if 'value' in g else {})))]
+def _named_curves(parts, least=1, values={}):
+    "The curves of places or classes, each with its threshold where there is one."
+    told = {n: g.get('value', (values.get(n) or {}).get('value')) for n, g in (parts or {}).items()}
+    return [] if len(told) < least else [c for n, g in parts.items() if (c := drawn_curve(g.get('curve'), name=n, **({} if told[n] is None else {'value': told[n]})))]
 
-# %% ../nbs/81_report.ipynb #09d46d2f
+def _place_classes(t):
+    "For each place the curves of several classes."
+    found = [dict(name=n, classes=_named_curves(g.get('classes'), values=t['classes'])) for n, g in (t.get('groups') or {}).items()] if t.get('classes') else []
+    return found if len(found) > 1 else []
+
+# %% ../nbs/81_report.ipynb #d05c6a99
 def drawn_spec(
     spec:dict # of a bundle, or {}
-)->dict: # curve, interval, groups, perClass, bins, ece, note
+)->dict: # curve, interval, groups, perClass, places, bins, ece, note
     "What the page draws of a model's validation."
     t, c = spec.get('threshold') or {}, spec.get('calibration') or {}
     ends = t.get('interval') or {}
     note = f'The shaded band is the {100*ends.get("level", .95):.3g} % interval of the best threshold, over {ends.get("n", "")} {ends.get("units", "")} of validation.' if ends.get('threshold') else ''
-    return dict(curve=drawn_curve(t.get('curve')), interval=ends.get('threshold'), groups=_named_curves(t.get('groups'), 2), perClass=_named_curves(t.get('classes')), bins=c.get('bins'), ece=c.get('ece'), note=note)
+    return dict(curve=drawn_curve(t.get('curve')), interval=ends.get('threshold'), groups=_named_curves(t.get('groups'), 2), perClass=_named_curves(t.get('classes')), places=_place_classes(t), bins=c.get('bins'), ece=c.get('ece'), note=note)
 
 # %% ../nbs/81_report.ipynb #57ac9d5e
 class Facts(NamedTuple):

@@ -348,6 +348,72 @@ def test_several_classes(chrome, towns, tmp_path):
     quiet(chrome)
 
 
+def curves_of(rng, n=2):
+    "Made-up histograms of places."
+    y = rng.random((n, 9000)) < .4
+    return [RocHistogram().update(t, np.clip(rng.normal(.3 + .3*t, .1 + .1*i), 0, 1)) for i, t in enumerate(y)]
+
+
+def paths_of(chrome, title):
+    "The points of each line of a chart."
+    js = """const f = [...document.querySelectorAll('#charts figure')].find(f => f.querySelector('figcaption').firstChild.textContent === arguments[0])
+        return [...f.querySelectorAll('path.line')].map(p => p.getAttribute('d').split(/[ML]/).filter(Boolean).map(v => v.split(' ').map(Number)))"""
+    return chrome.execute_script(js, title)
+
+
+def lines_of(chrome, title):
+    "What the chart of a title draws: names, and the largest y of each line."
+    js = """const f = [...document.querySelectorAll('#charts figure')].find(f => f.querySelector('figcaption').firstChild.textContent === arguments[0])
+        return f && [[...f.querySelectorAll('.keys span')].map(e => e.textContent), [...f.querySelectorAll('path.line')].map(p => Math.min(...p.getAttribute('d').split(/[ML]/).filter(Boolean).map(v => +v.split(' ')[1])))]"""
+    return chrome.execute_script(js, title)
+
+
+@browser
+def test_curves_of_each_class_and_place(chrome, towns, tmp_path):
+    "ROC, precision and recall, IoU and accuracy of each class, in all of validation and in each place."
+    table, rng = class_table(['ground', 'road', 'roof']), np.random.default_rng(2)
+    p = rng.dirichlet([3, 1, 1], (20, 20)).repeat(15, 0).repeat(16, 1)[:, :310].transpose(2, 0, 1)
+    made = {n: curves_of(rng) for n in ('road', 'roof')}
+    entry = lambda h: dict(best_iou=h.best().iou, best_threshold=h.best().threshold, curve=curve_to_json(h.curves(), 40))
+    groups = {g: dict(mean_iou=.5, accuracy=.8, iou={}, classes={n: entry(h[i]) for n, h in made.items()}) for i, g in enumerate(('graz', SCRIPT))}
+    classes = {n: dict(value=.4, iou=.6, best_iou=.7, curve=curve_to_json((h[0] + h[1]).curves(), 40)) for n, h in made.items()}
+    spec = spec_of(None) | dict(n_out=3, classes=[dict(name=e.name, color=list(e.color), index=e.index) for e in table.classes],
+                                threshold=dict(rule='thresholds', values=[.5, .25, .25], classes=classes, groups=groups, mean_iou=dict(argmax=.5, thresholds=.55)))
+    write_map(tmp_path/'run', towns/'images'/'town_1.tif', p, table, [.5, .25, .25], model=spec)
+    show(chrome, write_report(tmp_path/'run', images=towns/'images'))
+    titles = ['IoU by class', 'Accuracy by class', 'Precision by class', 'True positive rate by class']
+    assert chrome.execute_script("return [...document.querySelectorAll('#charts figcaption')].map(e => e.firstChild.textContent)")[:4] == titles
+    assert chrome.execute_script("return [...document.getElementById('place').options].map(o => o.textContent)") == ['all validation scenes', 'graz', SCRIPT]
+    for place, of in ((0, lambda h: h[0] + h[1]), (1, lambda h: h[0]), (2, lambda h: h[1])):
+        set_(chrome, 'place', place)
+        names, tops = lines_of(chrome, 'IoU by class')
+        assert names == ['road', 'roof'] and np.allclose(tops, [196 - 180*of(made[n]).best().iou for n in names], atol=.1)
+        assert lines_of(chrome, 'True positive rate by class')[1] == [16, 16]
+        assert all(np.all(np.diff(d, axis=0)[:, 0] >= 0) and np.all(np.diff(d, axis=0)[:, 1] <= .2) for d in paths_of(chrome, 'True positive rate by class'))
+    quiet(chrome)
+
+
+@browser
+def test_curves_of_a_place(chrome, towns, tmp_path):
+    "Of two classes a place's curve stands beside the scene's, or in its place."
+    graz, linz = curves_of(np.random.default_rng(5))
+    spec = spec_of(curve_to_json((graz + linz).curves()))
+    spec['threshold']['groups'] = {n: dict(iou=.5, curve=curve_to_json(h.curves())) for n, h in (('graz', graz), ('linz', linz))}
+    run = with_receipt(towns, tmp_path/'run', model=spec)
+    show(chrome, write_report(run, images=towns/'images'))
+    for place, h in ((0, graz + linz), (1, graz), (2, linz)):
+        set_(chrome, 'place', place)
+        assert np.isclose(lines_of(chrome, 'IoU and accuracy')[1][0], 196 - 180*h.best().iou, atol=.1)
+        roc, = paths_of(chrome, 'True positive rate')
+        assert np.all(np.diff(roc, axis=0)[:, 0] >= 0) and (roc[0], roc[-1]) == ([34, 196], [310, 16])
+    show(chrome, write_report(run, images=towns/'images', labels=towns/'labels'))
+    names, (first, scene, _) = lines_of(chrome, 'IoU and accuracy')
+    set_(chrome, 'place', 1)
+    again, (other, same, _) = lines_of(chrome, 'IoU and accuracy')
+    assert (names[0], again[0]) == ('validation scenes', 'graz') and scene == same and np.isclose(other, 196 - 180*graz.best().iou, atol=.1) and first != other
+    quiet(chrome)
+
+
 # what the page takes from files
 def with_receipt(towns, folder, **parts):
     "A run of one town whose receipt holds more."

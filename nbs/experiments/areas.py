@@ -95,16 +95,13 @@ def map_all(a):
 
 def counts_of(mask, label, k, size):
     "Mapped x reference counts of the blocks of one town."
-    from satseg_fastai.stats import _tile_counts
-    return np.concatenate([_tile_counts(mask[r:r + size], label[r:r + size], k, size) for r in range(0, len(mask), size)])
+    from satseg_fastai.stats import block_counts
+    return np.concatenate([block_counts(mask[r:r + size], label[r:r + size], k, size) for r in range(0, len(mask), size)])
 
 
 def load(a, name):
     "Masks and labels of the mapped towns, by pool."
-    from satseg_fastai.raster import Scene
-    def read(path):
-        with Scene(path) as s: return s.read(0, 0, s.height, s.width)[0]
-    return {pool: [(read(a.work/pool/f'{name}_maps'/f'{p.image.stem}_mask.tif'), read(p.label)) for p in pairs_of(pool, name, a.work)] for pool in ('valid', 'dev', 'test', 'odd')}
+    return {pool: [(read_mask(a.work/pool/f'{name}_maps'/f'{p.image.stem}_mask.tif'), read_mask(p.label)) for p in pairs_of(pool, name, a.work)] for pool in ('valid', 'dev', 'test', 'odd')}
 
 
 def estimators(valid, k):
@@ -146,26 +143,58 @@ def ground_line(scenes, valid, k):
     return dict(iou=(np.diag(t)/(t.sum(0) + t.sum(1) - np.diag(t))).round(4).tolist(), error_mapped=off(mapped), error_corrected=off(corrected), bias_mapped=bias(mapped), bias_corrected=bias(corrected))
 
 
-def count_line(a, name, cls, maps, pool, draws, n_valid=12):
-    "Coverage of counts of objects corrected by counts of validation towns; of trees against those that were planted."
+BLOCK = 256  # side of the blocks of counts
+KINDS = dict(building=[('objects', 'building'), ('size', 'building')], five=[('objects', 'building'), ('size', 'building'), ('trees', 'tree'), ('planted', 'tree'), ('width', 'road')])
+
+
+def sums(points, weights, side):
+    from satseg_fastai.validation import _sums_of_blocks
+    return _sums_of_blocks(points, weights, (0, 0, side, side), BLOCK)
+
+
+def town_counts(a, name, pool):
+    "For each town and kind of count (B,2) or (B,4), as `count_correction` takes them; `planted` are the trees of the town instead of the crowns of its label."
+    from satseg_fastai.validation import _raster_marks
+    five, side, out = name == 'five', POOLS[pool][1], []
+    for p in pairs_of(pool, name, a.work):
+        both = [_raster_marks(path, table_of(name), 'tree' if five else None, 'road' if five else None) for path in (a.work/pool/f'{name}_maps'/f'{p.image.stem}_mask.tif', p.label)]
+        mask, label = (read_mask(path) for path in (a.work/pool/f'{name}_maps'/f'{p.image.stem}_mask.tif', p.label))
+        c = counts_of(mask, label, len(TABLES[name]), BLOCK)
+        pair = lambda key, weighted=False: [sums(m[key][0], m[key][1] if weighted else None, side) for m in both]
+        own = {'objects': np.stack(pair(('objects', 'building')), -1), 'size': np.stack([c[:, 1].sum(1), c[:, :, 1].sum(1), *pair(('objects', 'building'))], -1)}
+        if five:
+            planted = np.load(a.work/pool/'trees'/f'{p.image.stem}.npy')[:, :2]
+            planted = planted[((planted >= 0) & (planted < side)).all(1)]
+            own |= dict(trees=np.stack(pair(('trees', 'tree')), -1), planted=np.stack([pair(('trees', 'tree'))[0], sums(planted, None, side)], -1),
+                        width=np.stack([*pair(('streets', 'road'), True), *pair(('streets', 'road'))], -1))
+        out.append(own)
+    return out
+
+
+def read_mask(path):
+    from satseg_fastai.raster import Scene
+    with Scene(path) as s: return s.read(0, 0, s.height, s.width)[0]
+
+
+def mapped_and_true(v):
+    "A town's figure from its sums: a count, or a mean."
+    mapped, true, *n = v.sum(0)
+    return (mapped, true) if not n else (mapped/n[0] if n[0] else 0, true/n[1] if n[1] else np.nan)
+
+
+def count_line(valid, towns, kind, draws, n_valid=12):
+    "Coverage of a corrected count or mean over the towns where there is any, and its errors."
     from satseg_fastai.stats import count_correction
-    counts = {p: town_counts(a, name, cls, maps, p) for p in ('valid', pool)}
-    hits, mapped, off = [], [], []
+    hits, mapped, off, widths, n = [], [], [], [], 0
     for d in range(draws):
-        pick = np.random.default_rng(d).permutation(len(counts['valid']))[:n_valid]
-        found = [(count_correction(counts['valid'][pick], m, draws=500), m, t) for m, t in counts[pool]]
-        hits.append(np.mean([c.low <= t <= c.high for c, _, t in found]))
-        mapped.append(np.median([abs(m - t)/t for _, m, t in found])); off.append(np.median([abs(c.count - t)/t for c, _, t in found]))
-    return dict(coverage=round(float(np.mean(hits)), 4), coverage_sd=round(float(np.std(hits)), 4), error_mapped=round(float(np.mean(mapped)), 4), error_corrected=round(float(np.mean(off)), 4))
-
-
-def town_counts(a, name, cls, maps, pool):
-    "Mapped and true counts of each town: (n,2)."
-    from scipy import ndimage
-    from satseg_fastai.stats import count_trees
-    pairs, i = pairs_of(pool, name, a.work), TABLES[name].index(cls)
-    if cls != 'tree': return np.array([[ndimage.label(x == i)[1] for x in both] for both in maps[pool]])
-    return np.array([[count_trees(a.work/pool/f'{name}_maps'/f'{p.image.stem}_mask.tif', 'tree'), len(np.load(a.work/pool/'trees'/f'{p.image.stem}.npy'))] for p in pairs])
+        pick = np.random.default_rng(d).permutation(len(valid))[:n_valid]
+        values, scenes = np.concatenate([valid[i][kind] for i in pick]), np.repeat(np.arange(n_valid), [len(valid[i][kind]) for i in pick])
+        pairs = [(m, t) for m, t in (mapped_and_true(v[kind]) for v in towns) if m > 0 and t > 0]
+        found = [(count_correction(values, m, scenes, (384/BLOCK)**2, draws=500), m, t) for m, t in pairs]
+        hits.append(np.mean([c.low <= t <= c.high for c, _, t in found])); n = len(found)
+        mapped.append(np.median([abs(m - t)/t for _, m, t in found])); off.append(np.median([abs(c.count - t)/t for c, _, t in found])); widths.append(np.median([(c.high - c.low)/2/t for c, _, t in found]))
+    mean = lambda v: round(float(np.mean(v)), 4)
+    return dict(coverage=mean(hits), coverage_sd=round(float(np.std(hits)), 4), coverage_min=round(float(np.min(hits)), 4), half_width=mean(widths), error_mapped=mean(mapped), error_corrected=mean(off), towns=n)
 
 
 def figures(a):
@@ -177,6 +206,7 @@ def figures(a):
     lines = []
     for name, names in TABLES.items():
         maps, k = load(a, name), len(names)
+        valid = town_counts(a, name, 'valid')
         runs, about = estimators(maps['valid'], k), json.loads((a.work/f'{name}.json').read_text())
         for pool in ('dev', 'test', 'odd'):
             scenes = [counts_of(m, l, k, 512).sum(0) for m, l in maps[pool]]
@@ -188,9 +218,11 @@ def figures(a):
                     lines.append(dict(what='area', **common, how=how, validation_towns=n_valid, draws=a.draws, coverage=hits.mean(0).round(4).tolist(), coverage_sd=hits.std(0).round(4).tolist(),
                                       coverage_min=hits.min(0).round(4).tolist(), half_width=width.round(4).tolist(), warned=round(warned, 4)))
                     print(name, pool, n_valid, how, lines[-1]['coverage'], lines[-1]['half_width'], warned, flush=True)
-            for cls in ('building',) if name == 'building' else ('building', 'tree'):
-                lines.append(dict(what='count', **common, cls=cls, validation_towns=12, draws=a.draws, **count_line(a, name, cls, maps, pool, a.draws)))
-                print(lines[-1], flush=True)
+            towns = town_counts(a, name, pool)
+            for n_valid in (12, 6, 4) if pool == 'test' else (12,):
+                for kind, cls in KINDS[name]:
+                    lines.append(dict(what='count', **common, kind=kind, cls=cls, validation_towns=n_valid, draws=a.draws, **count_line(valid, towns, kind, a.draws, n_valid)))
+                    print({k: v for k, v in lines[-1].items() if k != 'classes'}, flush=True)
     a.out.write_text(''.join(json.dumps(line) + '\n' for line in lines))
 
 
