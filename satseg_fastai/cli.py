@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['app', 'Model', 'Mask', 'Images', 'LabelsOption', 'Bands', 'Attribute', 'Classes', 'Size', 'Overlap', 'Batch',
            'Device', 'Seed', 'Zones', 'ZoneName', 'Connectivity', 'Json', 'Quiet', 'guarded', 'main', 'numbers',
-           'settings', 'demo', 'train', 'threshold', 'predict', 'clean', 'vectorize', 'evaluate', 'stats', 'change',
-           'report', 'export', 'info', 'doctor']
+           'settings', 'demo', 'train', 'threshold', 'predict', 'objects', 'clean', 'vectorize', 'evaluate', 'stats',
+           'change', 'report', 'export', 'info', 'doctor']
 
 # %% ../nbs/90_cli.ipynb #c9744918
 import ast, json, sys, warnings
@@ -136,11 +136,11 @@ def demo(out:Annotated[Path, typer.Option(help='Folder for everything the demo m
     from satseg_fastai.demo import run_demo
     run_demo(out, crops)
 
-# %% ../nbs/90_cli.ipynb #0c290496
+# %% ../nbs/90_cli.ipynb #f43594ad
 @app.command()
 @guarded
 def train(images:Images, labels:LabelsOption, out:Annotated[Path, typer.Option(help='The bundle to write, NAME.safetensors.')],
-          arch:Annotated[str, typer.Option(help='se_unet, unet_resnet, fpn, pspnet or deeplab.')]='se_unet',
+          arch:Annotated[str, typer.Option(help='se_unet, unet_resnet, fpn, pspnet or deeplab; or pointrend_maskrcnn, which finds separate objects.')]='se_unet',
           pointrend:Annotated[bool, typer.Option('--pointrend', help='Refine borders point by point; se_unet then stops its decoder at stride 4.')]=False, encoder:Annotated[Optional[str], typer.Option(help="timm encoder. Default: the architecture's own.")]=None,
           pretrained:Annotated[bool, typer.Option(help="Start from timm's weights for the encoder.")]=True,
           weights:Annotated[Optional[Path], typer.Option(help='A local .safetensors file with weights for the encoder.')]=None,
@@ -152,7 +152,8 @@ def train(images:Images, labels:LabelsOption, out:Annotated[Path, typer.Option(h
           epochs:Annotated[Optional[int], typer.Option(min=1, help='Each draws as many crops as cover the training scenes once. Default: 10; 16 from scratch.')]=None,
           frozen_epochs:Annotated[Optional[int], typer.Option(min=0, help='Epochs before them with a frozen encoder. Default: 6; 0 from scratch.')]=None,
           crop:Annotated[int, typer.Option(min=32, help='Training patch side in pixels.')]=256, batch:Batch=8,
-          lr:Annotated[Optional[float], typer.Option(min=1e-8, help="Learning rate. Default: 1e-3, or the preset's.")]=None, loss:Annotated[str, typer.Option(help='ce, dice, ce_dice or focal.')]='ce',
+          lr:Annotated[Optional[float], typer.Option(min=1e-8, help="Learning rate. Default: 1e-3, or the preset's.")]=None, loss:Annotated[Optional[str], typer.Option(help='ce, dice, ce_dice or focal. Default: ce.')]=None,
+          things:Annotated[Optional[str], typer.Option(help='Of pointrend_maskrcnn: the classes whose objects are found, with commas. Default: all but the background.')]=None,
           bands:Bands=None, attribute:Attribute=None, seed:Seed=0,
           workers:Annotated[int, typer.Option(min=0, help='Processes that read scenes.')]=0, quiet:Quiet=False):
     "Train a model on labeled scenes. Its threshold is chosen on the validation scenes; interrupted, the same command goes on."
@@ -162,9 +163,9 @@ def train(images:Images, labels:LabelsOption, out:Annotated[Path, typer.Option(h
         raise BadInput(f'--init together with --{own[0].replace("_", "-")}', 'one of the two', 'a bundle brings its own model and classes')
     from satseg_fastai.models.registry import check_args
     check_args(arch, settings(set_))
-    kw = given if init else dict(arch=arch, **given)
+    kw = (given if init else dict(arch=arch, **given)) | (dict(loss=loss) if loss else {})
     run(images, labels, out, classes=classes, valid=valid, epochs=epochs, frozen=frozen_epochs, crop=crop, batch=batch, lr=lr, bands=numbers(bands), attribute=attribute,
-        seed=seed, workers=workers, init=init, pretrained=pretrained and weights is None, loss=loss, progress=_progress(quiet), **kw)
+        seed=seed, workers=workers, init=init, things=things and things.split(','), pretrained=pretrained and weights is None, progress=_progress(quiet), **kw)
     print(f'model: {out}')
 
 # %% ../nbs/90_cli.ipynb #c7fda542
@@ -219,6 +220,24 @@ def predict(model:Model, scenes:Annotated[list[Path], typer.Argument(help='Raste
     map_scenes(model, scenes, out, _thresholds(threshold), each=partial(_mapped, out), size=size, overlap=overlap, blend=blend, context=context, batch_size=batch, device=device, bands=numbers(bands),
                dtype='float32' if float32 else 'uint16', force=force, resume=resume, clean=clean, progress=_progress(quiet))
     if stac: _items(out)
+
+# %% ../nbs/90_cli.ipynb #e6f083dd
+def _found(out, r): print(f"{out/r['output']}  {r['objects']:,} object{'s'*(r['objects'] != 1)}, {r['height']} x {r['width']}, {r['windows']} windows, {r['seconds']:.1f} s", flush=True)
+
+@app.command()
+@guarded
+def objects(model:Annotated[Path, typer.Argument(help='Bundle of a model that finds separate objects, NAME.safetensors.')], scenes:Annotated[list[Path], typer.Argument(help='Rasters, folders of rasters, or patterns in quotes.')],
+            out:Annotated[Path, typer.Option(help='Folder for <stem>_objects.gpkg and <stem>_objects.receipt.json.')],
+            score:Annotated[float, typer.Option(min=0, max=1, help='Less sure objects are left out.')]=.5,
+            regularize:Annotated[bool, typer.Option('--regularize', help='Right angles where they do no harm; the outline stays if IoU < .85, the area changes by more than 15 %, or neighbors overlap.')]=False,
+            min_area:Annotated[float, typer.Option(min=0, help='Smaller objects are left out, m2 (pixels without a CRS).')]=0,
+            suffix:Annotated[str, typer.Option('--format', help="gpkg (the scene's CRS), geojson (RFC 7946) or parquet.")]='gpkg',
+            size:Size=None, overlap:Annotated[float, typer.Option(min=.05, max=.9, help='Share of the patch side that neighbors share; objects no larger are seen whole.')]=.5, batch:Batch=4, device:Device=None, bands:Bands=None,
+            force:Annotated[bool, typer.Option('--force', help='Go on although the data type differs from training.')]=False, quiet:Quiet=False):
+    "Separate objects of scenes as polygons, also of buildings that touch. With class, area, perimeter, score; for QGIS."
+    from satseg_fastai.workflow import map_objects
+    map_objects(model, scenes, out, f'.{suffix}', each=partial(_found, out), score=score, regularize=regularize, min_area_m2=min_area, size=size, overlap=overlap, batch_size=batch,
+                device=device, bands=numbers(bands), force=force, progress=_progress(quiet))
 
 # %% ../nbs/90_cli.ipynb #40bf737a
 def _items(run):
@@ -275,29 +294,31 @@ def vectorize(mask:Mask, out:Annotated[Path, typer.Option(help="NAME.gpkg (the m
             regularize=regularize, simplify=simplify, min_area_m2=min_area, connectivity=connectivity)
     print(f'{out}  {n:,} polygon{"s"*(n != 1)}' + (f', probabilities of {prob.name}' if prob else ''))
 
-# %% ../nbs/90_cli.ipynb #2239e2dd
+# %% ../nbs/90_cli.ipynb #35df0fa5
 @app.command()
 @guarded
 def evaluate(pred:Annotated[Path, typer.Argument(help='Mask or probability raster, a folder of maps, or a file of polygons.')], label:Annotated[Path, typer.Argument(help='Mask, labelme file or polygons, or a folder of labels.')],
              classes:Classes=None, threshold:Annotated[Optional[str], typer.Option(help='For probability rasters; of several classes one each, with commas. Default: what they carry.')]=None, attribute:Attribute=None,
              objects:Annotated[bool, typer.Option('--objects', help='Also buildings found, false and missed, at IoU .5.')]=False, min_area:Annotated[float, typer.Option(min=0, help='Smaller buildings are neither false nor missed, pixels.')]=0,
+             scene:Annotated[Optional[Path], typer.Option(help='For polygons: the scene that they were found in. Needed where the labels have no place on the globe, and then only what lies on its data counts.')]=None,
              errors:Annotated[Optional[Path], typer.Option(help='Map of the errors: NAME.tif for one map, a folder for many.')]=None,
              by:Annotated[str, typer.Option(help='Groups of scenes: place (they share ground), city (austin1, austin12) or scene.')]='place', as_json:Json=False):
     "Scores of maps against labels. The map comes first. Accuracy, IoU, F1 and boundary IoU (3 px) of each class, buildings found, for each group of scenes."
     from satseg_fastai.classes import class_table
     from satseg_fastai.evaluate import json_ready
     from satseg_fastai.objects import describe_scores
-    r = _scores(pred, label, class_table(classes) if classes else None, _thresholds(threshold), attribute, objects, min_area, errors, by)
+    r = _scores(pred, label, class_table(classes) if classes else None, _thresholds(threshold), attribute, objects, min_area, errors, by, scene)
     if as_json: return print(json.dumps(json_ready(r), indent=1))
     _say(describe_scores(r) + ([f'errors: {errors}'] if errors else []))
 
-def _scores(pred, label, classes, threshold, attribute, objects, min_area, errors, by):
+def _scores(pred, label, classes, threshold, attribute, objects, min_area, errors, by, scene):
     "Polygons by themselves, one map flat, many maps with their groups."
     from satseg_fastai.evaluate import write_errors
     from satseg_fastai.labels import VECTOR_SUFFIXES
     from satseg_fastai.objects import evaluate_maps, match_maps, object_scores
     if pred.suffix.lower() in VECTOR_SUFFIXES and (errors or threshold is not None): raise BadInput(f'--{"errors" if errors else "threshold"} for polygons', 'a mask or a probability raster')
-    if pred.suffix.lower() in VECTOR_SUFFIXES: return object_scores(pred, label, classes=classes, attribute=attribute, min_area=min_area)
+    if pred.suffix.lower() in VECTOR_SUFFIXES: return object_scores(pred, label, classes=classes, attribute=attribute, min_area=min_area, scene=scene)
+    if scene: raise BadInput('--scene for a raster', 'a file of polygons')
     one, kw = pred.is_file(), dict(threshold=threshold, attribute=attribute)
     pairs = [(pred, label, pred.stem)] if one and label.is_file() else match_maps(pred, label, by, prefer='prob' if threshold is not None else 'mask')
     if one and errors: write_errors(*pairs[0][:2], errors, classes=classes, **kw)
@@ -380,18 +401,18 @@ def export(model:Annotated[Path, typer.Argument(help='Bundle, NAME.safetensors; 
 def _exported(path, r):
     _say([f"{path}  {r['bytes']/1e6:.1f} MB, tiles of {r['size']} px, largest difference {max(f['largest'] for f in r['parity'].values()):.1e}; in Deepness press Load default parameters", *(f'note: {n}' for n in r['notes'])])
 
-# %% ../nbs/90_cli.ipynb #71aec1a0
+# %% ../nbs/90_cli.ipynb #aba57355
 @app.command()
 @guarded
 def info(model:Model, as_json:Annotated[bool, typer.Option('--json', help='Print the whole spec as JSON.')]=False):
     "What a bundle holds. Architecture, classes, bands, resolution, threshold, training."
-    from satseg_fastai.bundle import read_spec
-    s = read_spec(model)
+    from satseg_fastai.bundle import finds_objects, read_spec
+    s = read_spec(model, None)
     if as_json: return print(json.dumps(s, indent=1))
     t, r = s.get('threshold') or {}, s.get('receipt') or {}
     rows = dict(model=f"{s['arch']} on {s['encoder']} {s['arch_args'] or ''}", classes=', '.join(f"{c['index']} {c['name']}" for c in s['classes']),
                 bands=f"{s['n_in']} of {s.get('dtype', '?')}: {s.get('bands')}", resolution=f"{s['gsd']:.2f} m a pixel" if s.get('gsd') else 'unknown', patch=f"{s.get('patch_size')} px",
-                threshold=_rule_row(t, s['n_out']), temperature=s.get('temperature') and f"{s['temperature']:.3f}", clean_up=_clean_row(s.get('clean')),
+                objects=', '.join(c['name'] for c in s['classes'] if c['index'] in s['things']) if finds_objects(s) else None, threshold=None if finds_objects(s) else _rule_row(t, s['n_out']), temperature=s.get('temperature') and f"{s['temperature']:.3f}", clean_up=_clean_row(s.get('clean')),
                 training=', '.join(f"{p['epochs']} epochs {p['name']}" for p in r.get('phases', [])) + (f", {r['seconds']:.0f} s" if 'seconds' in r else '') if r else 'unknown', size=f'{model.stat().st_size/1e6:.1f} MB')
     for k, v in rows.items():
         if v is not None: print(f'{k.replace("_", "-"):>12}  {v}')
