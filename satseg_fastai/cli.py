@@ -168,7 +168,7 @@ def train(images:Images, labels:LabelsOption, out:Annotated[Path, typer.Option(h
         seed=seed, workers=workers, init=init, things=things and things.split(','), pretrained=pretrained and weights is None, progress=_progress(quiet), **kw)
     print(f'model: {out}')
 
-# %% ../nbs/90_cli.ipynb #c7fda542
+# %% ../nbs/90_cli.ipynb #150b8ac1
 def _progress(quiet): return not quiet and sys.stderr.isatty()
 def _say(lines): print('\n'.join(lines), flush=True)
 
@@ -178,13 +178,15 @@ def threshold(model:Model, images:Images, labels:LabelsOption, criterion:Annotat
               rule:Annotated[str, typer.Option(help='Several classes: argmax (the most likely one) or thresholds (the largest p/t).')]='argmax',
               temperature:Annotated[bool, typer.Option('--temperature', help='Fit a temperature that calibrates the probabilities (lowers their log loss). Without it a stored one is removed.')]=False,
               clean:Annotated[bool, typer.Option('--clean', help='Also search the clean-up of masks that gives the best IoU. Without it a stored one is removed.')]=False,
+              trees:Annotated[Optional[str], typer.Option(help='Class whose crowns are counted in maps and labels, so that satseg stats --trees is corrected.')]=None,
+              roads:Annotated[Optional[str], typer.Option(help='Class whose street width is measured in both, so that satseg stats --roads is corrected.')]=None,
               plot:Annotated[Optional[Path], typer.Option(help='Picture of all curves, NAME.png.')]=None,
               attribute:Attribute=None, bands:Bands=None, size:Size=None, overlap:Overlap=.5, batch:Batch=4, device:Device=None, seed:Seed=0, quiet:Quiet=False):
-    "Choose the threshold of a model. On labeled scenes, stitched; stored in the bundle with its curves, interval, calibration and errors by block."
+    "Choose the threshold of a model. On labeled scenes, stitched; stored in the bundle with its curves, interval, calibration, and errors and counts by block."
     from satseg_fastai.datasets import folder_pairs
     from satseg_fastai.validation import choose_threshold, describe_threshold
     if plot: _check_picture(plot)
-    t = choose_threshold(model, folder_pairs(images, labels), criterion, rule=rule, temperature=temperature, clean=clean, seed=seed, attribute=attribute, bands=numbers(bands),
+    t = choose_threshold(model, folder_pairs(images, labels), criterion, rule=rule, temperature=temperature, clean=clean, trees=trees, roads=roads, seed=seed, attribute=attribute, bands=numbers(bands),
                          size=size, overlap=overlap, batch_size=batch, device=device, progress=_progress(quiet))
     _say([*describe_threshold(t), f'stored in {model}'])
     if plot: _plot(t, plot)

@@ -84,7 +84,10 @@ def test_several_classes(world, tmp_path):
     model = tmp_path/'m.safetensors'
     said = fine('train', '--images', town['image'], '--labels', town['classes'], '--out', model, '--classes', 'land_cover', '--crop', 64, '--encoder', 'test_resnet', '--decoder-width', 8, '--epochs', 1, '--no-pretrained', '-q')
     assert 'argmax' in said and read_spec(model)['threshold']['rule'] == 'argmax'
-    said = fine('threshold', model, '--images', town['image'], '--labels', town['classes'], '--rule', 'thresholds', '-q')
+    assert "class 'lane'" in refused('threshold', model, '--images', town['image'], '--labels', town['classes'], '--roads', 'lane', '-q')
+    said = fine('threshold', model, '--images', town['image'], '--labels', town['classes'], '--rule', 'thresholds', '--roads', 'utility', '--trees', 'greenery', '-q')
+    counted = read_spec(model)['validation']
+    assert 'trees mapped' in said and set(counted['objects']) == set(land_cover().names) and (list(counted['trees']), list(counted['streets'])) == (['greenery'], ['utility'])
     values = read_spec(model)['threshold']['values']
     fine('predict', model, town['image'], '--out', tmp_path/'maps', '-q')
     p, m = pixels(tmp_path/'maps'/'wide_prob.tif'), pixels(tmp_path/'maps'/'wide_mask.tif')[0]
@@ -97,6 +100,32 @@ def test_several_classes(world, tmp_path):
     assert shapely.coverage_is_valid(shapes.geometry.values) and set(shapes['class']) <= set(land_cover().names) and 'probability' in shapes
     assert 'mean IoU' in fine('evaluate', tmp_path/'maps'/'wide_mask.tif', town['classes'], '--errors', tmp_path/'errors.tif')
     assert 'm²' in (text := fine('stats', tmp_path/'maps'/'wide_mask.tif', '--roads', 'utility')) and 'streets' in text
+
+
+def test_counts_of_validation_correct(tmp_path):
+    "Objects, sizes, trees and widths by the factors of the validation blocks, in the scene and in a zone."
+    town, rng = make_town(220, 260, seed=8), np.random.default_rng(0)
+    mask = write(tmp_path/'a_mask.tif', town.classes[None], nodata=255)
+    with rasterio.open(mask, 'r+') as d: d.update_tags(classes=json.dumps(land_cover().to_json()))
+    confusions, halves = rng.multinomial(5000, rng.dirichlet([9, *[.5]*4]*5, 24)).reshape(24, 5, 5), rng.integers(1, 9, (24, 1))
+    counts = dict(objects=dict(buildings=halves*[4, 3]), trees=dict(greenery=halves*[2, 3]), streets=dict(utility=halves*[12, 12, 2, 3]))
+    validation = dict(block=256, confusions=confusions.tolist(), scenes=np.repeat(range(6), 4).tolist(), **{k: {n: v.tolist() for n, v in c.items()} for k, c in counts.items()})
+    spec = read_spec(save_model(tmp_path/'m.safetensors')) | dict(n_out=5, classes=[dict(name=e.name, color=list(e.color), index=e.index) for e in land_cover().classes], validation=validation)
+    (tmp_path/'a.receipt.json').write_text(json.dumps(dict(model=spec)), encoding='utf-8')
+    text = fine('stats', mask, '--roads', 'utility', '--trees', 'greenery', '--zones', zone(tmp_path/'z.gpkg', (20, 20, 200, 180)), '--out', tmp_path/'f.json')
+    f = json.loads((tmp_path/'f.json').read_text(encoding='utf-8'))
+    for part in (f, f['zones']['zone 0']):
+        for own, key, factor in ((part['classes']['buildings'], 'objects', .75), (part['trees'], 'count', 1.5), (part['streets'], 'mean', 2/3)):
+            assert own[key] and np.allclose([own[f'{key}_{k}'] for k in ('corrected', 'low', 'high')], own[key]*factor)
+        b = part['classes']['buildings']
+        assert b['mean_object_low'] < b['mean_object_corrected'] < b['mean_object_high'] and np.isclose(b['mean_object_corrected']/b['mean_object'], confusions[:, :, 3].sum()/confusions[:, 3].sum()/.75)
+    assert text.count('trees: ') == 2 and text.count('m wide on average (95 %') == 2 and 'objects (95 %' in text
+    fine('stats', mask, '--trees', 'greenery', '--out', tmp_path/'f.csv')
+    assert f"{f['trees']['count']},{f['trees']['count_corrected']}" in (tmp_path/'f.csv').read_text(encoding='utf-8').splitlines()[-1]
+    shutil.copy(mask, tmp_path/'b_mask.tif')
+    (tmp_path/'b.receipt.json').write_text(json.dumps(dict(model=spec | dict(validation=dict(validation, trees=None)))), encoding='utf-8')
+    r = satseg('stats', tmp_path/'b_mask.tif', '--trees', 'greenery')
+    assert r.exit_code == 0 and 'choose the threshold again with --trees greenery' in r.stderr + r.stdout
 
 
 def test_what_the_last_choice_loses_is_told(world, tmp_path):
