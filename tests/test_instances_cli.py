@@ -219,3 +219,17 @@ def test_round_trip_of_every_bit(finder):
     net, spec = load_bundle(finder['model'], True)
     mine = finder['learn'].model.state_dict()
     assert all(torch.equal(v, mine[k]) for k, v in net.state_dict().items()) and spec == json.loads(json.dumps(finder['learn'].spec)) and not net.training
+
+
+def test_interrupted_in_the_middle(finder, world, out, monkeypatch):
+    "Ctrl-C while objects are written: no file, nothing hidden, and what stood there before stays."
+    from satseg_fastai.scene import instances
+    found = instances.stream_instances
+    def stop(*args, **kw):
+        yield from list(found(*args, **kw))[:3]
+        raise KeyboardInterrupt
+    monkeypatch.setattr(instances, 'stream_instances', stop)
+    before = out/finder['one'].name
+    shutil.copy(finder['one'], before)
+    r = satseg('objects', finder['model'], world.image, '--out', out, *ANY)
+    assert r.exit_code == 130 and list(out.iterdir()) == [before] and before.read_bytes() == finder['one'].read_bytes()
