@@ -2,7 +2,7 @@
 
 Prints JSON: processor seconds of `vectorize` to GPKG with probabilities, plain and with each option; the same table made the usual way
 (`rasterio.features.shapes` on the whole raster, shapely, geodesic areas, means by `ndimage`, one write) in the same process, and their ratio; the
-growth in MB above a process that has vectorized a small mask, for each height. The peak is VmHWM, so this needs Linux.
+growth in MB above a process that has vectorized a small mask, for each height; with `--options change` that of comparing two masks. The peak is VmHWM, so this needs Linux.
 """
 import argparse
 import json
@@ -104,19 +104,28 @@ def speed(args, folder):
     return dict(polygons=count, seconds={k: round(s, 2) for k, (_, s) in ways.items()}, usual_seconds=round(seconds, 2), ratio=round(ways['plain'][1]/seconds, 2))
 
 
+def polygons(folder, height, option):
+    "How many a mask gives, or a comparison of two."
+    from satseg_fastai.change import compare_maps
+    from satseg_fastai.vector import vectorize
+    mask, dst = folder/f'{height}_mask.tif', folder/f'{height}.gpkg'
+    if option != 'change': return vectorize(mask, dst, prob=folder/f'{height}_prob.tif', **OPTIONS[option])
+    return sum(s['buildings'] for s in compare_maps(mask, folder/'later'/mask.name, dst)['status'].values())
+
+
 def child(args, folder):
     "The growth in MB of one height and one set of options."
-    from satseg_fastai.vector import vectorize
-    height, kw = args.heights[0], OPTIONS[args.option]
-    make(folder, 200, 400); vectorize(folder/'200_mask.tif', folder/'warm.gpkg', prob=folder/'200_prob.tif', **kw)
+    height = args.heights[0]
+    make(folder, 200, 400); make(folder/'later', 200, 400, 1); polygons(folder, 200, args.option)
     before = peak_mb()
-    count = vectorize(folder/f'{height}_mask.tif', folder/f'{height}.gpkg', prob=folder/f'{height}_prob.tif', **kw)
+    count = polygons(folder, height, args.option)
     return dict(height=height, option=args.option, polygons=count, growth_mb=round(peak_mb() - before, 1), peak_mb=round(peak_mb(), 1))
 
 
 def memory(args, folder):
     "Each option at each height, in a process of its own."
-    for height in args.heights: make(folder, height, args.width)
+    (folder/'later').mkdir()
+    for height in args.heights: make(folder, height, args.width); make(folder/'later', height, args.width, 1)
     words = [sys.executable, __file__, '--folder', str(folder)]
     run = lambda h, o: json.loads(subprocess.run([*words, '--heights', str(h), '--option', o], check=True, stdout=subprocess.PIPE, text=True).stdout)
     return [run(h, o) for o in args.options for h in args.heights]
@@ -128,7 +137,7 @@ def main(args):
         fast, runs = speed(args, Path(folder)), memory(args, Path(folder))
     spread = {o: round(1 - min(g := [r['peak_mb'] for r in runs if r['option'] == o])/max(g), 3) for o in args.options}
     return dict(size=args.size, width=args.width, **fast, target_seconds=TARGET_S, memory=runs, spread=spread, target_spread=TARGET_SPREAD,
-                reached=fast['seconds']['plain'] <= TARGET_S and spread['plain'] <= TARGET_SPREAD, machine=platform.machine(), python=platform.python_version())
+                reached=fast['seconds']['plain'] <= TARGET_S and spread.get('plain', 0) <= TARGET_SPREAD, machine=platform.machine(), python=platform.python_version())
 
 
 if __name__ == '__main__':
@@ -137,7 +146,7 @@ if __name__ == '__main__':
     parser.add_argument('--heights', type=int, nargs='+', default=[5_000, 20_000])
     parser.add_argument('--width', type=int, default=5_000)
     parser.add_argument('--repeats', type=int, default=2)
-    parser.add_argument('--options', nargs='+', default=['plain', 'all'], choices=list(OPTIONS))
+    parser.add_argument('--options', nargs='+', default=['plain', 'all'], choices=[*OPTIONS, 'change'])
     parser.add_argument('--tmp', help='where the masks go')
     parser.add_argument('--folder', type=Path, help=argparse.SUPPRESS)
     parser.add_argument('--option', default='plain', help=argparse.SUPPRESS)
