@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['MOST_OPEN', 'IMAGENET', 'Store', 'Item', 'train_items', 'valid_items', 'draw_window', 'SceneMask', 'ReadPatch',
-           'data_stats', 'choose_stats', 'seg_augment', 'SceneDL', 'Stretch', 'scene_block', 'scene_dls', 'cut_patches']
+           'data_stats', 'choose_stats', 'seg_augment', 'SceneDL', 'Stretch', 'scene_block', 'scene_dls', 'data_spec',
+           'cut_patches']
 
 # %% ../nbs/10_data.ipynb #6ee01ba3
 import math, os
@@ -258,6 +259,16 @@ def scene_dls(
     dls.store, dls.stats, dls.size, dls.valid_size, dls.vocab, dls.c = store, stats, size, vs, store.classes.names, store.classes.n
     SceneMask.colors = store.classes
     return dls
+
+# %% ../nbs/10_data.ipynb #49fb2c75
+def data_spec(
+    dls # DataLoaders with .store, .stats and .size
+)->dict: # classes, bands, statistics and resolution, as a bundle's spec holds them
+    "What a bundle must say about the data of its model."
+    s, (mean, std) = dls.store, dls.stats
+    entry = lambda c: dict(name=c.name, color=list(c.color))
+    return dict(n_in=s.n_in, ignore=s.classes.ignore, classes=[dict(entry(c), index=c.index) for c in s.classes.classes], ignored=[entry(c) for c in s.classes.entries if c.index == s.classes.ignore],
+                bands=list(s.bands), source_count=s.source_count, dtype=s.dtype, mean=[float(v) for v in mean], std=[float(v) for v in std], gsd=s.gsd and round(s.gsd, 4), crop=dls.size)
 
 # %% ../nbs/10_data.ipynb #36e2227a
 def cut_patches(

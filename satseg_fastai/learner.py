@@ -6,7 +6,7 @@
 __all__ = ['PRESETS', 'run_spec', 'default_metrics', 'splitter', 'print_epoch', 'AuxiliaryLoss', 'seg_learner', 'Checkpoint',
            'read_state', 'recipe', 'fit_recipe', 'training_receipt']
 
-# %% ../nbs/43_learner.ipynb #1811e987
+# %% ../nbs/43_learner.ipynb #6622c035
 import pickle, platform, random, time
 from functools import partial
 from io import BytesIO
@@ -27,6 +27,7 @@ from fastai.torch_core import set_seed
 from . import __version__
 from .bundle import load_bundle
 from .classes import ClassTable
+from .data import data_spec
 from .errors import BadInput
 from .losses import make_loss
 from .metrics import Accuracy, BoundaryIoU, IoU, MeanIoU
@@ -36,7 +37,7 @@ from .pointrend.callback import PointRendCallback
 from .pointrend.model import PointRend
 from .raster import atomic_path
 
-# %% ../nbs/43_learner.ipynb #78772a57
+# %% ../nbs/43_learner.ipynb #900c2c20
 def run_spec(
     dls, # DataLoaders of scene_dls
     arch:str, # name in ARCHS
@@ -44,12 +45,7 @@ def run_spec(
     arch_args:dict # of the architecture
 )->dict: # the bundle's spec, without threshold and receipt
     "What a bundle must say about a model and its data."
-    s, (mean, std) = dls.store, dls.stats
-    return dict(schema=1, arch=arch, encoder=encoder, arch_args=arch_args, n_in=s.n_in, n_out=s.classes.n, ignore=s.classes.ignore,
-                classes=[dict(name=c.name, color=list(c.color), index=c.index) for c in s.classes.classes], bands=list(s.bands),
-                ignored=[dict(name=c.name, color=list(c.color)) for c in s.classes.entries if c.index == s.classes.ignore],
-                source_count=s.source_count, dtype=s.dtype, mean=[float(v) for v in mean], std=[float(v) for v in std],
-                gsd=s.gsd and round(s.gsd, 4), crop=dls.size, patch_size=min(4*dls.size, 8192))
+    return dict(schema=1, arch=arch, encoder=encoder, arch_args=arch_args, n_out=dls.store.classes.n, **data_spec(dls), patch_size=min(4*dls.size, 8192))
 
 # %% ../nbs/43_learner.ipynb #1771990e
 def default_metrics(
@@ -244,7 +240,7 @@ def fit_recipe(
     learn.spec['receipt'] = training_receipt(learn, phases, time.perf_counter() - begun)
     return learn
 
-# %% ../nbs/43_learner.ipynb #cb8a48f6
+# %% ../nbs/43_learner.ipynb #cfedf8a7
 def _name(f): return f'{_name(f.func)} {f.keywords}' if isinstance(f, partial) else getattr(f, '__name__', type(f).__name__)
 def _plain_lr(lr): return [lr.start, lr.stop] if isinstance(lr, slice) else lr
 
@@ -256,6 +252,6 @@ def training_receipt(learn, phases, seconds):
     "What a training run did, for the bundle."
     last = dict(zip(learn.recorder.metric_names[1:-1], map(float, learn.recorder.final_record))) if getattr(learn.recorder, 'final_record', None) else {}
     return dict(phases=[dict(name=n, epochs=e, lr=_plain_lr(lr)) for n, e, lr, _ in phases], batch_size=learn.dls.train.bs, batches=len(learn.dls.train), crop=learn.dls.size,
-                loss=type(learn.loss_func).__name__, weight_decay=float(learn.wd), optimizer=_name(learn.opt_func), seed=learn.seed, seconds=round(seconds, 1), last={k: round(v, 6) for k, v in last.items()},
+                loss=_name(learn.loss_func), weight_decay=float(learn.wd), optimizer=_name(learn.opt_func), seed=learn.seed, seconds=round(seconds, 1), last={k: round(v, 6) for k, v in last.items()},
                 scenes=[p.image.name for p in learn.dls.store.pairs], trained=_trained(learn.dls), device=str(learn.dls.device), threads=torch.get_num_threads(), processor=platform.machine(),
                 versions=dict(satseg_fastai=__version__, torch=torch.__version__, python=platform.python_version()))

@@ -93,7 +93,7 @@ def clip_objects(
     shapes, origin = _joined(shapes, np.ones(len(shapes), bool))
     return Objects(shapes, score[origin], objects.repaired)
 
-# %% ../nbs/66_objects.ipynb #dfd4d085
+# %% ../nbs/66_objects.ipynb #95b02d44
 def _columns(path, attribute):
     "The columns that hold the class and the score of each polygon, where there are any."
     import pyogrio
@@ -118,7 +118,8 @@ def vector_objects(
     bad = ~shapely.is_valid(shapes[keep])
     pixels = to_pixels(shapes[keep], crs, place)
     finite = np.isfinite(shapely.bounds(pixels)).all(1)
-    found, origin = _joined(pixels[finite], bad[finite])
+    whole = bad | (attribute == 'class_index')  # of this library's own files each feature is one object, in one piece or more
+    found, origin = _joined(pixels[finite], whole[finite])
     return Objects(found, sure[keep][finite][origin], int(bad.sum()))
 
 def raster_objects(

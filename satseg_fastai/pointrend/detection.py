@@ -7,7 +7,7 @@ __all__ = ['MOST', 'check_things', 'PolygonSource', 'InstanceMask', 'ReadInstanc
            'validation_losses', 'detection_loss', 'DetectionTargets', 'APCounter', 'MaskAP', 'ap_metrics',
            'InstanceLearner', 'instance_spec', 'instance_learner']
 
-# %% ../../nbs/34_pointrend.detection.ipynb #f242a8ef
+# %% ../../nbs/34_pointrend.detection.ipynb #c631a21c
 import random
 from contextlib import contextmanager
 from functools import partial
@@ -20,7 +20,7 @@ from fastai.learner import Learner, Metric
 from fastai.optimizer import Adam
 from fastai.torch_core import TensorMask, set_seed
 
-from ..data import ReadPatch, Store, choose_stats, draw_window, scene_block, seg_augment, train_items, valid_items
+from ..data import ReadPatch, Store, choose_stats, data_spec, draw_window, scene_block, seg_augment, train_items, valid_items
 from ..errors import BadInput
 from ..labels import Labels, ShapeSource
 from .instance import IGNORED, PointRendMaskRCNN, blank_ignored, instance_targets, instances_from_mask, instances_from_polygons, pointrend_maskrcnn
@@ -235,7 +235,7 @@ def ap_metrics()->list: # of MaskAP
     counter = APCounter()
     return [MaskAP(k, counter, i == 0) for i, k in enumerate(('map', 'map_50', 'map_75'))]
 
-# %% ../../nbs/34_pointrend.detection.ipynb #60a6dcec
+# %% ../../nbs/34_pointrend.detection.ipynb #52e59f33
 def _groups(model): return model.groups()
 
 class InstanceLearner(Learner):
@@ -250,12 +250,7 @@ def instance_spec(
     arch_args:dict # of pointrend_maskrcnn
 )->dict: # what a bundle must say about a model and its data
     "The labels' whole class table; `things` are the indices of those that are objects."
-    s, (mean, std) = dls.store, dls.stats
-    entry = lambda c: dict(name=c.name, color=list(c.color))
-    return dict(schema=1, arch='pointrend_maskrcnn', encoder=encoder, arch_args=arch_args, n_in=s.n_in, n_out=dls.c, things=list(dls.things), ignore=s.classes.ignore,
-                classes=[dict(entry(c), index=c.index) for c in s.classes.classes], ignored=[entry(c) for c in s.classes.entries if c.index == s.classes.ignore],
-                bands=list(s.bands), source_count=s.source_count, dtype=s.dtype, mean=[float(v) for v in mean], std=[float(v) for v in std],
-                gsd=s.gsd and round(s.gsd, 4), crop=dls.size, patch_size=min(2*dls.size, 8192))
+    return dict(schema=1, arch='pointrend_maskrcnn', encoder=encoder, arch_args=arch_args, n_out=dls.c, things=list(dls.things), **data_spec(dls), patch_size=min(2*dls.size, 8192))
 
 def instance_learner(
     dls, # DataLoaders of instance_dls
