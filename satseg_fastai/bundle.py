@@ -40,7 +40,7 @@ def _threshold_ok(t):
     told = _maybe(t.get('criterion'), _text) and all(_maybe(t.get(k)) for k in ('auc', 'average_precision')) and all(_maybe(t.get(k), _whole) for k in ('scenes', 'trained_on', 'pixels'))
     return told and (several or _number(t.get('value'))) and ('rule' not in t or several) and mean and parts and _place_ok({**t, 'mean_iou': None}) and (t.get('interval') is None or _interval_ok(t['interval']))
 
-# %% ../nbs/42_bundle.ipynb #bed1f5f4
+# %% ../nbs/42_bundle.ipynb #bbfbc38a
 def _calibration_ok(c):
     rows = all(len(r) == 3 and _number(r[0]) and _number(r[1]) and _whole(r[2]) for r in c['bins'])
     return rows and isinstance(c['bins'], list) and _number(c['ece']) and _maybe(c.get('ece_before')) and (c.get('temperature') is None or _temperature_ok(c['temperature']))
@@ -62,7 +62,7 @@ def _validation_ok(v):
     of = v.get('scenes')
     if of is not None and not (isinstance(of, list) and len(of) == len(v['confusions']) and all(map(_whole, of))): return False
     if not all(_counts_ok(v[kind], numbers, len(v['confusions'])) for kind, numbers in COUNTED.items() if v.get(kind) is not None): return False
-    return _whole(v['block']) and v['block'] > 0 and isinstance(v['confusions'], list) and all(len(b) == k and all(len(r) == k and all(map(_whole, r)) for r in b) for b in v['confusions'])
+    return v.get('unit') in (None, 'm', 'px') and _whole(v['block']) and v['block'] > 0 and isinstance(v['confusions'], list) and all(len(b) == k and all(len(r) == k and all(map(_whole, r)) for r in b) for b in v['confusions'])
 
 # %% ../nbs/42_bundle.ipynb #d90de5f5
 def _phase_ok(p):

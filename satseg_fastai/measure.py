@@ -55,15 +55,17 @@ def _axis(place, col, row, dc, dr):
     az, _, d = Geod(ellps='WGS84').inv(*a, *b)
     return np.reshape(d, shape), np.reshape(az, shape)
 
-# %% ../nbs/64_measure.ipynb #4ab0922b
+# %% ../nbs/64_measure.ipynb #9ed910a7
 class Tally:
-    "Pixels, areas and objects of each class, fed band by band."
+    "Pixels, areas and objects (unless `connectivity` is None) of each class, fed band by band."
     def __init__(self, table, areas=None, connectivity=4):
         self.table, self.areas = table, areas
-        self.pixels, self.area, self.counts = np.zeros(table.n, np.int64), np.zeros(table.n), [RegionCount(connectivity) for _ in range(table.n)]
+        self.pixels, self.area, self.counts = np.zeros(table.n, np.int64), np.zeros(table.n), [RegionCount(connectivity) if connectivity else None for _ in range(table.n)]
     def add(self, row, x):
         for i, count in enumerate(self.counts):
-            n = count.add(found := x == i) and found.sum(1)
+            found = x == i
+            if count: count.add(found)
+            n = found.sum(1)
             self.pixels[i] += n.sum()
             self.area[i] += n.sum() if self.areas is None else n @ self.areas[row:row + len(x)]
         return self
@@ -71,7 +73,7 @@ class Tally:
     def figures(self):
         total, land = self.area.sum(), self.area[[n.lower() != 'water' for n in self.table.names]].sum()
         return {name: dict(pixels=int(p), area=float(a), share=_part(a, total), share_of_land=None if name.lower() == 'water' else _part(a, land),
-                           objects=c.n, mean_object=_part(a, c.n))
+                           objects=c.n if c else None, mean_object=_part(a, c.n) if c else None)
                 for name, p, a, c in zip(self.table.names, self.pixels, self.area, self.counts)}
 
 def _part(a, b): return float(a/b) if b else None
@@ -91,7 +93,7 @@ def mapped_areas(
     ground = table.names[table.background] if table.background < table.n else None
     return dict(scene=Path(mask).name, unit='px' if areas is None else 'm2', background=ground, classes=tally.figures())
 
-# %% ../nbs/64_measure.ipynb #b7514107
+# %% ../nbs/64_measure.ipynb #96b9a3b8
 def _center_sums(row, x, k, connectivity):
     "Numbered regions of a band, their classes, and the sums that centers are made of: pixels, rows, columns."
     labels, cls = label_regions(x, range(k), connectivity)
@@ -104,14 +106,14 @@ def object_points(
     classes:ClassTable|None=None, # None: what the mask carries
     rows:int=512, # of a band
     connectivity:int=4 # 4: edges, 8: corners too
-)->list: # for each class (n,2) row and column of the centers, in pixels from the upper left corner
-    "The center of each connected region."
+)->list: # for each class (n,2) row and column of the centers, in pixels from the upper left corner, and (n,) pixels
+    "The center and the size of each connected region."
     with Scene(mask) as s:
         table = classes or mask_classes(s)
         def look(r, n): return lambda: _center_sums(r, *(x for _, x in mask_bands(s, table, n, (r, 0, n, s.width))), table.n, connectivity)
         found = [(cls[once], v[once]) for _, cls, v, once in whole_regions([look(r, n) for r, n in strips(s.height, rows)], connectivity)]
     cls, v = np.concatenate([c for c, _ in found]), np.concatenate([v for _, v in found])
-    return [v[cls == i, 1:]/v[cls == i, :1] for i in range(table.n)]
+    return [(v[cls == i, 1:]/v[cls == i, :1], v[cls == i, 0]) for i in range(table.n)]
 
 # %% ../nbs/64_measure.ipynb #0253cbd2
 def _length(scene, meters):

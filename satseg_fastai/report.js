@@ -191,7 +191,7 @@ function figures() {
   $('threshold').setAttribute('aria-valuetext', t.toFixed(4))
   $('iou').textContent = r ? short(r.iou) : '–'
   $('iou').dataset.value = r ? r.iou : ''
-  $('iou-name').textContent = S.counts ? `IoU of ${D.classes[1].name} on the labels of this scene${S.cleaned ? ', before clean-up' : ''}` : c ? `IoU of ${D.classes[1].name} on the model’s validation scenes; this scene has no labels` : 'no labels and no validation curve: no IoU'
+  $('iou-name').textContent = S.counts ? `IoU of ${D.classes[1].name} on the labels of this scene${S.cleaned ? ', before clean-up' : ''}` : c ? `IoU of ${D.classes[1].name} on ${state.place ? place().name : 'the model’s validation scenes'}; this scene has no labels` : 'no labels and no validation curve: no IoU'
   if (S.cleaned && S.iou !== null && state.step === S.stored) $('iou-name').textContent += `; ${short(S.iou)} of the cleaned map as stored`
   const share = S.above[state.step]/S.valid
   const row = (id, name, text, value) => rows.push(make('dt', {}, name), (e => { e.id = id; e.dataset.value = value; return e })(make('dd', {}, text)))
@@ -268,12 +268,12 @@ function drawCurves() {
     const rows = table(c), other = S.counts && place().curve ? table(place().curve) : [], where = S.counts ? 'this scene' : place().name
     const now = () => at(c, D.steps[state.step]), t = () => D.steps[state.step]
     const faint = (x, y) => other.length ? [{ name: place().name, color: 'var(--muted)', kind: 'dashed', points: other.map(r => [r[x], r[y]]) }] : []
-    pointed(chart('IoU and accuracy', where, 'threshold', [...faint('t', 'iou'), { name: 'IoU', color: 'var(--s0)', points: rows.map(r => [r.t, r.iou]), spot: () => [t(), now().iou] }, { name: 'accuracy', color: 'var(--s1)', points: rows.map(r => [r.t, r.accuracy]), spot: () => [t(), now().accuracy] }], [...band(D.interval), upright()]))
+    pointed(chart('IoU and accuracy', where, 'threshold', [...faint('t', 'iou'), { name: 'IoU', color: 'var(--s0)', points: rows.map(r => [r.t, r.iou]), spot: () => [t(), now().iou] }, { name: 'accuracy', color: 'var(--s1)', points: rows.map(r => [r.t, r.accuracy]), spot: () => [t(), now().accuracy] }], [...band(state.place ? null : D.interval), upright()]))
     chart('Precision', where, 'recall', [...faint('recall', 'precision'), { name: 'precision and recall', color: 'var(--s0)', points: rows.map(r => [r.recall, r.precision]), spot: () => [now().recall, now().precision] }])
     chart('True positive rate', `ROC, ${where}`, 'false positive rate', [...faint('fpr', 'recall'), { name: 'ROC', color: 'var(--s0)', points: roc(rows), spot: () => [now().fpr, now().recall] }])
   }
-  const lines = (list, x, y) => list.slice(0, 8).map((g, i) => ({ name: g.name, color: `var(--s${i})`, kind: 'thin', points: x === 'fpr' ? roc(table(g)) : table(g).map(r => [r[x], r[y]]), spot: g.value === undefined ? null : () => { const r = { t: g.value, ...at(g, g.value) }; return [r[x], r[y]] } }))
-  if (D.groups.length) chart('IoU by group', 'validation scenes', 'threshold', lines(D.groups, 't', 'iou'), [upright()])
+  const lines = (list, x, y) => list.map((g, i) => ({ name: g.name, color: `var(--s${i % 8})`, kind: i < 8 ? 'thin' : 'thin dashed', points: x === 'fpr' ? roc(table(g)) : table(g).map(r => [r[x], r[y]]), spot: g.value === undefined ? null : () => { const r = { t: g.value, ...at(g, g.value) }; return [r[x], r[y]] } }))
+  if (D.groups.length) chart('IoU by group', D.groups.length > 16 ? `the first 16 of ${D.groups.length}` : 'validation scenes', 'threshold', lines(D.groups.slice(0, 16), 't', 'iou'), [upright()])
   if (several && place().classes.length) {
     const of = place().classes, where = place().name
     chart('IoU by class', where, 'threshold', lines(of, 't', 'iou'))

@@ -9,9 +9,10 @@ __all__ = ['MIN_SCENES', 'MOST_RECEIPT', 'FIGURES', 'StratifiedAreas', 'stratifi
            'check_same_classes', 'blocks_for', 'Zone', 'unique_names', 'read_zones', 'inside', 'zone_areas',
            'area_figures', 'write_figures', 'describe_figures']
 
-# %% ../nbs/65_stats.ipynb #cacb5ca3
+# %% ../nbs/65_stats.ipynb #cdb0c3ab
 import csv, itertools, json, warnings
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,9 +24,10 @@ from .errors import BadInput
 from .clean import read_clean
 from .labels import Place, burn, check_vector_units, open_labels, place_of, polygon_parts, to_pixels
 from .mask import mask_classes
-from .measure import Tally, mapped_areas, mask_bands, pixel_areas, street_points, tree_points, width_figures
+from .measure import Tally, mapped_areas, mask_bands, object_points, pixel_areas, street_points, tree_points, width_figures
 from .raster import Scene, atomic_path, on_earth, write_json
 from .threshold import block_of
+from .vector import pixel_aspect
 
 # %% ../nbs/65_stats.ipynb #e3cfdb31
 class StratifiedAreas(NamedTuple):
@@ -65,7 +67,7 @@ def stratified_areas(
 
 def _share(a, b): return np.divide(a, b, out=np.full(np.shape(a), np.nan), where=np.asarray(b) > 0)
 
-# %% ../nbs/65_stats.ipynb #f200ad3f
+# %% ../nbs/65_stats.ipynb #3b7d2dc0
 class CorrectedAreas(NamedTuple):
     "Areas corrected for the map's errors, with an interval; arrays (K,)."
     area: np.ndarray # in the unit of the mapped areas
@@ -80,8 +82,19 @@ def _rates(counts):
 
 def _pools(blocks, size, draws, rng):
     "Sums of `size` blocks drawn with replacement, `draws` times."
-    b = len(blocks)
-    return (rng.multinomial(max(1, round(size)), np.full(b, 1/b), draws) @ blocks.reshape(b, -1)).reshape(draws, *blocks.shape[1:])
+    b, n = len(blocks), max(1, round(size))
+    if 4*n < b: return blocks[rng.integers(b, size=(draws, n))].sum(1)
+    return (rng.multinomial(n, np.full(b, 1/b), draws) @ blocks.reshape(b, -1)).reshape(draws, *blocks.shape[1:])
+
+@lru_cache(maxsize=64)
+def _drawn_again(raw, shape, draws, seed):
+    return _pools(np.frombuffer(raw).reshape(shape), shape[0], draws, np.random.default_rng(seed))
+
+def _validation_pools(units, draws, seed):
+    "Sums of as many units as there are; the same for every zone."
+    return _drawn_again(np.ascontiguousarray(units, np.float64).tobytes(), units.shape, draws, seed)
+
+def _smaller(size): return max(1, size**-.5)  # how much more a scene or zone below the size of a block may err
 
 def _widening(b, level):
     from scipy.stats import norm, t
@@ -93,12 +106,13 @@ def _shares_outside(blocks, area):
     low, high = shares.min(0), shares.max(0)
     return tuple((int(i), float(own[i]), float(low[i]), float(high[i])) for i in np.flatnonzero((own < low) | (own > high)))
 
-# %% ../nbs/65_stats.ipynb #05059e8f
+# %% ../nbs/65_stats.ipynb #b77d49cc
 class ValidationBlocks(NamedTuple):
     "Confusions of blocks, the validation scene that each is of, and what was counted in each."
     confusions: np.ndarray # (B,K,K) pixel counts, rows mapped, columns reference
     scenes: np.ndarray|None=None # (B,) number of the scene; None: unknown, the blocks count as independent
     counts: dict|None=None # 'objects', 'trees' or 'streets' -> name of a class -> (B,2) or (B,4), see `count_correction`
+    unit: str|None=None # 'm' or 'px', that crowns and streets were measured in
 
 def join_blocks(
     scenes # iterable of (B,K,K), one for each validation scene
@@ -121,7 +135,7 @@ def _checked_blocks(blocks, mapped_areas):
 
 MIN_SCENES = 4 # fewer tell too little of how scenes differ: their blocks are taken as independent
 
-# %% ../nbs/65_stats.ipynb #60f1d032
+# %% ../nbs/65_stats.ipynb #beb39c72
 def _scene_pools(groups, size, draws, rng):
     "Sums of `size` blocks of one scene, a scene for each draw."
     pick, out = rng.integers(len(groups), size=draws), np.empty((draws, *groups[0].shape[1:]))
@@ -139,10 +153,10 @@ def area_draws(
     "Corrected areas, and how far off they may be."
     blocks, area, groups = _checked_blocks(blocks, mapped_areas)
     units = blocks if groups is None else np.stack([g.sum(0) for g in groups])
-    rng, size = np.random.default_rng(seed), min(scene_blocks or len(blocks), 1e6)
-    val = area @ _rates(_pools(units, len(units), draws, rng))
+    rng, size, best = np.random.default_rng([seed, 1]), min(scene_blocks or len(blocks), 1e6), area @ _rates(blocks.sum(0))
+    val = area @ _rates(_validation_pools(units, draws, seed))
     own = area @ _rates(_pools(blocks, size, draws, rng) if groups is None else _scene_pools(groups, size, draws, rng))
-    return area @ _rates(blocks.sum(0)), (val - own)*_widening(len(units), level)
+    return best, (val - best - (own - best)*_smaller(size))*_widening(len(units), level)
 
 # %% ../nbs/65_stats.ipynb #7cb468b6
 def _found_rates(c, index):
@@ -233,7 +247,7 @@ def block_confusions(
     counts = np.concatenate(counts)
     return counts[counts.sum((1, 2)) > 0]
 
-# %% ../nbs/65_stats.ipynb #5a7e78d5
+# %% ../nbs/65_stats.ipynb #9c6e4229
 class CorrectedCount(NamedTuple):
     "A count or a mean, corrected by validation blocks."
     count: float
@@ -248,21 +262,28 @@ def _factor(v):
         f = v[..., 1]/v[..., 0] if v.shape[-1] == 2 else v[..., 1]/v[..., 0]*v[..., 2]/v[..., 3]
     return np.where(np.isfinite(f), f, np.nan)
 
+def _mapped(v): return v[..., 0] if v.shape[-1] == 2 else v[..., 2]
+
 def _own_factors(groups, size, draws, rng):
-    "The factor of `size` blocks of one scene, to first order around the scene's own, a scene for each draw."
-    pick, out = rng.integers(len(groups), size=draws), np.empty(draws)
+    "The factor of `size` blocks of one scene, to first order around the scene's own, for scenes drawn by what was mapped in them."
+    weight, out = np.array([_mapped(g.sum(0)) for g in groups]), np.empty(draws)
+    pick = rng.choice(len(groups), size=draws, p=weight/weight.sum())
     for i, g in enumerate(groups):
         mean = g.mean(0)
         off = _pools(g, size, int((pick == i).sum()), rng)/max(1, round(size))/np.where(mean > 0, mean, 1) - (mean > 0)
         out[pick == i] = _factor(mean)*(1 + off @ _SIGNS[:g.shape[1]])
     return out
 
+def _scene_counts(v, scenes):
+    "The blocks of each scene in which a factor can be told."
+    return [] if scenes is None else [g for i in np.unique(scenes) if np.isfinite(_factor((g := v[np.asarray(scenes) == i]).sum(0)))]
+
 def _checked_counts(values, scenes):
     "Values, and those of each scene where enough scenes hold anything."
     v = np.asarray(values, float)
     if v.ndim != 2 or v.shape[1] not in (2, 4) or not np.isfinite(v).all() or v.min(initial=0) < 0: raise BadInput(f'counts of shape {v.shape}', '(B,2) mapped and true counts, or (B,4): mapped and true sums, then what they are divided by')
-    groups = [] if scenes is None else [g for i in np.unique(scenes) if np.isfinite(_factor((g := v[np.asarray(scenes) == i]).sum(0)))]
-    if len(v) < 2 or np.isnan(_factor(v.sum(0))): raise BadInput(f'counts of {len(v)} validation blocks, {v[:, 0].sum():g} mapped and {v[:, 1].sum():g} true', '2 blocks or more, with anything mapped')
+    if len(v) < 2 or not np.isfinite(_factor(v.sum(0))): raise BadInput(f'counts of {len(v)} validation blocks, {v[:, 0].sum():g} mapped and {v[:, 1].sum():g} true', '2 blocks or more, with anything mapped')
+    groups = _scene_counts(v, scenes)
     return v, groups if len(groups) >= MIN_SCENES else None
 
 def count_correction(
@@ -276,12 +297,13 @@ def count_correction(
 )->CorrectedCount:
     "A count, or a mean size or width, corrected, with an interval over validation blocks and scenes."
     v, groups = _checked_counts(values, scenes)
-    units, rng, best = v if groups is None else np.stack([v[np.asarray(scenes) == i].sum(0) for i in np.unique(scenes)]), np.random.default_rng(seed), _factor(v.sum(0))
-    val, own = _factor(_pools(units, len(units), draws, rng)), _own_factors(groups or [v], min(scene_blocks or len(v), 1e6), draws, rng)
-    low, high = _limits((np.where(np.isnan(val), best, val) - own)*_widening(len(units), level), level)
+    units = v if groups is None else np.stack([v[np.asarray(scenes) == i].sum(0) for i in np.unique(scenes)])
+    best, size, val = _factor(v.sum(0)), min(scene_blocks or len(v), 1e6), _factor(_validation_pools(units, draws, seed))
+    own = _own_factors(groups or [v], size, draws, np.random.default_rng([seed, 1]))
+    low, high = _limits((np.where(np.isnan(val), best, val) - best - (own - best)*_smaller(size))*_widening(len(units), level), level)
     return CorrectedCount(*(float(max(0, mapped*f)) for f in (best, best - high, best - low)))
 
-# %% ../nbs/65_stats.ipynb #bb274c59
+# %% ../nbs/65_stats.ipynb #285a3c11
 def check_blocks(
     entry, # `validation` of a bundle's spec
     k:int, # classes
@@ -295,7 +317,7 @@ def check_blocks(
     if blocks.ndim != 3 or blocks.shape[1:] != (k, k) or len(blocks) < 2 or not np.isfinite(blocks).all() or blocks.min() < 0 or not blocks.sum(): raise wrong
     if not all(_counts_ok(entry[kind], n, len(blocks)) for kind, n in COUNTED.items() if entry.get(kind) is not None): raise wrong
     counts = {kind: {n: np.array(v, float) for n, v in entry[kind].items()} for kind in COUNTED if entry.get(kind)}
-    return ValidationBlocks(blocks, None if scenes is None else np.array(scenes), counts)
+    return ValidationBlocks(blocks, None if scenes is None else np.array(scenes), counts, entry.get('unit'))
 
 def read_receipt(
     path:str|Path # `<stem>.receipt.json`
@@ -440,20 +462,26 @@ def _zone(name, shape, crs, place):
     shape = shapely.union_all(polygon_parts(to_pixels(parts, crs.to_wkt(), place))[0])
     return Zone(name, shape, float(shape.intersection(shapely.box(0, 0, place.width, place.height)).area/shape.area) if shape.area else 0.)
 
-# %% ../nbs/65_stats.ipynb #908a82cb
+# %% ../nbs/65_stats.ipynb #230a84d1
 def _zone_window(shape, height, width):
     x0, y0, x1, y1 = shape.bounds
     r, c = max(0, int(np.floor(y0))), max(0, int(np.floor(x0)))
     return r, c, min(height, int(np.ceil(y1))) - r, min(width, int(np.ceil(x1))) - c
 
-def _zone_tally(scene, zone, table, areas, rows):
+def _zone_tally(scene, zone, table, areas, rows, found):
+    "Figures of a zone; an object is in the zone that holds its center, whole."
     r, c, h, w = window = _zone_window(zone.shape, scene.height, scene.width)
-    tally = Tally(table, areas)
+    tally = Tally(table, areas, None)
     for row, x in mask_bands(scene, table, rows, window):
         tally.add(row, np.where(burn([(zone.shape, 1)], row, c, len(x), w) > 0, x, np.uint8(255)))
-    return tally.figures()
+    figures = tally.figures()
+    for f, (points, pixels) in zip(figures.values(), found):
+        own = inside(points, zone.shape)
+        size, n = pixels[own] @ (np.ones(own.sum()) if areas is None else areas[points[own, 0].astype(int)]), int(own.sum())
+        f |= dict(objects=n, mean_object=float(size/n) if n else None)
+    return figures
 
-# %% ../nbs/65_stats.ipynb #90581836
+# %% ../nbs/65_stats.ipynb #b75063d3
 def inside(
     points:np.ndarray, # (n,2) row and column
     shape # shapely polygon in pixel coordinates
@@ -475,12 +503,12 @@ def zone_areas(
     with Scene(mask) as s:
         place, table = place_of(s), classes or mask_classes(s)
         found, repaired = read_zones(zones, place, column)
-        areas, outside = pixel_areas(place), [z.name for z in found if z.inside == 0]
-        out = {z.name: dict(inside=z.inside, classes=_zone_tally(s, z, table, areas, rows), **marks(z.shape)) for z in found if z.inside > 0}
+        areas, outside, objects = pixel_areas(place), [z.name for z in found if z.inside == 0], object_points(mask, table, rows)
+        out = {z.name: dict(inside=z.inside, classes=_zone_tally(s, z, table, areas, rows, objects), **marks(z.shape)) for z in found if z.inside > 0}
     if outside: warnings.warn(f'{Path(zones).name}: outside of {Path(mask).name}: {", ".join(outside[:8])}' + (f' and {len(outside) - 8} more' if len(outside) > 8 else ''))
     return dict(repaired=repaired, outside=outside, zones=out)
 
-# %% ../nbs/65_stats.ipynb #c2583bf4
+# %% ../nbs/65_stats.ipynb #a9f4c12c
 def _between(names, values): return {n: None if v != v else float(v) for n, v in zip(names, values)}
 
 def _ends(key): return f'{key}_corrected', f'{key}_low', f'{key}_high'
@@ -500,48 +528,81 @@ def _correct_areas(figures, blocks, scene_blocks, seed):
     for f, land, *values in zip(figures.values(), _land_shares(figures, best, off).T, c.area, c.low, c.high):
         f |= _between(('corrected', 'low', 'high'), values) | _between(_ends('share'), values/area.sum()) | _between(_ends('share_of_land'), land)
     names = list(figures)
-    return [f'{names[i]} is {100*own:.3g} % ({100*low:.3g}-{100*high:.3g} % in the validation blocks)' for i, own, low, high in _shares_outside(_checked_blocks(blocks, area)[0], area)]
+    return [(names[i], own, low, high) for i, own, low, high in _shares_outside(_checked_blocks(blocks, area)[0], area)]
 
-# %% ../nbs/65_stats.ipynb #329ac923
+# %% ../nbs/65_stats.ipynb #087dd77e
 def _sizes(blocks, i, counts):
     "Areas of a class in each block and what they are divided by: (B,4) for a mean size."
     return np.column_stack([blocks.confusions[:, i].sum(1), blocks.confusions[:, :, i].sum(1), counts])
 
+def _untold(values):
+    "Why counts of validation blocks correct nothing, or ''."
+    mapped, true = _mapped(values).sum(), (values[:, 1] if values.shape[1] == 2 else values[:, 3]).sum()
+    filled = int((_mapped(values) > 0).sum())
+    return f'the validation maps hold {mapped:g} and the labels {true:g}' if not mapped or not true else f'they are in {filled} validation block{"s"*(filled > 1)}' if filled < MIN_SCENES else ''
+
 def _corrected_by(values, f, key, blocks, scene_blocks, seed):
-    "The corrected figure `key` of `f`; nothing where validation mapped nothing of the kind."
-    if values is None or not f[key] or np.isnan(_factor(values.sum(0))): return {}
+    "The corrected figure `key` of `f`; nothing where validation tells too little of the kind."
+    if values is None or not f[key] or _untold(values): return {}
     return _between(_ends(key), count_correction(values, f[key], blocks.scenes, scene_blocks, seed=seed))
+
+def _within(sizes, part):
+    "A mean size is no larger than what it lies in."
+    whole = sum(f['area'] for f in part['classes'].values())
+    return {k: min(v, whole) for k, v in sizes.items()}
+
+def _as_blocks(blocks): return blocks if isinstance(blocks, ValidationBlocks) else ValidationBlocks(np.asarray(blocks))
 
 def _correct(part, blocks, seed=0):
     "Adds what validation says to the figures of a scene or zone, in place; returns the shares outside of what validation saw."
     pixels = sum(f['pixels'] for f in part['classes'].values())
     if not pixels: return []
-    b = blocks if isinstance(blocks, ValidationBlocks) else ValidationBlocks(np.asarray(blocks))
+    b = _as_blocks(blocks)
     size, known = pixels*len(b.confusions)/b.confusions.sum(), lambda kind, name: (b.counts or {}).get(kind, {}).get(name)
     for i, (name, f) in enumerate(part['classes'].items()):
-        if (v := known('objects', name)) is not None: f |= _corrected_by(v, f, 'objects', b, size, seed) | _corrected_by(_sizes(b, i, v), f, 'mean_object', b, size, seed)
+        if (v := known('objects', name)) is not None: f |= _corrected_by(v, f, 'objects', b, size, seed) | _within(_corrected_by(_sizes(b, i, v), f, 'mean_object', b, size, seed), part)
     for kind, key in (('trees', 'count'), ('streets', 'mean')):
-        if kind in part: part[kind] |= _corrected_by(known(kind, part[kind]['class']), part[kind], key, b, size, seed)
+        if kind in part and b.unit in (None, part[kind]['unit']): part[kind] |= _corrected_by(known(kind, part[kind]['class']), part[kind], key, b, size, seed)
     return _correct_areas(part['classes'], b, size, seed)
 
-# %% ../nbs/65_stats.ipynb #32d523cc
+# %% ../nbs/65_stats.ipynb #f1c095de
 def _few_places(blocks):
     "What intervals from one to three scenes cannot promise."
-    n = len(np.unique(blocks.scenes)) if getattr(blocks, 'scenes', None) is not None else MIN_SCENES
+    n = len(np.unique(blocks.scenes)) if blocks.scenes is not None else MIN_SCENES
     return [] if n >= MIN_SCENES else [f'the validation blocks are of {n} scene{"s"*(n > 1)}: the intervals hold for ground like that; validate on {MIN_SCENES} scenes or more']
 
-def _not_counted(blocks, wanted):
-    "What was asked for and validation did not count."
-    lost = [(kind, name) for kind, name in wanted if name not in ((getattr(blocks, 'counts', None) or {}).get(kind) or {})]
-    return [f'{kind} of {name} are as mapped: choose the threshold again with --{dict(streets="roads").get(kind, kind)} {name} to correct them' for kind, name in lost]
+def _of_few(blocks, values):
+    "In how many scenes validation counted a kind, where these are too few for it only."
+    n = len(np.unique(blocks.scenes[values.sum(1) > 0])) if blocks.scenes is not None else MIN_SCENES
+    return n if n < MIN_SCENES <= len(np.unique(blocks.scenes if blocks.scenes is not None else range(MIN_SCENES))) else None
 
-def _once(notes):
-    "What holds of several parts in the same words is said once."
+def _count_notes(blocks, out):
+    "What validation does not tell, or hardly, of objects, trees and streets."
+    of, ask = lambda kind, name: ((blocks.counts or {}).get(kind) or {}).get(name), dict(streets='roads', trees='trees')
+    asked = [(kind, out[kind]['class'], out[kind]['unit']) for kind in ask if kind in out]
+    for kind, name, unit in asked + [('objects', n, None) for n, f in out['classes'].items() if f['objects'] and of('objects', n) is not None]:
+        v, what = of(kind, name), f'{kind} of {name}'
+        if v is None: yield f'{what} are as mapped: choose the threshold again with --{ask[kind]} {name} to correct them'
+        elif unit and blocks.unit not in (None, unit): yield f'{what} are as mapped: the validation scenes were measured in {blocks.unit}'
+        elif why := _untold(v): yield f'{what} are as mapped: {why}'
+        elif n := _of_few(blocks, v): yield f'{what} were counted in {n} of the validation scenes: their interval holds for ground like that'
+
+def _measure_notes(mask, out):
+    "What is wrong with measuring trees and streets on this grid."
+    if 'streets' not in out and 'trees' not in out: return
+    if out['unit'] == 'px': yield 'streets and trees are measured in pixels: crowns of a radius from 1.3 to 8, streets up to 30 wide'; return
+    with Scene(mask) as s: aspect = pixel_aspect(s)
+    if abs(aspect - 1) > .05: yield f'pixels are {aspect:.2f} times as wide as high on the ground: trees and street widths are off by as much; warp the scene to UTM before mapping (gdalwarp)'
+
+def _share_notes(found):
+    "Shares outside of what validation saw: with their value, or for several parts in one line."
     where = {}
-    for name, text in notes: where.setdefault(text, []).append(name)
-    return [f'{", ".join(names[:8])}{f" and {len(names) - 8} more" if len(names) > 8 else ""}: {text}' for text, names in where.items()]
+    for part, (name, own, low, high) in found: where.setdefault((name, low, high), []).append((part, own))
+    for (name, low, high), parts in where.items():
+        names, ends = ', '.join(p for p, _ in parts[:8]) + (f' and {len(parts) - 8} more' if len(parts) > 8 else ''), f'{100*low:.3g}-{100*high:.3g} %'
+        yield f'{names}: {name} is ' + (f'{100*parts[0][1]:.3g} % ({ends} in the validation blocks)' if len(parts) == 1 else f'outside of the {ends} of the validation blocks')
 
-# %% ../nbs/65_stats.ipynb #d23e3397
+# %% ../nbs/65_stats.ipynb #e7df3104
 def _marks(mask, roads, trees, classes):
     "A function that counts the trees and measures the streets of a shape in pixel coordinates, or of all."
     streets, crowns = street_points(mask, roads, classes=classes) if roads else None, tree_points(mask, trees, classes=classes) if trees else None
@@ -549,7 +610,7 @@ def _marks(mask, roads, trees, classes):
     keep = lambda points, shape: slice(None) if shape is None else inside(points, shape)
     def tell(shape=None):
         out = dict(streets={'class': roads, 'unit': unit, **width_figures(streets[1][keep(streets[0], shape)])}) if roads else {}
-        return out | (dict(trees={'class': trees, 'count': len(crowns[keep(crowns, shape)])}) if trees else {})
+        return out | (dict(trees={'class': trees, 'unit': unit, 'count': len(crowns[keep(crowns, shape)])}) if trees else {})
     return tell
 
 def area_figures(
@@ -567,15 +628,16 @@ def area_figures(
     out = mapped_areas(mask, classes) | marks() | dict(zones={}, notes=[])
     if zones is not None: out |= zone_areas(mask, zones, column, classes, marks=marks)
     if out['unit'] == 'px': out['notes'].append(f'{out["scene"]} has no CRS on the globe: areas are in pixels')
+    out['notes'] += _measure_notes(mask, out)
+    if bare := [n for n, z in out['zones'].items() if not sum(f['pixels'] for f in z['classes'].values())]: out['notes'].append(f'no pixel with data in zone {", ".join(bare[:8])}' + (f' and {len(bare) - 8} more' if len(bare) > 8 else ''))
     if blocks is not None:
-        parts = [(out['scene'], out), *((f'zone {n}', z) for n, z in out['zones'].items())]
-        out['notes'] += _few_places(blocks) + _once((name, text) for name, part in parts for text in _correct(part, blocks, seed))
-        out['notes'] += _not_counted(blocks, [(kind, name) for kind, name in (('streets', roads), ('trees', trees)) if name])
+        b, parts = _as_blocks(blocks), [(out['scene'], out), *((f'zone {n}', z) for n, z in out['zones'].items())]
+        out['notes'] += [*_few_places(b), *_share_notes([(name, found) for name, part in parts for found in _correct(part, b, seed)]), *_count_notes(b, out)]
     for note in out['notes']: warnings.warn(note, stacklevel=2)
     return out
 
-# %% ../nbs/65_stats.ipynb #bc7a621f
-FIGURES = ('pixels', 'area', 'corrected', 'low', 'high', *(k for key in ('share', 'share_of_land', 'objects', 'mean_object', 'mean_width') for k in (key, *_ends(key))), 'median_width')
+# %% ../nbs/65_stats.ipynb #2549a12b
+FIGURES = ('inside', 'pixels', 'area', 'corrected', 'low', 'high', *(k for key in ('share', 'share_of_land', 'objects', 'mean_object', 'mean_width') for k in (key, *_ends(key))), 'median_width')
 
 def _cell(text): return "'" + text if text.startswith(('=', '+', '-', '@', '\t', '\r')) else text  # no formula in a spreadsheet
 
@@ -584,7 +646,7 @@ def _renamed(f, key, name): return {new: f.get(old) for new, old in zip((name, *
 def _parts(figures):
     "Part, zone, class, unit and figures of each row."
     for kind, zone, part in [('scene', '', figures)] + [('zone', n, z) for n, z in figures['zones'].items()]:
-        for name, f in part['classes'].items(): yield kind, zone, name, figures['unit'], f
+        for name, f in part['classes'].items(): yield kind, zone, name, figures['unit'], f | dict(inside=part.get('inside'))
         if w := part.get('streets'): yield 'streets', zone, w['class'], w['unit'], _renamed(w, 'mean', 'mean_width') | dict(median_width=w['median'])
         if t := part.get('trees'): yield 'trees', zone, t['class'], 'trees', _renamed(t, 'count', 'objects')
 
@@ -604,7 +666,7 @@ def write_figures(
     with atomic_path(dst) as part, open(part, 'w', newline='', encoding='utf-8') as f:
         csv.writer(f).writerows([['scene', 'part', 'zone', 'class', 'unit', *FIGURES], *_rows(figures)])
 
-# %% ../nbs/65_stats.ipynb #057162f2
+# %% ../nbs/65_stats.ipynb #10e53b26
 def _digits(x): return f'{x:,.0f}' if abs(x) >= 100 else f'{x:.3g}'
 
 def _area(values, unit, like=None):
@@ -623,9 +685,11 @@ def _numbers_text(digits): return lambda values: '-'.join(f'{v:,.{digits}f}' for
 
 def _objects_text(f, unit):
     if not f['objects']: return ''
-    known, size, noun = f.get('objects_corrected') is not None, lambda v: _area(v, unit), f' object{"s"*(f["objects"] != 1)}'
-    if not known: return f'; {f["objects"]:,}{noun} of {size([f["mean_object"]])} on average' + ', as mapped'*('corrected' in f)
-    return f'; {_with_limits(f, "objects", _numbers_text(0), noun)} of {_with_limits(f, "mean_object", size)} on average'
+    known, size = f.get('objects_corrected') is not None, lambda v: _area(v, unit)
+    shown = f'{f["objects_corrected"] if known else f["objects"]:,.0f}'
+    noun = f' object{"s"*(shown != "1")}'
+    if not known: return f'; {shown}{noun} of {size([f["mean_object"]])} on average' + ', as mapped'*('corrected' in f)
+    return f'; {_with_limits(f, "objects", _numbers_text(0), noun)}' + (f' of {_with_limits(f, "mean_object", size)} on average' if shown != '0' else '')
 
 def _class_line(name, f, unit, total, count=True):
     if not f['pixels'] and 'corrected' not in f: return f'{name}: none'
@@ -635,12 +699,12 @@ def _class_line(name, f, unit, total, count=True):
     share = ', ' + f'{shares[0]:.3g} %' + (f' ({shares[1]:.3g}-{shares[2]:.3g} %)' if known else '') if shares else ''
     return f'{name}: {area}{share}{_objects_text(f, unit) if count else ""}'
 
-# %% ../nbs/65_stats.ipynb #000b40ed
+# %% ../nbs/65_stats.ipynb #ce44fea2
 def _marks_lines(part):
     "Streets and trees of a scene or zone."
     if w := part.get('streets'):
         wide = w['mean'] and _with_limits(w, 'mean', _numbers_text(1), f' {w["unit"]} wide on average')
-        yield f'streets: {wide}, half of them {w["median"]:.1f} or less' + ' as mapped'*('mean_corrected' in w) if wide else 'streets: none'
+        yield f'streets: {wide}' + ('' if 'mean_corrected' in w else f', half of them {w["median"]:.1f} or less') if wide else 'streets: none'
     if t := part.get('trees'): yield 'trees: ' + _with_limits(t, 'count', _numbers_text(0))
 
 def describe_figures(

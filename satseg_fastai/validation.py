@@ -7,7 +7,7 @@ __all__ = ['BLOCK', 'MOST_BLOCKS', 'labeled_strips', 'add_scene', 'place_names',
            'stitched_histogram', 'binary_figures', 'area_rows', 'bootstrap_mean_iou', 'block_side', 'area_blocks',
            'area_counts', 'trained_on', 'choose_threshold', 'describe_threshold']
 
-# %% ../nbs/67_validation.ipynb #6f0150b5
+# %% ../nbs/67_validation.ipynb #197d9664
 import warnings
 from itertools import groupby
 from pathlib import Path
@@ -26,8 +26,8 @@ from .labels import labels_kind, open_labels
 from .levels import LEVELS, NODATA, score_levels, temper
 from .mask import classify, strips, write_mask
 from .measure import object_points, street_points, tree_points
-from .objects import label_objects
-from .raster import Scene, write_cog
+from .objects import clip_objects, label_objects
+from .raster import Scene, on_earth, write_cog
 from .scores import Confusion
 from .stats import block_counts, join_rows
 from .threshold import CRITERIA, RocHistogram, Units, best_index, block_of, bootstrap_choice, curve_to_json, interval, parse_criterion, resampled, threshold_level, unit_counts
@@ -328,17 +328,18 @@ def area_blocks(maps, area, side):
     k, void = maps.table.n, lambda v: np.where(v == maps.table.ignore, 255, v)
     return np.concatenate(area_rows(maps, area, side, lambda x, y: block_counts(void(x[0]), void(y), k, side), mask=True))
 
-# %% ../nbs/67_validation.ipynb #96a5268e
+# %% ../nbs/67_validation.ipynb #70272abf
 def _raster_marks(path, table, trees, roads):
     "Objects of each class, trees and streets of a mask: (kind, class) -> points, and the widths of streets."
-    found = {('objects', n): (p, None) for i, (n, p) in enumerate(zip(table.names, object_points(path, table))) if i != table.background}
+    found = {('objects', n): (p, None) for i, (n, (p, _)) in enumerate(zip(table.names, object_points(path, table))) if i != table.background}
     if trees: found['trees', trees] = tree_points(path, trees, classes=table), None
     if roads: found['streets', roads] = street_points(path, roads, classes=table)
     return found
 
 def _polygon_centers(labels, table, cls, attribute):
     import shapely
-    shapes = label_objects(labels, Window(0, 0, labels.height, labels.width), cls, attribute).shapes
+    scene = Window(0, 0, labels.height, labels.width)   # what its edge cuts is as small in the map
+    shapes = clip_objects(label_objects(labels, scene, cls, attribute), scene).shapes
     return shapely.get_coordinates(shapely.centroid(shapes))[:, ::-1]
 
 def _polygon_marks(labels, table, attribute, marks):
@@ -391,7 +392,21 @@ def _all_marks(maps, trees, roads):
         found[key] = [{k: (p[ok := _known_at(p, (maps.mask(a.scene), path))], w if w is None else w[ok]) for k, (p, w) in m.items()} for m in both]
     return [found[a.scene, a.pair.label] for a in maps.areas]
 
-# %% ../nbs/67_validation.ipynb #15dd3016
+# %% ../nbs/67_validation.ipynb #90299059
+def _fewer(scenes, n):
+    "Where `n` blocks of a scene become one; more scenes than blocks there may be are joined first."
+    names = np.unique(scenes)
+    if len(names) > MOST_BLOCKS: scenes = np.searchsorted(names, scenes)*MOST_BLOCKS//len(names)
+    place = np.arange(len(scenes)) - np.searchsorted(scenes, scenes)
+    return scenes, np.flatnonzero(place % n == 0)
+
+def _unit(maps):
+    "'m' if all maps have a CRS on the globe; 'px' if none has; None if some have."
+    known = set()
+    for i in {a.scene for a in maps.areas}:
+        with Scene(maps.mask(i)) as s: known.add(s.crs is not None and on_earth(s.crs))
+    return None if len(known) > 1 else 'm' if known == {True} else 'px'
+
 def _validation_blocks(maps, trees=None, roads=None):
     "Entry `validation`: side, confusions, the scene that each is of, and the counts of each."
     shapes = []
@@ -403,10 +418,11 @@ def _validation_blocks(maps, trees=None, roads=None):
     counts, there = {k: np.concatenate([c[k] for *_, c in parts]) for k in parts[0][2]}, blocks.sum((1, 2)) > 0
     blocks, scenes, counts = blocks[there], scenes[there], {k: v[there] for k, v in counts.items()}
     if (n := -(-len(blocks)//MOST_BLOCKS)) > 1:
-        join = lambda v: np.add.reduceat(v, np.arange(0, len(v), n), axis=0)
-        blocks, scenes, side, counts = join(blocks), np.arange(-(-len(blocks)//n)), round(side*n**.5), {k: join(v) for k, v in counts.items()}
+        scenes, starts = _fewer(scenes, n)
+        join = lambda v: np.add.reduceat(v, starts, axis=0)
+        blocks, scenes, side, counts = join(blocks), scenes[starts], round(side*n**.5), {k: join(v) for k, v in counts.items()}
     told = {kind: {n: v.round(2).tolist() for (k, n), v in counts.items() if k == kind} for kind in dict.fromkeys(k for k, _ in counts)}
-    return dict(block=side, confusions=blocks.tolist(), scenes=scenes.tolist(), **told)
+    return dict(block=side, confusions=blocks.tolist(), scenes=scenes.tolist(), unit=_unit(maps), **told)
 
 # %% ../nbs/67_validation.ipynb #7039a6e2
 def _clean_up(maps):

@@ -405,6 +405,8 @@ def test_curves_of_a_place(chrome, towns, tmp_path):
         set_(chrome, 'place', place)
         assert np.isclose(lines_of(chrome, 'IoU and accuracy')[1][0], 196 - 180*h.best().iou, atol=.1)
         roc, = paths_of(chrome, 'True positive rate')
+        name = ('the model’s validation scenes', 'graz', 'linz')[place]
+        assert f'on {name};' in chrome.execute_script("return document.getElementById('iou-name').textContent")
         assert np.all(np.diff(roc, axis=0)[:, 0] >= 0) and (roc[0], roc[-1]) == ([34, 196], [310, 16])
     show(chrome, write_report(run, images=towns/'images', labels=towns/'labels'))
     names, (first, scene, _) = lines_of(chrome, 'IoU and accuracy')
