@@ -64,16 +64,16 @@ def tree_part(): return pytest(ROOT/'tests'/'test_tree.py', ROOT/'tests'/'test_s
 
 
 def pytest_part():
-    "What a notebook cannot test well."
+    "What a notebook cannot test well: two files at a time, the large ones first."
     first = {'test_tree.py', 'test_structure.py'}
-    rest = sorted(p for p in (ROOT/'tests').glob('test_*.py') if p.name not in first)
-    return pytest(*rest) if rest else []
+    rest = sorted((p for p in (ROOT/'tests').glob('test_*.py') if p.name not in first), key=lambda p: -p.stat().st_size)
+    with ThreadPoolExecutor(2) as pool: return [r for rs in pool.map(pytest, rest) for r in rs]
 
 
 # notebooks
 def notebooks():
-    "Those that nbdev_test would run, without the experiments."
-    found = (p.relative_to(ROOT) for p in sorted((ROOT/'nbs').rglob('*.ipynb')))
+    "Those that nbdev_test would run, without the experiments; tutorials, which take longest, first."
+    found = sorted((p.relative_to(ROOT) for p in (ROOT/'nbs').rglob('*.ipynb')), key=lambda p: ('tutorials' not in p.parts, p))
     return [p for p in found if 'experiments' not in p.parts and not any(s[0] in '_.' for s in p.parts)]
 
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ARCHS', 'OBJECT_ARCHS', 'check_arch', 'takes', 'check_args', 'full_args', 'create_model']
 
-# %% ../../nbs/39_models.registry.ipynb #78e3ce58
+# %% ../../nbs/39_models.registry.ipynb #c93363fe
 import inspect
 
 from ..errors import BadInput
@@ -13,13 +13,12 @@ from .deeplab import DeepLabV3
 from .fpn import SemanticFPN
 from .pspnet import PSPNet
 from .unet import SEDynamicUnet, UNetResNet
-from ..pointrend.instance import check_plain_arguments, pointrend_maskrcnn
 from ..pointrend.model import PointRend
 
-# %% ../../nbs/39_models.registry.ipynb #a4c2c18b
+# %% ../../nbs/39_models.registry.ipynb #75f87a52
 ARCHS = dict(se_unet=(SEDynamicUnet, 'legacy_seresnet34'), unet_resnet=(UNetResNet, 'resnet101'), fpn=(SemanticFPN, 'resnet50'),
              pspnet=(PSPNet, 'seresnet50'), deeplab=(DeepLabV3, 'seresnet50'))
-OBJECT_ARCHS = dict(pointrend_maskrcnn=(pointrend_maskrcnn, 'resnet50'))
+OBJECT_ARCHS = dict(pointrend_maskrcnn='resnet50')  # needs torchvision's detection, loaded when asked for
 
 def check_arch(
     arch:str # name in ARCHS
@@ -29,7 +28,7 @@ def check_arch(
     if arch not in ARCHS: raise BadInput(f'architecture {arch!r}', f'one of {", ".join(ARCHS)}')
     return arch
 
-# %% ../../nbs/39_models.registry.ipynb #ecf45460
+# %% ../../nbs/39_models.registry.ipynb #35bdb2fe
 def _own_args(arch):
     "The arguments that only this architecture has."
     common = {'encoder', 'n_out', 'n_in', 'pretrained', 'weights'}
@@ -47,13 +46,15 @@ def check_args(
     arch_args:dict # its own arguments, and pointrend
 ):
     "An argument that the architecture does not take is an error that names those it takes."
-    if arch in OBJECT_ARCHS: return check_plain_arguments(arch_args)
+    if arch in OBJECT_ARCHS:
+        from satseg_fastai.pointrend.instance import check_plain_arguments
+        return check_plain_arguments(arch_args)
     odd = [k for k in arch_args if k != 'pointrend' and not takes(arch, k)]
     if odd: raise BadInput(f'{arch} takes no {odd[0]}', f'one of {", ".join(_own_args(arch))}')
     if not isinstance(arch_args.get('pointrend', False), (bool, dict)):
         raise BadInput(f"pointrend {arch_args['pointrend']!r}", 'True, or a dict of its arguments', """in a shell quote it: --set 'pointrend={"points": 2048}'""")
 
-# %% ../../nbs/39_models.registry.ipynb #6cf6c6f4
+# %% ../../nbs/39_models.registry.ipynb #0fe22e7e
 def full_args(
     arch:str, # name in ARCHS
     arch_args:dict # as a user gives them, with pointrend=True or a dict
@@ -68,6 +69,10 @@ def full_args(
     coarse = {'coarse_stride': 4} if takes(arch, 'coarse_stride') and not rend.get('refine') else {}
     return {**coarse, **arch_args, 'pointrend': rend or True}
 
+def _objects_model(arch):
+    from satseg_fastai.pointrend import instance
+    return getattr(instance, arch), OBJECT_ARCHS[arch]
+
 def create_model(
     arch:str, # name in ARCHS or OBJECT_ARCHS
     encoder:str|None=None, # timm model; None: the architecture's own
@@ -78,7 +83,7 @@ def create_model(
     **arch_args # of the architecture; pointrend=True or a dict of PointRend's arguments
 ): # nn.Module with .groups(): three lists of parameters
     "A model by the name of its architecture."
-    cls, default = OBJECT_ARCHS.get(arch) or ARCHS[check_arch(arch)]
+    cls, default = _objects_model(arch) if arch in OBJECT_ARCHS else ARCHS[check_arch(arch)]
     args = full_args(arch, arch_args)
     rend = args.pop('pointrend', None)
     try:
