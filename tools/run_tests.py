@@ -109,7 +109,7 @@ def build_wheel(tmp):
 
 def install(*args):
     "Install into the second environment with the first one's uv."
-    code, text = call(Path(sys.executable).parent/'uv', 'pip', 'install', '--quiet', '--python', NEWEST/'bin'/'python', *args)
+    code, text = call(Path(sys.executable).parent/'uv', 'pip', 'install', '--quiet', '--compile-bytecode', '--python', NEWEST/'bin'/'python', *args)
     if code: raise RuntimeError(tail(text))
 
 
