@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['app', 'Model', 'Mask', 'Images', 'LabelsOption', 'Bands', 'Attribute', 'Classes', 'Size', 'Overlap', 'Batch',
-           'Device', 'Seed', 'Zones', 'ZoneName', 'Connectivity', 'Json', 'Quiet', 'guarded', 'main', 'numbers',
-           'settings', 'demo', 'train', 'threshold', 'predict', 'objects', 'clean', 'vectorize', 'evaluate', 'stats',
-           'change', 'report', 'export', 'info', 'doctor']
+           'Device', 'Seed', 'Zones', 'ZoneName', 'Roads', 'Trees', 'Connectivity', 'Json', 'Quiet', 'guarded', 'main',
+           'numbers', 'settings', 'demo', 'train', 'threshold', 'predict', 'objects', 'clean', 'vectorize', 'evaluate',
+           'stats', 'change', 'report', 'export', 'info', 'doctor']
 
 # %% ../nbs/90_cli.ipynb #c9744918
 import ast, json, sys, warnings
@@ -108,7 +108,7 @@ def _value(text):
         except (ValueError, SyntaxError, RecursionError): pass
     return text
 
-# %% ../nbs/90_cli.ipynb #775e4342
+# %% ../nbs/90_cli.ipynb #2359d9df
 Model = Annotated[Path, typer.Argument(help='Bundle, NAME.safetensors.')]
 Mask = Annotated[Path, typer.Argument(help='A mask, as satseg predict writes it.')]
 Images = Annotated[Path, typer.Option(help='Folder of scenes, one scene, or a pattern in quotes.')]
@@ -123,6 +123,8 @@ Device = Annotated[Optional[str], typer.Option(help='cpu, cuda, cuda:1. Default:
 Seed = Annotated[int, typer.Option(min=0, help='Seed of everything drawn.')]
 Zones = Annotated[Optional[Path], typer.Option(help='Polygons to tell figures for, e.g. districts (GPKG, GeoJSON).')]
 ZoneName = Annotated[Optional[str], typer.Option(help="Column that names the zones. Default: name, else they are numbered.")]
+Roads = Annotated[Optional[str], typer.Option(help='Class whose street width is measured.')]
+Trees = Annotated[Optional[str], typer.Option(help='Class whose crowns are counted.')]
 Connectivity = Annotated[int, typer.Option(help='4: pixels touch by a side; 8: also by a corner.')]
 Json = Annotated[bool, typer.Option('--json', help='Print JSON.')]
 Quiet = Annotated[bool, typer.Option('--quiet', '-q', help='No progress bar.')]
@@ -327,18 +329,21 @@ def _scores(pred, label, classes, threshold, attribute, objects, min_area, error
     r = evaluate_maps(pairs, classes, objects=objects, min_area=min_area, errors=None if one else errors, **kw)
     return {k: v for k, v in r['total'].items() if k != 'maps'} if one else r
 
-# %% ../nbs/90_cli.ipynb #d2a73716
+# %% ../nbs/90_cli.ipynb #d85fca2a
+def _needs_zones(zone_name, zones):
+    if zone_name and not zones: raise BadInput('--zone-name without --zones', 'both')
+
 @app.command()
 @guarded
 def stats(mask:Mask, zones:Zones=None, zone_name:ZoneName=None,
           model:Annotated[Optional[Path], typer.Option(help='The bundle whose validation corrects the areas. Default: the receipt beside the mask.')]=None,
-          roads:Annotated[Optional[str], typer.Option(help='Class whose street width is measured.')]=None, trees:Annotated[Optional[str], typer.Option(help='Class whose crowns are counted.')]=None,
+          roads:Roads=None, trees:Trees=None,
           out:Annotated[Optional[Path], typer.Option(help='Figures as NAME.csv, or with everything as NAME.json.')]=None, classes:Classes=None, seed:Seed=0):
     "Areas, shares and counts of a map. Corrected for its errors with a 95 % interval, for the scene and for zones."
     from satseg_fastai.classes import class_table
     from satseg_fastai.stats import area_figures, blocks_for, describe_figures, write_figures
     if out and out.suffix.lower() not in ('.csv', '.json'): raise BadInput(f'{out}', 'a file ending in .csv or .json')
-    if zone_name and not zones: raise BadInput('--zone-name without --zones', 'both')
+    _needs_zones(zone_name, zones)
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter('always')
         table = class_table(classes) if classes else None
@@ -348,7 +353,7 @@ def stats(mask:Mask, zones:Zones=None, zone_name:ZoneName=None,
     if out: write_figures(out, r)
     _say(describe_figures(r) + ([f'{out}'] if out else []))
 
-# %% ../nbs/90_cli.ipynb #33fd3429
+# %% ../nbs/90_cli.ipynb #07b53c3d
 @app.command()
 @guarded
 def change(before:Annotated[Path, typer.Argument(help='Mask of the ground before.')], after:Annotated[Path, typer.Argument(help='Mask of the same ground after.')],
@@ -357,6 +362,7 @@ def change(before:Annotated[Path, typer.Argument(help='Mask of the ground before
            damaged:Annotated[float, typer.Option(min=0, max=1, help='Share lost from which a building is damaged.')]=.3, gone:Annotated[float, typer.Option(min=0, max=1, help='And gone.')]=.8,
            min_area:Annotated[float, typer.Option(min=0, help='Smaller buildings are left out, m2.')]=10, tolerance:Annotated[int, typer.Option(min=0, help='Pixels that a building may seem to have moved.')]=0, as_json:Json=False):
     "What became of buildings between two maps. Standing, damaged, gone or new, as polygons and as figures."
+    _needs_zones(zone_name, zones)
     from satseg_fastai.change import compare_maps, describe_changes
     from satseg_fastai.stats import blocks_for
     with warnings.catch_warnings(record=True) as seen:
@@ -368,17 +374,19 @@ def change(before:Annotated[Path, typer.Argument(help='Mask of the ground before
     if as_json: return print(json.dumps(r, indent=1))
     _say(describe_changes(r) + ([f'{out}'] if out else []))
 
-# %% ../nbs/90_cli.ipynb #5d29a35f
+# %% ../nbs/90_cli.ipynb #f1b032a7
 @app.command()
 @guarded
 def report(run:Annotated[Path, typer.Argument(help='Folder of maps that satseg predict wrote.')],
            images:Annotated[Optional[Path], typer.Option(help='The scenes: folder, one scene, or a pattern in quotes.')]=None,
            labels:Annotated[Optional[Path], typer.Option(help='Labels of the scenes, for errors and scores.')]=None,
-           model:Annotated[Optional[Path], typer.Option(help='The bundle, where the receipts do not hold its curves.')]=None, zones:Zones=None, attribute:Attribute=None,
+           model:Annotated[Optional[Path], typer.Option(help='The bundle, where the receipts do not hold its curves.')]=None, attribute:Attribute=None,
+           zones:Zones=None, zone_name:ZoneName=None, roads:Roads=None, trees:Trees=None,
            out:Annotated[Optional[Path], typer.Option(help='Default: report.html in the folder.')]=None):
     "One page about a folder of maps. Layers to compare, a threshold to move, curves, areas, the worst windows; opens without a network."
     from satseg_fastai.report import write_report
-    path = write_report(run, out, images=images, labels=labels, model=model, zones=zones, attribute=attribute)
+    _needs_zones(zone_name, zones)
+    path = write_report(run, out, images=images, labels=labels, model=model, attribute=attribute, zones=zones, zone_name=zone_name, roads=roads, trees=trees)
     print(f'{path}  {path.stat().st_size/1e6:.1f} MB')
 
 # %% ../nbs/90_cli.ipynb #b9d8e7ff

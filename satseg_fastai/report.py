@@ -7,8 +7,8 @@ __all__ = ['USED', 'WINDOW', 'LONG', 'RAMP', 'OUTLINE', 'WORDS', 'Mapped', 'map_
            'mask_making', 'with_files', 'blocks_of', 'doubt', 'window_scores', 'Look', 'look', 'threshold_steps',
            'at_steps', 'counts_at', 'deflated', 'picture', 'block_mean', 'shown_bands', 'small_scene', 'Overview',
            'shrink', 'pack', 'pack_all', 'Markup', 'tag', 'joined', 'grid', 'section', 'percent', 'score', 'area_text',
-           'validation_blocks', 'corrected_text', 'area_table', 'score_table', 'object_text', 'flat', 'receipt_part',
-           'ramp_colors', 'edges', 'inside', 'window_pictures', 'window_section', 'validation_rows',
+           'validation_blocks', 'corrected_text', 'area_table', 'mark_table', 'score_table', 'object_text', 'flat',
+           'receipt_part', 'ramp_colors', 'edges', 'inside', 'window_pictures', 'window_section', 'validation_rows',
            'validation_section', 'drawn_curve', 'drawn_spec', 'Facts', 'gather', 'scene_data', 'scene_part',
            'receipt_section', 'headline', 'as_json', 'fill', 'shown_spec', 'run_specs', 'page_data', 'worst_windows',
            'page_text', 'html_path', 'warned_once', 'write_report']
@@ -437,15 +437,15 @@ def validation_blocks(
     if clean_sizes(spec.get('clean')) != making.cleaned: return None, f'{why}mask and validation blocks were not cleaned alike'
     return check_blocks(entry, making.table.n, name), ''
 
-# %% ../nbs/81_report.ipynb #864d4dd2
+# %% ../nbs/81_report.ipynb #e012fdfd
 def corrected_text(
     f:dict, # figures of a class
     unit:str, # 'm2' or 'px'
-    key:str='' # '': its area; 'objects' or 'mean_object'
+    key:str='' # '': its area; 'objects', 'mean_object', 'count' of trees, 'mean' width of streets
 )->str: # '–' where nothing was corrected
     "A corrected figure with its interval."
     value, low, high = (f.get(f'{key}_{k}'.lstrip('_')) for k in ('corrected', 'low', 'high'))
-    text = (lambda n: f'{n:,.0f}') if key == 'objects' else lambda a: area_text(a, unit)
+    text = {'objects': '{:,.0f}', 'count': '{:,.0f}', 'mean': f'{{:.1f}} {unit}'}.get(key, '').format if key in ('objects', 'count', 'mean') else lambda a: area_text(a, unit)
     return '–' if value is None else f'{text(value)} ({text(low)} – {text(high)})'
 
 def _area_cells(f, unit, more, counted):
@@ -462,6 +462,17 @@ def area_table(
     corrected = ['Corrected (95 % interval)']
     head = ['Zone']*bool(zones) + ['Class', 'Mapped', 'Share', *corrected*more, 'Objects', *corrected*counted, 'Mean object', *corrected*counted]
     return grid(head, [['whole scene' if z is None else z or '(no name)']*bool(zones) + [name, *_area_cells(f, unit, more, counted)] for z, name, f in rows])
+
+# %% ../nbs/81_report.ipynb #32451810
+def mark_table(
+    figures:dict # of `stats.area_figures`
+)->Markup: # '' without trees and streets
+    "Trees and street widths of the scene and of its zones."
+    parts, zones = [('whole scene', figures), *((z or '(no name)', d) for z, d in figures['zones'].items())], figures['zones']
+    trees = [[z]*bool(zones) + ['trees', f'{t["count"]:,}', corrected_text(t, '', 'count')] for z, d in parts if (t := d.get('trees'))]
+    wide = lambda v, unit: '–' if v is None else f'{v:.1f} {unit}'
+    streets = [[z]*bool(zones) + ['width of streets', wide(w['mean'], w['unit']), corrected_text(w, w['unit'], 'mean')] for z, d in parts if (w := d.get('streets'))]
+    return grid(['Zone']*bool(zones) + ['Figure', 'Mapped', 'Corrected (95 % interval)'], trees + streets) if trees or streets else Markup('')
 
 # %% ../nbs/81_report.ipynb #4ca3621b
 def score_table(
@@ -682,12 +693,12 @@ def _overview(m, making, found):
 def _objects(m, making):
     return object_scores(m.mask, m.label, classes=making.table, **m.reading) if m.label and making.table.n <= 2 else None
 
-# %% ../nbs/81_report.ipynb #25929d51
+# %% ../nbs/81_report.ipynb #694eafc5
 def gather(
     m:Mapped, # the map
     spec:dict, # of its model, or {}
     side:int, # longer side of its picture, at most
-    zones=None # vector file of polygons
+    **asked # zones, column, roads and trees of `stats.area_figures`
 )->Facts:
     "Everything about one scene, streamed."
     making = mask_making(m.mask)
@@ -695,7 +706,7 @@ def gather(
     found, (blocks, why) = look(m, making, side), validation_blocks(spec, making, f'the model of {m.stem}')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # the notes are on the page
-        areas = area_figures(m.mask, blocks, zones, classes=making.table)
+        areas = area_figures(m.mask, blocks, classes=making.table, **asked)
         scores = evaluate(m.mask, m.label, making.table, **m.reading) if m.label else None
         objects = _objects(m, making)
     return Facts(m, making, found, _overview(m, making, found), areas, why, scores, objects)
@@ -729,7 +740,7 @@ def scene_data(
                 above=at_steps(f.look.counts, steps) if steps else None, counts=counts_at(f.look.roc, steps) if f.look.roc else None,
                 area=None if f.areas['unit'] == 'px' else total, shown=_shown_text(f, packed['w']), **packed)
 
-# %% ../nbs/81_report.ipynb #18317cec
+# %% ../nbs/81_report.ipynb #b85f95d0
 def scene_part(
     f:Facts, # of a scene
     i:int, # which
@@ -740,7 +751,7 @@ def scene_part(
     if f.areas.get('repaired'): notes.append(f'{f.areas["repaired"]} polygons of the zones cross or touch themselves and were repaired')
     if f.areas.get('outside'): notes.append(f'Zones outside of this scene: {", ".join(map(str, f.areas["outside"][:8]))}')
     name = '' if alone else f', {f.map.source}'
-    parts = [section(f'Areas{name}', area_table(f.areas), *(tag('p', n, class_='muted small') for n in notes))]
+    parts = [section(f'Areas{name}', area_table(f.areas), mark_table(f.areas), *(tag('p', n, class_='muted small') for n in notes))]
     if f.scores: parts.append(section(f'Map against labels{name}', score_table(f.scores, bool(f.making.cleaned)), tag('p', object_text(f.objects) if f.objects else 'Objects are counted against labels for two classes only.')))
     return tag('div', *parts, data_scene=i)
 
@@ -926,7 +937,7 @@ def warned_once():
         yield
     for w in {str(w.message): w for w in seen}.values(): warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
 
-# %% ../nbs/81_report.ipynb #58c12dd1
+# %% ../nbs/81_report.ipynb #599ef583
 def write_report(
     run:str|Path, # folder that `satseg predict` wrote
     dst:str|Path|None=None, # the page; None: report.html in the run's folder
@@ -935,18 +946,21 @@ def write_report(
     labels:str|Path|None=None, # folder of labels with the names of the scenes, or one label file; None: no errors
     model:str|Path|None=None, # a bundle, where the receipts do not hold its spec
     zones:str|Path|None=None, # vector file of polygons to tell areas for
+    zone_name:str|None=None, # column that names the zones
+    roads:str|None=None, # class whose street width is measured
+    trees:str|None=None, # class whose crowns are counted
     attribute:str|None=None, # column of vector labels that names the class
     side:int=1100, # longer side of a scene on the page, at most, in pixels
     room:int=5_000_000 # bytes of the page, at most
 )->Path: # the page
     "One self-contained page about a run."
-    with warned_once(): return _write(run, html_path(run, dst), images, labels, model, zones, attribute, side, room)
+    with warned_once(): return _write(run, html_path(run, dst), images, labels, model, attribute, side, room, zones=zones, column=zone_name, roads=roads, trees=trees)
 
-def _write(run, dst, images, labels, model, zones, attribute, side, room):
+def _write(run, dst, images, labels, model, attribute, side, room, **asked):
     maps = with_files(find_maps(run), images, labels, attribute)
     specs, notes = run_specs(maps, model)
     spec, each = next((s for s in specs if s), {}), min(side, max(48, int((room/len(maps))**.5)))
-    facts = [gather(m, s, each, zones) for m, s in zip(maps, specs)]
+    facts = [gather(m, s, each, **asked) for m, s in zip(maps, specs)]
     _alike(facts)
     text = page_text(facts, spec, Path(run).resolve().name, [*notes, *_lacking(maps, images, labels)])
     with atomic_path(dst) as tmp: tmp.write_text(_page(facts, spec, text, room), encoding='utf-8')

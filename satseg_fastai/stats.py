@@ -565,7 +565,7 @@ def _correct(part, blocks, seed=0):
         if kind in part and b.unit in (None, part[kind]['unit']): part[kind] |= _corrected_by(known(kind, part[kind]['class']), part[kind], key, b, size, seed)
     return _correct_areas(part['classes'], b, size, seed)
 
-# %% ../nbs/65_stats.ipynb #f1c095de
+# %% ../nbs/65_stats.ipynb #b6c231cd
 def _few_places(blocks):
     "What intervals from one to three scenes cannot promise."
     n = len(np.unique(blocks.scenes)) if blocks.scenes is not None else MIN_SCENES
@@ -600,7 +600,8 @@ def _share_notes(found):
     for part, (name, own, low, high) in found: where.setdefault((name, low, high), []).append((part, own))
     for (name, low, high), parts in where.items():
         names, ends = ', '.join(p for p, _ in parts[:8]) + (f' and {len(parts) - 8} more' if len(parts) > 8 else ''), f'{100*low:.3g}-{100*high:.3g} %'
-        yield f'{names}: {name} is ' + (f'{100*parts[0][1]:.3g} % ({ends} in the validation blocks)' if len(parts) == 1 else f'outside of the {ends} of the validation blocks')
+        share = f'{100*parts[0][1]:.3g} %, ' if len(parts) == 1 else ''
+        yield f'{names}: {name} is {share}outside of the {ends} of the validation blocks; its interval may be too narrow'
 
 # %% ../nbs/65_stats.ipynb #e7df3104
 def _marks(mask, roads, trees, classes):

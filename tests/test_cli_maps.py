@@ -261,6 +261,15 @@ def test_report(run, world, tmp_path):
     assert 'r.html' in said and world.image.stem in page and 'http://' not in page.replace('http://www.w3.org', '')
     fine('report', run['maps'])
     assert (run['maps']/'report.html').is_file()
+    with rasterio.open(world.image) as d: west, crs = shapely.box(d.bounds.left, d.bounds.bottom, sum(d.bounds[::2])/2, d.bounds.top), d.crs
+    geopandas.GeoDataFrame(dict(ward=['Old Port']), geometry=[west], crs=crs).to_file(tmp_path/'z.gpkg')
+    n = len(list(run['maps'].glob('*_mask.tif')))
+    fine('report', run['maps'], '--zones', tmp_path/'z.gpkg', '--zone-name', 'ward', '--trees', 'building', '--roads', 'building', '--out', tmp_path/'z.html')
+    page = (tmp_path/'z.html').read_text(encoding='utf-8')
+    assert [page.count(t) for t in ('>width of streets<', '>trees<')] == [n + 1, n + 1] and page.count('>Old Port<') == 4
+    for command in (['report', run['maps']], ['stats', run['mask']], ['change', run['mask'], run['mask']]): assert '--zone-name without --zones' in refused(*command, '--zone-name', 'ward')
+    assert "'palm' is not in the class table" in refused('report', run['maps'], '--trees', 'palm', '--out', tmp_path/'p.html')
+    assert not (tmp_path/'p.html').exists()
     (tmp_path/'empty').mkdir()
     refused('report', tmp_path/'empty', out=tmp_path)
     refused('report', tmp_path/'gone')
