@@ -63,7 +63,9 @@ def convert(notebook):
     body, resources = exporter.from_notebook_node(nb, {'output_files_dir': 'README_files', 'unique_key': 'README'})
     body = re.sub(r'```\w*\n\s*```\n', '', body)  # what is left of an input that is not echoed
     body = '\n'.join(line.rstrip() for line in body.split('\n'))
-    return re.sub(r'\n{3,}', '\n\n', body).strip() + '\n', resources['outputs']
+    body = re.sub(r'\n{3,}', '\n\n', body)
+    body = re.sub(r'(?m)^(- .*)\n\n(?=- )', r'\1\n', body)  # a list over two cells is one list
+    return body.strip() + '\n', resources['outputs']
 
 
 def main(notebook=ROOT/'nbs'/'index.ipynb', out=ROOT):
