@@ -291,8 +291,8 @@ def scored_bands(
         check_values(x, mask, table)
         yield row, x, values
 
-# %% ../nbs/64_vector.ipynb #f913e4d9
-LARGEST = 2**21 # pixels of the largest window that is cut
+# %% ../nbs/64_vector.ipynb #274a4517
+LARGEST = 2**23 # pixels of the largest window that is cut, up to 90 bytes each
 
 def split_classes(
     table:ClassTable, # of a mask
@@ -361,7 +361,7 @@ def cut_apart(
     edge = (box[:, :2] <= 0).any(1) | (box[:, 2] >= mask.width) | (box[:, 3] >= mask.height)
     return every._replace(edge=edge), int((wanted & (size > LARGEST)).sum())
 
-# %% ../nbs/64_vector.ipynb #588e1ffa
+# %% ../nbs/64_vector.ipynb #e1e48ce4
 def separated(
     steps, # Steps with complete Regions
     mask:Scene, # that they come from
@@ -378,7 +378,7 @@ def separated(
         done, n = cut_apart(s.done, mask, layers, classes, connectivity, rows, **kw)
         left += n
         yield s._replace(done=pick(done, done.pixels >= min_pixels))
-    if left: warnings.warn(f'{left} regions of {mask.name} span more than {LARGEST} pixels and were left whole')
+    if left: warnings.warn(f'{left} region{"s"*(left != 1)} of {mask.name} span more than {LARGEST:,} pixels and were left whole; a clean-up with an opening parts them')
 
 # %% ../nbs/64_vector.ipynb #01d06e13
 def unfinished(
