@@ -437,7 +437,7 @@ def validation_blocks(
     if clean_sizes(spec.get('clean')) != making.cleaned: return None, f'{why}mask and validation blocks were not cleaned alike'
     return check_blocks(entry, making.table.n, name), ''
 
-# %% ../nbs/81_report.ipynb #e012fdfd
+# %% ../nbs/81_report.ipynb #2fb7ab5f
 def corrected_text(
     f:dict, # figures of a class
     unit:str, # 'm2' or 'px'
@@ -445,34 +445,38 @@ def corrected_text(
 )->str: # '–' where nothing was corrected
     "A corrected figure with its interval."
     value, low, high = (f.get(f'{key}_{k}'.lstrip('_')) for k in ('corrected', 'low', 'high'))
-    text = {'objects': '{:,.0f}', 'count': '{:,.0f}', 'mean': f'{{:.1f}} {unit}'}.get(key, '').format if key in ('objects', 'count', 'mean') else lambda a: area_text(a, unit)
+    text = lambda v: f'{v:,.0f}' if key in ('objects', 'count') else f'{v:.1f} {unit}' if key == 'mean' else area_text(v, unit)
     return '–' if value is None else f'{text(value)} ({text(low)} – {text(high)})'
 
 def _area_cells(f, unit, more, counted):
     areas = [area_text(f['area'], unit), percent(f['share']), *[corrected_text(f, unit)]*more]
     return [*areas, f'{f["objects"]:,}', *[corrected_text(f, unit, 'objects')]*counted, area_text(f['mean_object'], unit), *[corrected_text(f, unit, 'mean_object')]*counted]
 
+def _named_parts(figures):
+    "The scene and its zones, each with its name as the first cell of a row, if there are zones."
+    zones = figures['zones']
+    return [([name]*bool(zones), part) for name, part in [('whole scene', figures), *((z or '(no name)', d) for z, d in zones.items())]]
+
 def area_table(
     figures:dict # of `stats.area_figures`
 )->Markup:
     "Mapped and corrected areas, objects and their sizes, of the scene and of its zones."
     unit, zones = figures['unit'], figures['zones']
-    rows = [(z, n, f) for z, classes in [(None, figures['classes']), *((z, d['classes']) for z, d in zones.items())] for n, f in classes.items()]
+    rows = [(name, n, f) for name, part in _named_parts(figures) for n, f in part['classes'].items()]
     more, counted = (any(f.get(k) is not None for *_, f in rows) for k in ('corrected', 'objects_corrected'))
     corrected = ['Corrected (95 % interval)']
     head = ['Zone']*bool(zones) + ['Class', 'Mapped', 'Share', *corrected*more, 'Objects', *corrected*counted, 'Mean object', *corrected*counted]
-    return grid(head, [['whole scene' if z is None else z or '(no name)']*bool(zones) + [name, *_area_cells(f, unit, more, counted)] for z, name, f in rows])
+    return grid(head, [[*name, n, *_area_cells(f, unit, more, counted)] for name, n, f in rows])
 
-# %% ../nbs/81_report.ipynb #32451810
+# %% ../nbs/81_report.ipynb #0a03ac7c
 def mark_table(
     figures:dict # of `stats.area_figures`
 )->Markup: # '' without trees and streets
     "Trees and street widths of the scene and of its zones."
-    parts, zones = [('whole scene', figures), *((z or '(no name)', d) for z, d in figures['zones'].items())], figures['zones']
-    trees = [[z]*bool(zones) + ['trees', f'{t["count"]:,}', corrected_text(t, '', 'count')] for z, d in parts if (t := d.get('trees'))]
-    wide = lambda v, unit: '–' if v is None else f'{v:.1f} {unit}'
-    streets = [[z]*bool(zones) + ['width of streets', wide(w['mean'], w['unit']), corrected_text(w, w['unit'], 'mean')] for z, d in parts if (w := d.get('streets'))]
-    return grid(['Zone']*bool(zones) + ['Figure', 'Mapped', 'Corrected (95 % interval)'], trees + streets) if trees or streets else Markup('')
+    parts, wide = _named_parts(figures), lambda w: '–' if w['mean'] is None else f'{w["mean"]:.1f} {w["unit"]}'
+    rows = [[*name, 'trees', f'{t["count"]:,}', corrected_text(t, '', 'count')] for name, d in parts if (t := d.get('trees'))]
+    rows += [[*name, 'width of streets', wide(w), corrected_text(w, w['unit'], 'mean')] for name, d in parts if (w := d.get('streets'))]
+    return grid(['Zone']*bool(figures['zones']) + ['Figure', 'Mapped', 'Corrected (95 % interval)'], rows) if rows else Markup('')
 
 # %% ../nbs/81_report.ipynb #4ca3621b
 def score_table(

@@ -519,7 +519,7 @@ def _clean_line(c):
     return (f'clean-up: objects from {c["min_object"]:g} {square}, holes from {c["min_hole"]:g} {square}, opening {c["opening"]:g} {"m" if c["unit"] == "m2" else "px"}; '
             f'IoU {_text(c.get("iou_before"))} before, {_text(c.get("iou_after"))} after')
 
-# %% ../nbs/67_validation.ipynb #39338a02
+# %% ../nbs/67_validation.ipynb #d7d0d7d5
 def _counted_lines(v):
     "What was counted beside pixels, in maps and labels."
     for kind in ('objects', 'trees'):
@@ -528,7 +528,7 @@ def _counted_lines(v):
             yield f'{name:>20}  {mapped:,.0f} {kind} mapped, {true:,.0f} labeled'
     for name, counts in (v.get('streets') or {}).items():
         mapped, true, *n = np.sum(counts, 0)
-        if min(n) > 0: yield f'{name:>20}  {mapped/n[0]:.1f} {v.get("unit", "px")} wide mapped, {true/n[1]:.1f} labeled'
+        if min(n) > 0: yield f'{name:>20}  {mapped/n[0]:.1f}{" "*bool(v.get("unit"))}{v.get("unit") or ""} wide mapped, {true/n[1]:.1f} labeled'
 
 def describe_threshold(
     stored:dict # what `choose_threshold` gave, or a bundle's spec

@@ -361,7 +361,7 @@ def cut_apart(
     edge = (box[:, :2] <= 0).any(1) | (box[:, 2] >= mask.width) | (box[:, 3] >= mask.height)
     return every._replace(edge=edge), int((wanted & (size > LARGEST)).sum())
 
-# %% ../nbs/64_vector.ipynb #e1e48ce4
+# %% ../nbs/64_vector.ipynb #a660db30
 def separated(
     steps, # Steps with complete Regions
     mask:Scene, # that they come from
@@ -378,7 +378,7 @@ def separated(
         done, n = cut_apart(s.done, mask, layers, classes, connectivity, rows, **kw)
         left += n
         yield s._replace(done=pick(done, done.pixels >= min_pixels))
-    if left: warnings.warn(f'{left} region{"s"*(left != 1)} of {mask.name} span more than {LARGEST:,} pixels and were left whole; a clean-up with an opening parts them')
+    if left: warnings.warn(f'{left} region{"s"*(left != 1)} of {mask.name} span more than {LARGEST:,} pixels and were left whole; a clean-up with an opening may part them')
 
 # %% ../nbs/64_vector.ipynb #01d06e13
 def unfinished(
