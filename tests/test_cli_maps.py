@@ -267,6 +267,8 @@ def test_report(run, world, tmp_path):
     fine('report', run['maps'], '--zones', tmp_path/'z.gpkg', '--zone-name', 'ward', '--trees', 'building', '--roads', 'building', '--out', tmp_path/'z.html')
     page = (tmp_path/'z.html').read_text(encoding='utf-8')
     assert [page.count(t) for t in ('>width of streets<', '>trees<')] == [n + 1, n + 1] and page.count('>Old Port<') == 4
+    fine('report', run['maps'], '--trees', 'building', '--out', tmp_path/'t.html')
+    assert [(tmp_path/'t.html').read_text(encoding='utf-8').count(t) for t in ('>width of streets<', '>trees<', '>Old Port<')] == [0, n, 0]
     for command in (['report', run['maps']], ['stats', run['mask']], ['change', run['mask'], run['mask']]): assert '--zone-name without --zones' in refused(*command, '--zone-name', 'ward')
     assert "'palm' is not in the class table" in refused('report', run['maps'], '--trees', 'palm', '--out', tmp_path/'p.html')
     assert not (tmp_path/'p.html').exists()
