@@ -141,23 +141,34 @@ def demo(out:Annotated[Path, typer.Option(help='Folder for everything the demo m
 # %% ../nbs/90_cli.ipynb #f43594ad
 @app.command()
 @guarded
-def train(images:Images, labels:LabelsOption, out:Annotated[Path, typer.Option(help='The bundle to write, NAME.safetensors.')],
-          arch:Annotated[str, typer.Option(help='se_unet, unet_resnet, fpn, pspnet or deeplab; or pointrend_maskrcnn, which finds separate objects.')]='se_unet',
-          pointrend:Annotated[bool, typer.Option('--pointrend', help='Refine borders point by point; se_unet then stops its decoder at stride 4.')]=False, encoder:Annotated[Optional[str], typer.Option(help="timm encoder. Default: the architecture's own.")]=None,
-          pretrained:Annotated[bool, typer.Option(help="Start from timm's weights for the encoder.")]=True,
-          weights:Annotated[Optional[Path], typer.Option(help='A local .safetensors file with weights for the encoder.')]=None,
-          init:Annotated[Optional[Path], typer.Option(help='A bundle to go on with, e.g. on a new city.')]=None,
-          decoder_width:Annotated[Optional[str], typer.Option(help='Widest decoder block of se_unet: 64; or the width of each: 128,64,48,32,24.')]=None,
-          set_:Annotated[Optional[list[str]], typer.Option('--set', help="NAME=VALUE, another argument of the architecture: use_unet=false, output_stride=16. Can be repeated.")]=None,
-          preset:Annotated[Optional[str], typer.Option(help='Settings of a publication: unet_resnet (Adam 1e-4, weight decay 1e-4, threshold .7).')]=None,
-          classes:Classes=None, valid:Annotated[Optional[str], typer.Option(help='What to validate on: .2 (a share of the groups), group:NAME, name:PATTERN, blocks, random:.2. Default: .2; blocks where all scenes are one group.')]=None,
-          epochs:Annotated[Optional[int], typer.Option(min=1, help='Each draws as many crops as cover the training scenes once. Default: 10; 16 from scratch.')]=None,
-          frozen_epochs:Annotated[Optional[int], typer.Option(min=0, help='Epochs before them with a frozen encoder. Default: 6; 0 from scratch.')]=None,
-          crop:Annotated[int, typer.Option(min=32, help='Training patch side in pixels.')]=256, batch:Batch=8,
-          lr:Annotated[Optional[float], typer.Option(min=1e-8, help="Learning rate. Default: 1e-3, or the preset's.")]=None, loss:Annotated[Optional[str], typer.Option(help='ce, dice, ce_dice or focal. Default: ce.')]=None,
-          things:Annotated[Optional[str], typer.Option(help='Of pointrend_maskrcnn: the classes whose objects are found, with commas. Default: all but the background.')]=None,
-          bands:Bands=None, attribute:Attribute=None, seed:Seed=0,
-          workers:Annotated[int, typer.Option(min=0, help='Processes that read scenes.')]=0, quiet:Quiet=False):
+def train(
+    images:Images,
+    labels:LabelsOption,
+    out:Annotated[Path, typer.Option(help='The bundle to write, NAME.safetensors.')],
+    arch:Annotated[str, typer.Option(help='se_unet, unet_resnet, fpn, pspnet or deeplab; or pointrend_maskrcnn, which finds separate objects.')]='se_unet',
+    pointrend:Annotated[bool, typer.Option('--pointrend', help='Refine borders point by point; se_unet then stops its decoder at stride 4.')]=False,
+    encoder:Annotated[Optional[str], typer.Option(help="timm encoder. Default: the architecture's own.")]=None,
+    pretrained:Annotated[bool, typer.Option(help="Start from timm's weights for the encoder.")]=True,
+    weights:Annotated[Optional[Path], typer.Option(help='A local .safetensors file with weights for the encoder.')]=None,
+    init:Annotated[Optional[Path], typer.Option(help='A bundle to go on with, e.g. on a new city.')]=None,
+    decoder_width:Annotated[Optional[str], typer.Option(help='Widest decoder block of se_unet: 64; or the width of each: 128,64,48,32,24.')]=None,
+    set_:Annotated[Optional[list[str]], typer.Option('--set', help="NAME=VALUE, another argument of the architecture: use_unet=false, output_stride=16. Can be repeated.")]=None,
+    preset:Annotated[Optional[str], typer.Option(help='Settings of a publication: unet_resnet (Adam 1e-4, weight decay 1e-4, threshold .7).')]=None,
+    classes:Classes=None,
+    valid:Annotated[Optional[str], typer.Option(help='What to validate on: .2 (a share of the groups), group:NAME, name:PATTERN, blocks, random:.2. Default: .2; blocks where all scenes are one group.')]=None,
+    epochs:Annotated[Optional[int], typer.Option(min=1, help='Each draws as many crops as cover the training scenes once. Default: 10; 16 from scratch.')]=None,
+    frozen_epochs:Annotated[Optional[int], typer.Option(min=0, help='Epochs before them with a frozen encoder. Default: 6; 0 from scratch.')]=None,
+    crop:Annotated[int, typer.Option(min=32, help='Training patch side in pixels.')]=256,
+    batch:Batch=8,
+    lr:Annotated[Optional[float], typer.Option(min=1e-8, help="Learning rate. Default: 1e-3, or the preset's.")]=None,
+    loss:Annotated[Optional[str], typer.Option(help='ce, dice, ce_dice or focal. Default: ce.')]=None,
+    things:Annotated[Optional[str], typer.Option(help='Of pointrend_maskrcnn: the classes whose objects are found, with commas. Default: all but the background.')]=None,
+    bands:Bands=None,
+    attribute:Attribute=None,
+    seed:Seed=0,
+    workers:Annotated[int, typer.Option(min=0, help='Processes that read scenes.')]=0,
+    quiet:Quiet=False
+):
     "Train a model on labeled scenes. Its threshold is chosen on the validation scenes; interrupted, the same command goes on."
     from satseg_fastai.workflow import train as run
     given = {k: v for k, v in dict(encoder=encoder, weights=weights, decoder_width=_width(decoder_width), pointrend=pointrend, preset=preset).items() if v} | settings(set_)
