@@ -1,0 +1,44 @@
+"Bundles written before defaults changed: the same network, tensor by tensor, and the same answers."
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from satseg_fastai.bundle import load_bundle, read_spec
+from satseg_fastai.scene.predict import predict_array
+
+HERE = Path(__file__).parent/'fixtures'
+BUNDLE = HERE/'pretrained_se_unet.safetensors'  # se_unet on test_efficientnet, a pretrained start: no `norm` in its arguments
+
+
+def test_it_names_no_norm():
+    "What is not named is the constructor's, which never changes."
+    assert read_spec(BUNDLE)['arch_args'] == {'decoder_width': 8}
+
+
+def test_its_tensors_are_its_own():
+    "Nothing is lost, nothing is added, nothing is rounded."
+    model, _ = load_bundle(BUNDLE)
+    stored, loaded = load_file(BUNDLE), model.state_dict()
+    assert stored.keys() == loaded.keys()
+    assert all(torch.equal(stored[name], loaded[name]) for name in stored)
+
+
+def test_it_answers_as_it_did():
+    "Logits of a random image, written by the library of then."
+    model, _ = load_bundle(BUNDLE)
+    image = torch.randn(1, 3, 45, 70, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(): logits = model(image).numpy()
+    np.testing.assert_allclose(logits, np.load(HERE/'pretrained_se_unet_logits.npy'), atol=1e-5)
+
+
+@pytest.mark.parametrize('size', [32, 64])
+def test_it_maps(size):
+    "And it maps an array of any shape."
+    model, _ = load_bundle(BUNDLE)
+    array = np.random.default_rng(0).normal(size=(3, 70, 45)).astype(np.float32)
+    probability = predict_array(model, array, size=size, batch_size=2)
+    assert probability.shape == (2, 70, 45)
+    np.testing.assert_allclose(probability.sum(0), 1, atol=1e-5)
