@@ -23,7 +23,7 @@ setup(
     package_data={'satseg_fastai': ['report.html', 'report.css', 'report.js']},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
-    extras_require={'dev': cfg['dev_requirements'].split(), **{k: cfg[f'{k}_requirements'].split() for k in ('instance', 'parquet', 'export')}},
+    extras_require={'dev': cfg['dev_requirements'].split(), **{k: cfg[f'{k}_requirements'].split() for k in ('instance', 'parquet', 'export', 'weights')}},
     entry_points={'console_scripts': cfg['console_scripts'].split(),
                   'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"]},
     zip_safe=False,

