@@ -52,13 +52,13 @@ def class_order(
 
 def check_unlabeled(
     scenes:list, # paths of scenes without labels
-    store # the student's Store
+    labeled:str|Path # one of the scenes with labels
 ):
     "Scenes that the student cannot read are an error before the work."
+    with Scene(labeled) as s: wanted = s.count, s.dtype
     for path in scenes:
         with Scene(path) as s: count, dtype = s.count, s.dtype
-        if (count, dtype) != (store.source_count, store.dtype):
-            raise BadInput(f'{Path(path).name} has {count} bands of {dtype}', f'{store.source_count} of {store.dtype}, as the labeled scenes', 'leave it out of --unlabeled')
+        if (count, dtype) != wanted: raise BadInput(f'{Path(path).name} has {count} bands of {dtype}', f'{wanted[0]} of {wanted[1]}, as the labeled scenes', 'leave it out of --unlabeled')
 
 # %% ../nbs/44_teacher.ipynb #8f7d6998
 class SoftCrops(Dataset):
