@@ -93,6 +93,13 @@ def _passes(ok, value):
     try: return bool(ok(value))
     except (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError): return False
 
+# %% ../nbs/42_bundle.ipynb #5e0f7a10
+def _teacher_ok(t):
+    "What a receipt says of the model whose soft labels were learned."
+    return _text(t['file']) and _text(t['sha256']) and len(t['sha256']) == 64 and _whole(t['scenes'], 1) and _number(t['weight'], 0, 1e6)
+
+RECEIPT['teacher'] = _teacher_ok
+
 # %% ../nbs/42_bundle.ipynb #77eab7d3
 SCHEMA = 1
 OPTIONAL = dict(bands=list, source_count=int, dtype=str, gsd=(int, float), patch_size=int, ignore=int, threshold=dict, receipt=dict, ignored=list,

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['app', 'Model', 'Mask', 'Images', 'LabelsOption', 'Bands', 'Attribute', 'Classes', 'Size', 'Overlap', 'Batch',
            'Device', 'Seed', 'Zones', 'ZoneName', 'Roads', 'Trees', 'Connectivity', 'Json', 'Quiet', 'guarded', 'main',
-           'numbers', 'settings', 'demo', 'train', 'threshold', 'predict', 'objects', 'clean', 'vectorize', 'evaluate',
-           'stats', 'change', 'report', 'export', 'info', 'doctor', 'weights']
+           'numbers', 'settings', 'demo', 'train', 'threshold', 'align', 'predict', 'objects', 'clean', 'vectorize',
+           'evaluate', 'stats', 'change', 'report', 'export', 'info', 'doctor', 'weights']
 
 # %% ../nbs/90_cli.ipynb #c9744918
 import ast, json, sys, warnings
@@ -152,6 +152,8 @@ def train(
     weights:Annotated[Optional[Path], typer.Option(help='A local .safetensors file with weights for the encoder, also a bundle; satseg weights makes one of a .pth.')]=None,
     stats:Annotated[Optional[str], typer.Option(help="What bands are normalized with: imagenet, data (measured on the training scenes) or weights (the encoder's own). Default: imagenet for three bytes, else data.")]=None,
     init:Annotated[Optional[Path], typer.Option(help='A bundle to go on with, e.g. on a new city.')]=None,
+    unlabeled:Annotated[Optional[Path], typer.Option(help='Scenes without labels, folder or pattern: the model also learns what --teacher says of them. Each step then takes about twice as long.')]=None,
+    teacher:Annotated[Optional[Path], typer.Option(help='A bundle with the same classes, whose probabilities on --unlabeled are learned softly.')]=None,
     decoder_width:Annotated[Optional[str], typer.Option(help='Widest decoder block of se_unet: 64; or the width of each: 128,64,48,32,24.')]=None,
     set_:Annotated[Optional[list[str]], typer.Option('--set', help="NAME=VALUE, another argument of the architecture: use_unet=false, output_stride=16. Can be repeated.")]=None,
     preset:Annotated[Optional[str], typer.Option(help='Settings of a publication: unet_resnet (Adam 1e-4, weight decay 1e-4, threshold .7).')]=None,
@@ -179,6 +181,7 @@ def train(
     check_args(arch, settings(set_))
     kw = (given if init else dict(arch=arch, **given)) | (dict(loss=loss) if loss else {})
     run(images, labels, out, classes=classes, valid=valid, epochs=epochs, frozen=frozen_epochs, crop=crop, batch=batch, lr=lr, bands=numbers(bands), attribute=attribute,
+        unlabeled=unlabeled, teacher=teacher,
         seed=seed, workers=workers, init=init, things=things and things.split(','), pretrained=pretrained and weights is None, progress=_progress(quiet), **kw)
     print(f'model: {out}')
 
@@ -215,6 +218,35 @@ def _plot(stored, path):
     from satseg_fastai.plots import plot_validation
     from satseg_fastai.raster import atomic_path
     with atomic_path(path) as tmp: plot_validation(stored).flat[0].figure.savefig(tmp, format=path.suffix[1:].lower())
+
+# %% ../nbs/90_cli.ipynb #c2f1d5aa
+@app.command()
+@guarded
+def align(
+    model:Annotated[Path, typer.Argument(help='Bundle, NAME.safetensors; or a folder of maps that satseg predict wrote, then without --images.')],
+    labels:LabelsOption,
+    images:Annotated[Optional[Path], typer.Option(help='Folder of scenes, one scene, or a pattern in quotes.')]=None,
+    radius:Annotated[Optional[float], typer.Option(min=0, help='Largest shift that is looked for, m (pixels without a CRS). Default: 10 m, 32 px.')]=None,
+    together:Annotated[bool, typer.Option('--together', help='One shift for all scenes, e.g. chips of one place.')]=False,
+    name:Annotated[Optional[str], typer.Option('--class', help='Class whose labels are compared. Default: the second of two, else buildings.')]=None,
+    out:Annotated[Optional[Path], typer.Option(help='Folder for moved labels: a mask of each scene; unmoved where the shift is not sure.')]=None,
+    attribute:Attribute=None,
+    bands:Bands=None,
+    size:Size=None,
+    overlap:Overlap=.5,
+    batch:Batch=4,
+    device:Device=None,
+    seed:Seed=0,
+    as_json:Json=False,
+    quiet:Quiet=False
+):
+    "How far labels lie beside the image. By a model's probability: the shift of each scene in meters with its error, or that it is not to be trusted. A model that learned from labels with the same shift finds none."
+    from satseg_fastai.align import align_scenes, describe_shift, shift_json
+    of_predict = dict(bands=numbers(bands), size=size, overlap=overlap, batch_size=batch, device=device, progress=_progress(quiet))
+    each = None if as_json else lambda shift: print(describe_shift(shift), flush=True)
+    found = align_scenes(model, images, labels, name=name, radius=radius, together=together, out=out, attribute=attribute, seed=seed, each=each, **of_predict)
+    if as_json: print(json.dumps([shift_json(shift) for shift in found], indent=1))
+    elif out: print(f'{out}  labels of {sum(1 for _ in out.glob("*.tif"))} scenes')
 
 # %% ../nbs/90_cli.ipynb #e73e7271
 def _mapped(out, r): print(f"{out/r['mask']}  {r['height']} x {r['width']}, {r['valid_pixels']:,} valid pixels, {r['windows']} windows, {r['seconds']:.1f} s", flush=True)
