@@ -169,11 +169,16 @@ class History(RunCallback):
         if log and Path(log).suffix.lower() != '.csv': raise BadInput(f'--log {log}', 'a file ending in .csv')
         self.log_file, self.phase, self.trained = log and Path(log), 0, False
         self.reset()
-    def reset(self): self.rows = []
+    def reset(self): self.rows, self.smooth = [], None
     def before_fit(self):
         super().before_fit()
         if self.active and self.log_file: write_rows(self.log_file, self.rows)
-    def before_train(self): self.trained, self.begun, self.first = True, time.perf_counter(), len(self.recorder.lrs)
+    def before_train(self):
+        if self.smooth and self.rows[-1]['phase'] == self.phase: self._go_on()
+        self.trained, self.begun, self.first, self.smooth = True, time.perf_counter(), len(self.recorder.lrs), None
+    def _go_on(self):
+        "fastai smooths the training loss over the epochs of a fit: so it does over those before an interruption."
+        self.recorder.smooth_loss.count, self.recorder.smooth_loss.val = self.smooth[0], torch.tensor(self.smooth[1])
     def after_epoch(self):
         if not (self.active and self.trained): return   # an epoch that a resumed run skips
         self.trained = False
@@ -184,8 +189,8 @@ class History(RunCallback):
         rates = self.recorder.lrs[self.first:]
         seconds = round(time.perf_counter() - self.begun, 2)
         return dict(phase=self.phase, epoch=self.epoch, **figures, lr=number(max(rates, default=None)), seconds=seconds)
-    def run_state(self): return dict(rows=self.rows)
-    def load_run_state(self, state): self.rows = list(state['rows'])
+    def run_state(self): return dict(rows=self.rows, smooth=[self.recorder.smooth_loss.count, float(self.recorder.smooth_loss.val)])
+    def load_run_state(self, state): self.rows, self.smooth = list(state['rows']), state['smooth']
 
 def history_lists(
     rows:list # of History

@@ -75,8 +75,8 @@ def train(
     *,
     classes=None, # 'building', 'land_cover', 'dubai', a JSON file or names; None: background and building
     valid:str|None=None, # what to validate on, see datasets.parse_valid; None: a fifth of the groups, or blocks of a single scene
-    epochs:int|None=None, # None: 10 after 6 frozen ones, from scratch 16
-    frozen:int|None=None, # epochs with a frozen encoder; None: 6, from scratch 0
+    epochs:int|None=None, # None: of the schedule, 10 after 6 frozen ones, from scratch 16
+    frozen:int|None=None, # epochs with a frozen encoder; None: of the schedule, 6, from scratch 0
     crop:int=256, # training patch side in pixels
     batch:int=8, # patches a batch
     lr:float|None=None, # learning rate; None: the preset's, else 1e-3
@@ -87,8 +87,8 @@ def train(
     init:str|None=None, # a bundle to go on with
     things:list|None=None, # of pointrend_maskrcnn: names of the classes whose objects are found; None: all but the background
     pretrained:bool=True, # timm's weights for the encoder
-    progress:bool=True, # show bars
-    **learner # arch, and of seg_learner or instance_learner: encoder, weights, loss, pointrend, preset, decoder_width, ...
+    progress:bool|None=True, # show bars; False: a line every ten seconds; None: neither
+    **learner # arch, and of seg_learner or instance_learner: encoder, weights, loss, pointrend, preset, decoder_width, ema, log, ...
 )->dict: # the spec of the bundle
     "Train on folders of scenes and labels; write a bundle with its threshold."
     out, objects = check_writable(_bundle_name(out)), finds_objects({'arch': None, **learner})
@@ -96,7 +96,8 @@ def train(
     s = _pairs(images, labels, valid, crop, seed)
     data = dict(size=crop, bs=batch, attribute=attribute, seed=seed, **_init_kw(init, classes, bands, s.train[0].image), **(dict(things=things) if objects else {}))
     net = dict(pretrained=pretrained and init is None, init=init, seed=seed, **learner)
-    state, part = _begun(out, _run_key(s, {**data, **net, 'fit': (epochs, frozen, lr)}))
+    if learner.get('log'): check_writable(learner['log'])
+    state, part = _begun(out, _run_key(s, {**data, **net, 'log': None, 'fit': (epochs, frozen, lr)}))
     if not part.is_file(): _fit(s, {**data, 'num_workers': workers}, net, (epochs, frozen, lr), state, part, progress)
     if not objects: _threshold(part, s.valid, learner.get('preset'), attribute, data['bands'], progress)
     os.replace(part, out)
@@ -108,7 +109,7 @@ def _check_objects(objects, things, learner):
     if things and not objects: raise BadInput(f'things {", ".join(things)} for a model that gives a class to each pixel', 'the architecture pointrend_maskrcnn', 'choose it with --arch, or leave --things out')
     if not objects: return
     from satseg_fastai.models.registry import check_args
-    check_args(learner['arch'], {k: v for k, v in learner.items() if k not in ('arch', 'encoder', 'weights')})
+    check_args(learner['arch'], {k: v for k, v in learner.items() if k not in ('arch', 'encoder', 'weights', 'wd', 'log')})
 
 def _learner(s, data, net):
     "A Learner of the kind that the architecture asks for."
@@ -119,7 +120,9 @@ def _learner(s, data, net):
     from satseg_fastai.pointrend.detection import instance_dls, instance_learner
     metrics = None if find_spec('torchmetrics') and find_spec('pycocotools') else []
     if metrics == []: warnings.warn('mask AP is not measured without torchmetrics and pycocotools; pip install satseg_fastai[instance]')
-    learn = instance_learner(instance_dls(s.train, s.valid, **data), metrics=metrics, **{k: v for k, v in net.items() if k not in ('arch', 'init')})
+    from satseg_fastai.callbacks import History, ProgressLines
+    own = {k: v for k, v in net.items() if k not in ('arch', 'init', 'log')}
+    learn = instance_learner(instance_dls(s.train, s.valid, **data), metrics=metrics, cbs=[History(net.get('log')), ProgressLines()], **own)
     learn.logger = partial(print_epoch, learn)
     return learn
 
@@ -127,11 +130,11 @@ def _fit(s, data, net, fit, state, part, progress):
     "Train by the recipe; the bundle is at `part`."
     from satseg_fastai.learner import fit_recipe
     learn = _learner(s, data, net)
-    epochs, frozen, lr = fit
-    frozen = frozen if frozen is not None else 6 if learn.frozen_start else 0
-    epochs = epochs or (10 if learn.frozen_start else 16)
     print(f'{len(s.train)} areas to train on ({len(learn.dls.train_ds)} crops an epoch), {len(s.valid)} to validate on, chosen by {s.how}', flush=True)
-    with (nullcontext() if progress else learn.no_bar()): fit_recipe(learn, epochs, frozen, lr, checkpoint=state)
+    if weights := getattr(learn, 'how', {}).get('class_weights'):
+        print('class weights: ' + ', '.join(f'{n} {w:g}' for n, w in zip(learn.dls.vocab, weights)), flush=True)
+    if progress is None: learn.remove_cb(learn.progress_lines)
+    with (nullcontext() if progress else learn.no_bar()): fit_recipe(learn, *fit, checkpoint=state)
     save_bundle(part, learn)
 
 def _bundle_name(out):
@@ -141,7 +144,7 @@ def _bundle_name(out):
 def _threshold(out, valid, preset, attribute, bands, progress):
     "Choose the threshold where no preset did; validation ground of one class chooses none, and says so."
     if preset and (t := read_spec(out).get('threshold')): return print(f"threshold {t['value']} of the preset; satseg threshold chooses one on labeled scenes", flush=True)
-    try: found = choose_threshold(out, valid, attribute=attribute, bands=bands, progress=progress)
+    try: found = choose_threshold(out, valid, rule='best', attribute=attribute, bands=bands, progress=bool(progress))
     except BadInput as e:
         if 'the labels hold no' not in str(e): raise
         return warnings.warn(f'no threshold is chosen: {e}')
