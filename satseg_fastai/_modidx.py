@@ -2054,7 +2054,10 @@ d = { 'settings': { 'branch': 'main',
                                         'satseg_fastai.workflow._write_map': ('workflow.html#_write_map', 'satseg_fastai/workflow.py'),
                                         'satseg_fastai.workflow.check_writable': ( 'workflow.html#check_writable',
                                                                                    'satseg_fastai/workflow.py'),
+                                        'satseg_fastai.workflow.ground_pixels': ( 'workflow.html#ground_pixels',
+                                                                                  'satseg_fastai/workflow.py'),
                                         'satseg_fastai.workflow.map_objects': ('workflow.html#map_objects', 'satseg_fastai/workflow.py'),
                                         'satseg_fastai.workflow.map_scenes': ('workflow.html#map_scenes', 'satseg_fastai/workflow.py'),
                                         'satseg_fastai.workflow.safe_stem': ('workflow.html#safe_stem', 'satseg_fastai/workflow.py'),
-                                        'satseg_fastai.workflow.train': ('workflow.html#train', 'satseg_fastai/workflow.py')}}}
+                                        'satseg_fastai.workflow.train': ('workflow.html#train', 'satseg_fastai/workflow.py'),
+                                        'satseg_fastai.workflow.wants_clean': ('workflow.html#wants_clean', 'satseg_fastai/workflow.py')}}}

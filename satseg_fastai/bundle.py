@@ -71,6 +71,7 @@ def _phase_ok(p):
 
 def _history_ok(h):
     "Name -> a figure an epoch, None where there was none."
+    if not isinstance(h, dict): return False
     rows = h.values()
     figures = all(isinstance(r, list) and all(_maybe(v, lambda x: _number(x, -1e30, 1e30)) for v in r) for r in rows)
     numbered = all(_whole(v) for k in ('phase', 'epoch') for v in h.get(k, []))

@@ -193,6 +193,7 @@ def train(
     mixup:Annotated[Optional[str], typer.Option(metavar='[ALPHA]', help='Mix patches in pairs, by shares of Beta(ALPHA, ALPHA). Alone: .4; off: none.')]=None,
     patience:Annotated[Optional[int], typer.Option(min=0, help='Epochs without a gain on the validation ground that end a phase. Default: all are trained.')]=None,
     keep:Annotated[Optional[str], typer.Option(help='best: the weights of the best epoch on the validation ground, by IoU of the building class or mean IoU; last. Default: last.')]=None,
+    clean:Annotated[Optional[bool], typer.Option('--clean/--no-clean', help='Search the clean-up of masks that gives the best IoU on the validation ground. Default: if that has at most 50 million pixels.')]=None,
     log:Annotated[Optional[Path], typer.Option(help='NAME.csv, a row an epoch with losses, metrics and rate, while it trains.')]=None,
     loss:Annotated[Optional[str], typer.Option(help='ce, dice, ce_dice, focal, ohem (the hardest pixels), lovasz or ce_lovasz. Default: ce.')]=None,
     things:Annotated[Optional[str], typer.Option(help='Of pointrend_maskrcnn: the classes whose objects are found, with commas. Default: all but the background.')]=None,
@@ -212,7 +213,7 @@ def train(
     how = dict(loss=loss, class_weights=_class_weights(class_weights), wd=weight_decay, ema=amount('ema', ema), mixup=amount('mixup', mixup), patience=patience, keep=keep, log=log)
     kw = (given if init else dict(arch=arch, **given)) | {k: v for k, v in how.items() if v is not None}
     run(images, labels, out, classes=classes, valid=valid, epochs=epochs, frozen=frozen_epochs, crop=crop, batch=batch, lr=lr, bands=numbers(bands), attribute=attribute,
-        seed=seed, workers=workers, init=init, things=things and things.split(','), pretrained=pretrained and weights is None, progress=None if quiet else _progress(quiet), **kw)
+        seed=seed, workers=workers, init=init, things=things and things.split(','), pretrained=pretrained and weights is None, progress=None if quiet else _progress(quiet), clean=clean, **kw)
     print(f'model: {out}')
 
 # %% ../nbs/90_cli.ipynb #150b8ac1
