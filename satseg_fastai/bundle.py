@@ -69,8 +69,17 @@ def _phase_ok(p):
     lr = p.get('lr')
     return _text(p['name']) and _whole(p['epochs']) and all(_number(v, 0, 1e6) for v in (lr if isinstance(lr, list) else [lr] if lr is not None else []))
 
+def _history_ok(h):
+    "Name -> a figure an epoch, None where there was none."
+    if not isinstance(h, dict): return False
+    rows = h.values()
+    figures = all(isinstance(r, list) and all(_maybe(v, lambda x: _number(x, -1e30, 1e30)) for v in r) for r in rows)
+    numbered = all(_whole(v) for k in ('phase', 'epoch') for v in h.get(k, []))
+    return figures and numbered and len({len(r) for r in rows}) <= 1 and all(map(_text, h))
+
 RECEIPT = dict(phases=lambda ps: isinstance(ps, list) and all(map(_phase_ok, ps)), scenes=lambda names: isinstance(names, list) and all(isinstance(n, str) for n in names),
                versions=lambda vs: isinstance(vs, dict) and all(_text(v) for kv in vs.items() for v in kv), last=lambda d: isinstance(d, dict), seed=lambda n: n is None or _whole(n, -(1 << 63), 1 << 64),
+               history=_history_ok, settings=lambda d: isinstance(d, dict) and all(map(_text, d)), pretrained=lambda v: isinstance(v, bool),
                seconds=lambda v: _number(v, 0, 1e12), weight_decay=lambda v: _number(v, 0, 1e6), **dict.fromkeys(('batch_size', 'batches', 'crop', 'threads'), _whole),
                **dict.fromkeys(('loss', 'optimizer', 'device', 'processor'), _text))
 

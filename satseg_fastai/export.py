@@ -27,6 +27,7 @@ from .errors import BadInput, FailedWork
 from .levels import LEVELS, NODATA
 from .models.segmenter import pad_to, resize
 from .pointrend.model import PointRend
+from .plots import history_of
 from .pointrend.points import LEAST, MOST, RANKS, _centers, _count, _uncovered, mixed_band, subdivision_sizes
 from .raster import atomic_path, on_earth, open_raster, write_json
 from .stats import read_receipt
@@ -281,7 +282,7 @@ def mlm_properties(
     receipt, size = spec.get('receipt') or {}, spec.get('patch_size') or 512
     version = re.match(r'\d+\.\d+\.\d+', (receipt.get('versions') or {}).get('torch', torch.__version__))
     chosen = {k: receipt[k] for k in ('phases', 'batch_size', 'crop', 'loss', 'weight_decay', 'optimizer', 'seed') if receipt.get(k) is not None}
-    pretrained = {True: True, False: None}[any(p.get('name') == 'frozen' for p in receipt.get('phases') or [])]
+    pretrained = receipt.get('pretrained') or {True: True, False: None}[any(p.get('name') == 'frozen' for p in receipt.get('phases') or [])]
     return MLModelProperties(name=mlm_name(name), architecture=f"{type(getattr(net, 'base', net)).__name__}{' with PointRend' if isinstance(net, PointRend) else ''} on {spec['encoder']}",
                              tasks={'semantic-segmentation'}, input=[mlm_input(spec, size)], output=[mlm_output(spec, size)], framework='PyTorch', framework_version=version and version[0],
                              total_parameters=sum(p.numel() for p in net.parameters()), pretrained=pretrained, batch_size_suggestion=4, accelerator=None, accelerator_constrained=False,
@@ -390,7 +391,15 @@ def _training(r):
     phases = ', '.join(f"{told(p.get('name'))} {whole(p.get('epochs'))}" for p in r.get('phases') or []) or 'unknown'
     versions = ', '.join(f'{plain(k)} {told(v)}' for k, v in (r.get('versions') or {}).items()) or 'unknown'
     return [f"- training and validation scenes: {len(r.get('scenes') or []) or 'unknown'}", f'- epochs: {phases}', f"- batches of {whole(r.get('batch_size'))} crops of {whole(r.get('crop'))} px; loss {told(r.get('loss'))}, {told(r.get('optimizer'))}",
-            f"- time: {figure(r.get('seconds'), 1)} s on {told(r.get('device'))}", f"- seed: {whole(r.get('seed'))}; versions: {versions}"]
+            f"- time: {figure(r.get('seconds'), 1)} s on {told(r.get('device'))}", f"- seed: {whole(r.get('seed'))}; versions: {versions}", *_history(history_of(r))]
+
+def _history(h, most=8):
+    "Some epochs of the training, evenly chosen, the last among them."
+    n, names = len(h.get('epoch', [])), [k for k in h if k not in ('phase', 'epoch', 'seconds')][:8]
+    chosen = sorted({round(i*(n - 1)/max(min(n, most) - 1, 1)) for i in range(min(n, most))})
+    rows = [[i + 1, *(figure(h[k][i], 6 if k == 'lr' else 4) for k in names)] for i in chosen]
+    return ['', table(['epoch', *map(plain, names)], rows)] if rows else []
+
 
 # %% ../nbs/82_export.ipynb #69f21b27
 def _headline(spec):

@@ -302,6 +302,7 @@ def _several_classes(maps, criterion, rule, temperature, seed):
     rules = dict(argmax=None, thresholds=values)
     found = _confusions(maps, rules)
     total = {r: _total(c) for r, c in found.items()}
+    if rule == 'best': rule = max(total, key=lambda r: _share(total[r].mean_iou()) or 0)   # argmax if they are alike
     place = lambda c: dict(mean_iou=_share(c.mean_iou()), accuracy=_share(c.accuracy()), iou={n: _share(v) for n, v in zip(names, c.iou())})
     units, name = _scene_units(maps, lambda x, y: block_counts(classify(x, rules[rule]), np.where(y == maps.table.ignore, 255, y), k, BLOCK))
     spread = bootstrap_mean_iou(units, seed=seed)
@@ -459,7 +460,7 @@ def choose_threshold(
     pairs:list, # validation pairs
     criterion:str='iou', # see `threshold.parse_criterion`
     *,
-    rule:str='argmax', # several classes: 'argmax', the most likely one, or 'thresholds', the largest p/t
+    rule:str='argmax', # several classes: 'argmax', the most likely one, 'thresholds', the largest p/t, or 'best', of the two by mean IoU
     temperature:bool=False, # fit a temperature first
     clean:bool=False, # search a clean-up of masks
     trees:str|None=None, # class whose crowns are counted in maps and labels, to correct the count of other maps
@@ -470,7 +471,7 @@ def choose_threshold(
 )->dict: # the threshold's entries (value or values, criterion, curve, interval, groups ...), and calibration, temperature, clean, validation
     "Choose a model's threshold on stitched validation scenes and store it."
     parse_criterion(criterion)
-    if rule not in ('argmax', 'thresholds'): raise BadInput(f'rule {rule!r:.40}', 'argmax or thresholds')
+    if rule not in ('argmax', 'thresholds', 'best'): raise BadInput(f'rule {rule!r:.40}', 'argmax, thresholds or best')
     spec = read_spec(model)
     if spec['n_out'] > 2 and rule == 'argmax' and criterion != 'iou': warnings.warn(f'{criterion} chooses the thresholds that are told; masks follow the most likely class (--rule thresholds uses them)')
     choose, known = _two_classes if spec['n_out'] <= 2 else _several_classes, _told(spec, pairs, temperature, clean, trees, roads)

@@ -273,6 +273,6 @@ def instance_learner(
     learn = InstanceLearner(dls, model, loss_func=detection_loss, splitter=_groups, metrics=ap_metrics() if metrics is None else metrics, wd=wd,
                             opt_func=opt_func, cbs=[DetectionTargets(min_area), *(cbs or [])], path=path)
     args = dict(kwargs, frozen_norm=model.frozen_norm)
-    learn.spec, learn.seed, learn.frozen_start = instance_spec(dls, encoder if isinstance(encoder, str) else None, args), seed, bool(pretrained or weights)
-    learn.recipe_lr, learn.preset = 1e-3, None
+    learn.spec, learn.seed, learn.pretrained = instance_spec(dls, encoder if isinstance(encoder, str) else None, args), seed, bool(pretrained or weights)
+    learn.how, learn.preset = dict(schedule='phases', epochs=10, frozen=6, lr=1e-3), None  # what fit_recipe does
     return learn
