@@ -250,7 +250,7 @@ def seg_learner(
     set_seed(seed)
     how = settings_of(preset, loss=loss, class_weights=class_weights, wd=wd, opt_func=opt_func, schedule=schedule,
                       ema=ema, mixup=mixup, cutmix=cutmix, keep=keep, patience=patience)
-    if init: _check_init(encoder=encoder, pointrend=pointrend, weights=weights, **arch_args)
+    if init: _check_init(encoder=encoder, pointrend=pointrend, weights=weights, **dict.fromkeys(arch_args, True))
     own = {k: v for k, v in how['arch_args'].items() if init is None and takes(arch, k)}
     model, spec = _from_bundle(init, dls) if init else _new_model(dls, check_arch(arch), encoder, pretrained, weights, dict(own, **arch_args, pointrend=pointrend))
     how['class_weights'] = _class_weights(dls, how['class_weights'])

@@ -152,6 +152,27 @@ def test_train_info_threshold_predict(world, tmp_path):
     assert 'accuracy' in fine('evaluate', maps/'scène 0_mask.tif', town/'labels'/'scène 0.tif')
 
 
+def test_how_to_train(world, tmp_path):
+    "Averaged weights, mixed patches, class weights, the best epoch: told in the receipt, logged, drawn; the instance model refuses them."
+    data, log, picture = ['--images', world.images, '--labels', world.labels], tmp_path/'run.csv', tmp_path/'run.png'
+    how = ['--ema', '--mixup', '.2', '--class-weights', 'balanced', '--weight-decay', '.01', '--keep', 'best', '--patience', '5', '--log', log, '--epochs', '2']
+    said = fine('train', *data, '--out', tmp_path/'m.safetensors', *TINY, *how)
+    receipt = read_spec(tmp_path/'m.safetensors')['receipt']
+    given = receipt['settings']
+    assert (given['ema'], given['mixup'], given['keep'], given['patience'], receipt['weight_decay']) == (.999, .2, 'best', 5, .01)
+    assert 'class weights: background' in said and given['class_weights'][1] > 1
+    assert len(log.read_text().splitlines()) == 3 and len(receipt['history']['building_iou']) == 2
+    fine('info', tmp_path/'m.safetensors', '--plot', picture)
+    assert picture.read_bytes()[:4] == b'\x89PNG'
+    odd = {('--ema', 'much'): '--ema', ('--class-weights', '1,2,3'): '3 class weights', ('--class-weights', 'x'): 'balanced', ('--keep', 'first'): 'best or last',
+           ('--log', tmp_path/'run.txt'): '.csv', ('--arch', 'pointrend_maskrcnn', '--mixup'): 'takes no mixup', ('--arch', 'pointrend_maskrcnn', '--ema'): 'takes no ema'}
+    for option, says in odd.items():
+        tiny = [o for o in TINY if o not in ('--decoder-width', 16)] if '--arch' in option else TINY
+        assert says in refused('train', *data, '--out', tmp_path/'no.safetensors', *tiny, *option, out=tmp_path), option
+    old = save_bundle(tmp_path/'old.safetensors', create_model(**{k: SPEC[k] for k in ('arch', 'encoder', 'n_in', 'n_out')}, **SPEC['arch_args']), SPEC)
+    assert 'holds no history' in refused('info', old, '--plot', tmp_path/'no.png', out=tmp_path)
+
+
 def test_go_on_from_a_bundle(world, tmp_path):
     "--init keeps the order of bands that the bundle was trained in; what it brings itself is not given twice."
     data = ['--images', world.images, '--labels', world.labels]
