@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['MOST_OPEN', 'IMAGENET', 'Store', 'Item', 'train_items', 'valid_items', 'draw_window', 'SceneMask', 'ReadPatch',
-           'data_stats', 'choose_stats', 'seg_augment', 'SceneDL', 'Stretch', 'scene_block', 'scene_dls', 'data_spec',
-           'cut_patches']
+           'data_stats', 'choose_stats', 'one_ahead', 'SceneDL', 'Stretch', 'PatchNormalize', 'scene_block',
+           'scene_dls', 'data_spec', 'cut_patches', 'seg_augment']
 
 # %% ../nbs/10_data.ipynb #6ee01ba3
 import math, os
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,13 +23,16 @@ from fastai.data.core import TfmdDL
 from fastai.data.transforms import Normalize
 from fasttransform import DisplayedTransform
 from fastai.torch_core import TensorImage, TensorMask
-from fastai.vision.augment import Brightness, Contrast, Dihedral, PadMode, Rotate, Saturation, setup_aug_tfms
 
+from .augment import seg_augment
+from .cache import BlockCache, block_side, memory_budget, window_blocks
 from .classes import ClassTable, building, palette
 from .errors import BadInput
 from .labels import labels_kind, open_labels
-from .raster import Scene, write_cog
+from .raster import Scene, reflect_index, write_cog
 from .tiling import Grid, crop_rule
+
+_all_ = ['seg_augment']
 
 # %% ../nbs/10_data.ipynb #59de770a
 MOST_OPEN = 64  # scenes that a store keeps open
@@ -41,21 +46,25 @@ class Store:
         pairs:list, # of Pair(image, label, ...); a `region` (row, col, height, width) limits a pair
         classes:ClassTable|None=None, # None: background and building
         bands:list|None=None, # 1-based bands in the model's order; None: all but alpha
-        attribute:str|None=None # column of vector labels that names the class
+        attribute:str|None=None, # column of vector labels that names the class
+        memory:int|None=None # bytes of decoded blocks to keep, for all workers together; None: a quarter of the memory, at most 4 GB; 0: none
     ):
         if not pairs: raise BadInput('no scenes', 'at least one pair of image and label')
         self.pairs, self.classes, self.bands, self.attribute = list(pairs), classes or building(), bands, attribute
-        self._open, self._pid, self.epoch, self.regions = {}, None, 0, []
+        self._open, self._pid, self.epoch, self.regions, self.shapes = {}, None, 0, [], []
         self.source_count = _facts(self.pairs[0].image, None)[0]
         self.n_in, self.dtype, self.gsd, self.bands, _ = first = _facts(self.pairs[0].image, bands)
         for p in self.pairs: self._add(p, first, bands)
         self.kind = labels_kind([p.label for p in self.pairs], self.classes)
+        self.memory = memory_budget() if memory is None else memory
+        self._cache, self._last = None, (None, None)
     def _add(self, pair, first, bands):
         count, dtype, _, _, shape = _facts(pair.image, bands)
         if (count, dtype) != first[:2]:
             raise BadInput(f'{pair.image.name} has {count} bands of {dtype}', f'{self.n_in} of {self.dtype}, as {self.pairs[0].image.name}', 'choose common bands with --bands')
         self.regions.append(tuple(getattr(pair, 'region', None) or (0, 0, *shape)))
-    def __getstate__(self): return {**self.__dict__, '_open': {}}
+        self.shapes.append(shape)
+    def __getstate__(self): return {**self.__dict__, '_open': {}, '_cache': None, '_last': (None, None)}
 
     def opened(self, i):
         "Scene and labels of pair `i`, opened on first use in this process."
@@ -66,20 +75,75 @@ class Store:
             self._open[i] = s, open_labels(self.pairs[i].label, s, self.classes, self.attribute, self.kind)
         return self._open[i]
 
-    def image(self, i, window, fill=None):
-        "`(C,h,w)` float32 raw values; pixels without data become `fill` (a value a band)."
-        x, ok = self.opened(i)[0].read_valid(*window)
-        x = x.astype(np.float32)
+    @property
+    def cache(self):
+        "The decoded blocks; made before workers are forked, they are shared."
+        if self._cache is None:
+            self.side = block_side(self.shapes)
+            counts = [math.ceil(h/self.side)*math.ceil(w/self.side) for h, w in self.shapes]
+            self.first = _first_blocks(self.pairs, counts)
+            pixel = self.n_in*np.dtype(self.dtype).itemsize + 2
+            self._cache = BlockCache(sum(counts), pixel*self.side**2, self.memory)
+        return self._cache
+    def _decode(self, i, row, col, height, width):
+        "The bytes of a block: image, label, validity."
+        scene, labels = self.opened(i)
+        x, ok = scene.read_valid(row, col, height, width)
+        y = np.where(ok, labels.read(row, col, height, width), np.uint8(self.classes.ignore))
+        return np.concatenate([np.ascontiguousarray(o).view(np.uint8).ravel() for o in (x.transpose(1, 2, 0), y, ok)])
+    def _views(self, data, height, width):
+        "Image (h,w,C), label (h,w) and validity (h,w) in the bytes of a block."
+        n = height*width
+        image = n*self.n_in*np.dtype(self.dtype).itemsize
+        return (data[:image].view(self.dtype).reshape(height, width, self.n_in), data[image:image + n].reshape(height, width),
+                data[image + n:image + 2*n].view(bool).reshape(height, width))
+    def _assemble(self, i, row, col, height, width):
+        "Image, label and validity of a window inside the scene."
+        whole = [np.empty((height, width, *more), dtype) for more, dtype in (((self.n_in,), self.dtype), ((), np.uint8), ((), bool))]
+        cache = self.cache
+        for number, place, inside, of_block in window_blocks(self.shapes[i], self.side, row, col, height, width):
+            def copy(data):
+                for part, block in zip(whole, self._views(data, *place[2:])): part[inside] = block[of_block]
+            cache.use(self.first[i] + number, partial(self._decode, i, *place), copy)
+        return whole
+    def read(self,
+        i:int, # number of the pair
+        window:tuple # (row, col, height, width), mirrored where it overhangs
+    )->list: # (h,w,C) values in the scene's own type, (h,w) uint8 class indices, (h,w) bool: where the scene has data
+        "What the scene holds at a window, whatever the pair's region."
+        asked = i, tuple(window)
+        if self._last[0] == asked: return self._last[1]  # the label is asked for after the image
+        rows, cols = (reflect_index(start, length, n) for start, length, n in zip(window[:2], window[2:], self.shapes[i]))
+        top, left = int(rows.min()), int(cols.min())
+        parts = self._assemble(i, top, left, int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1)
+        if (top, left, *parts[1].shape) != asked[1]: parts = [o[rows - top][:, cols - left] for o in parts]
+        self._last = asked, parts
+        return parts
+
+    def image(self, i, window, fill=None, as_stored=False):
+        "`(C,h,w)` float32 raw values; pixels without data become `fill` (a value a band). As stored, bytes stay bytes where all pixels have data."
+        x, _, ok = self.read(i, window)
+        x = x.transpose(2, 0, 1)
+        if as_stored and x.dtype == np.uint8 and ok.all(): return x
+        x = np.array(x, np.float32, order='C')
         if fill is not None and not ok.all(): x[:, ~ok] = np.asarray(fill, np.float32)[:, None]
         return np.where(np.isnan(x), 0 if fill is None else np.asarray(fill, np.float32)[:, None, None], x) if np.isnan(x).any() else x
     def label(self, i, window):
         "`(h,w)` uint8 class indices; the ignore index outside the pair's region and where the scene has no data."
-        s, labels = self.opened(i)
-        y, (row, col, h, w) = labels.read(*window).copy(), self.regions[i]
-        inside = np.zeros(y.shape, bool)
-        inside[crop_rule(window[0] - row, window[2], h)[0], crop_rule(window[1] - col, window[3], w)[0]] = True
-        y[~(inside & s.valid(*window))] = self.classes.ignore
-        return y
+        y, (row, col, h, w) = self.read(i, window)[1], self.regions[i]
+        inside = crop_rule(window[0] - row, window[2], h)[0], crop_rule(window[1] - col, window[3], w)[0]
+        limited = np.full_like(y, self.classes.ignore)
+        limited[inside] = y[inside]
+        return limited
+
+def _first_blocks(pairs, counts):
+    "The number of each pair's first block; regions of one scene with the same label share their blocks."
+    first, known, total = [], {}, 0
+    for i, (pair, count) in enumerate(zip(pairs, counts)):
+        source = pair._replace(group='', region=None) if hasattr(pair, '_replace') else i
+        first.append(known.setdefault(source, total))
+        total += count if first[-1] == total else 0
+    return first
 
 # %% ../nbs/10_data.ipynb #257de5f1
 class Item(NamedTuple):
@@ -127,20 +191,31 @@ class SceneMask(TensorMask):
         ax.imshow(y, interpolation='nearest', **({} if rgb is not None else dict(alpha=alpha, cmap='tab20')))
         return ax
 
-def _resize(x, size, mode):
+def _resize(x, size):
+    "Bilinear (C,h,w), smoothed where it shrinks."
     if x.shape[-1] == size: return x
-    kw = dict(align_corners=False, antialias=True) if mode == 'bilinear' else {}
-    return F.interpolate(x[None], (size, size), mode=mode, **kw)[0]
+    groups = x.split(4) if x.dtype == torch.uint8 else [x]  # torch is swift with up to four bands of bytes
+    return torch.cat([F.interpolate(group[None], (size, size), mode='bilinear', align_corners=False, antialias=True)[0] for group in groups])
+
+def _pick(y, size):
+    "Nearest pixels of (h,w), torch's nearest-exact."
+    if y.shape == (size, size): return y
+    rows, cols = (np.floor((np.arange(size, dtype=np.float32) + .5)*np.float32(n/size)).astype(int) for n in y.shape)
+    return y[rows][:, cols]
+
+_drawn = lru_cache(64)(draw_window)  # the image, then the label
 
 class ReadPatch:
-    "Item -> TensorImage (C,size,size) of raw values, or SceneMask (size,size) of class indices."
+    "Item -> TensorImage (C,size,size) of raw values, or SceneMask (size,size) of class indices; bytes as far as they hold what is meant."
     def __init__(self, store, what, seed=0, max_scale=1.25, fill=None):
         self.store, self.what, self.seed, self.max_scale, self.fill = store, what, seed, max_scale, fill
+    def window(self, item):
+        "Where an item is read: drawn in each epoch, or fixed."
+        return item.window or _drawn(item, self.store.regions[item.pair], self.store.epoch, self.seed, self.max_scale)
     def __call__(self, item):
-        w = item.window or draw_window(item, self.store.regions[item.pair], self.store.epoch, self.seed, self.max_scale)
-        if self.what == 'image': return TensorImage(_resize(torch.from_numpy(self.store.image(item.pair, w, self.fill)), item.size, 'bilinear'))
-        y = torch.from_numpy(self.store.label(item.pair, w))
-        return SceneMask(_resize(y[None].float(), item.size, 'nearest-exact')[0].long())
+        w = self.window(item)
+        if self.what == 'label': return SceneMask(torch.from_numpy(_pick(self.store.label(item.pair, w), item.size)))
+        return TensorImage(_resize(torch.from_numpy(self.store.image(item.pair, w, fill=self.fill, as_stored=True)), item.size))
 
 # %% ../nbs/10_data.ipynb #eeff8216
 IMAGENET = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
@@ -172,24 +247,43 @@ def choose_stats(store, pairs, stats):
     if store.dtype == 'uint8': scale = (0., 255.)
     return (measured if stats in (None, 'data') else stats), scale
 
-# %% ../nbs/10_data.ipynb #d6c46e26
-def seg_augment(
-    n_in:int=3, # bands
-    max_rotate:float=45., # degrees, for half of the patches
-    max_lighting:float=.2 # brightness, contrast, saturation
-)->list: # fastai batch transforms
-    "The seed documents' augmentation."
-    kw = dict(mode='bilinear', pad_mode=PadMode.Reflection)
-    tfms = [Dihedral(p=.9, **kw)] + ([Rotate(max_deg=max_rotate, p=.5, **kw)] if max_rotate else [])
-    if max_lighting: tfms += [t(max_lighting=max_lighting, p=.75) for t in (Brightness, Contrast) + ((Saturation,) if n_in == 3 else ())]
-    return setup_aug_tfms(tfms)
-
 # %% ../nbs/10_data.ipynb #97e9b2fb
+def one_ahead(
+    batches, # an iterator
+    around=nullcontext # context manager of the thread's work
+): # the same batches
+    "While one batch is worked on, a thread fetches and prepares the next."
+    def following():
+        with around(): return next(batches, None)
+    batch = next(batches, None)  # here, since workers are to be forked in the main thread
+    with ThreadPoolExecutor(1) as thread:
+        while batch is not None:
+            coming = thread.submit(following)
+            yield batch
+            batch = coming.result()
+
 class SceneDL(TfmdDL):
     "A DataLoader that draws new windows each time it is walked through in training."
     def before_iter(self):
         super().before_iter()
-        if self.shuffle and getattr(self.dataset, 'store', None) is not None: self.dataset.store.epoch += 1
+        store = getattr(self.dataset, 'store', None)
+        if store is None: return
+        if self.shuffle: store.epoch += 1
+        store.cache  # before workers are forked
+    def create_item(self, number):
+        "What the dataset's own getters give, without the half millisecond that fastai takes to call them."
+        readers = getattr(self.dataset, 'readers', None)
+        if readers is None: return super().create_item(number)
+        item = self.dataset.items[number]
+        return tuple(read(item) for read in readers)
+    def create_batch(self, samples):
+        "Bytes and floats, from patches with voids, become floats."
+        if len({sample[0].dtype for sample in samples}) > 1: samples = [(sample[0].float(), *sample[1:]) for sample in samples]
+        return super().create_batch(samples)
+    def __iter__(self):
+        batches = super().__iter__()
+        if self.device is None or self.device.type != 'cuda' or not self.fake_l.num_workers: return batches
+        return one_ahead(batches, partial(torch.cuda.stream, torch.cuda.current_stream(self.device)))
 
 def _valid_size(store, pairs, size):
     "About four crops wide, and such that a few patches cover the largest scene with little overhang."
@@ -198,11 +292,18 @@ def _valid_size(store, pairs, size):
     return math.ceil(side/patches/32)*32
 
 class Stretch(DisplayedTransform):
-    "Raw values to 0 ... 1 band by band, which is what brightness and contrast expect: they clip what lies outside."
+    "Raw values to 0 ... 1 band by band, which is what brightness and contrast expect: they clip what lies outside. Labels to int64."
     order = 10  # before the augmentations
     def __init__(self, low, span): self.low, self.span = low[:, None, None], span[:, None, None]
-    def encodes(self, o:TensorImage): return (o.float() - self.low.to(o.device))/self.span.to(o.device)
+    def encodes(self, o:TensorImage):
+        x = o.clone() if o.dtype == torch.float32 else o.float()
+        return x.sub_(self.low.to(o.device)).div_(self.span.to(o.device))
+    def encodes(self, o:TensorMask): return o.long()
     def decodes(self, o:TensorImage): return (o.clamp(0., 1.)*255).long()
+
+class PatchNormalize(Normalize):
+    "fastai's Normalize, in place."
+    def encodes(self, x:TensorImage): return x.sub_(self.mean).div_(self.std)
 
 def scene_block(
     store:Store, # the data set
@@ -216,7 +317,7 @@ def scene_block(
     low, span = (torch.as_tensor(s, dtype=torch.float32).reshape(-1) for s in scale)
     mean, std = ((torch.tensor(s, dtype=torch.float32) - o)/span for s, o in zip(stats, (low, 0)))
     read = partial(ReadPatch, store, seed=seed, max_scale=max_scale)
-    tfms = [Stretch(low, span), *(seg_augment(store.n_in) if augment is None else augment), Normalize.from_stats(mean, std)]
+    tfms = [Stretch(low, span), *(seg_augment(store.n_in) if augment is None else augment), PatchNormalize.from_stats(mean, std)]
     return DataBlock(blocks=(TransformBlock(), TransformBlock()), get_x=read('image', fill=stats[0]), get_y=read('label'),
                      splitter=_by_window, batch_tfms=tfms, dl_type=SceneDL)
 
@@ -239,10 +340,11 @@ def scene_dls(
     seed:int=0, # of windows and shuffling
     max_scale:float=1.25, # of the drawn windows
     num_workers:int|None=None, # processes that read; None: 4 beside a GPU, else 0
-    device=None # None: the GPU if there is one
+    device=None, # None: the GPU if there is one
+    memory:int|None=None # bytes of decoded blocks to keep, for all workers together; None: a quarter of the memory, at most 4 GB
 ): # DataLoaders with .store, .stats
     "Training and validation DataLoaders of scenes."
-    store = Store([*train, *valid], classes, bands, attribute)
+    store = Store([*train, *valid], classes, bands, attribute, memory)
     n = len(train)
     if not train or not valid: raise BadInput(f'{n} scenes to train on and {len(valid)} to validate on', 'at least one of each', 'choose with --valid')
     stats, scale = choose_stats(store, range(n), stats)
@@ -252,10 +354,11 @@ def scene_dls(
     bs = min(bs, sum(i.window is None for i in items))
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     if num_workers is None: num_workers = 4 if device.type == 'cuda' else 0
-    kw = dict(bs=bs, val_bs=max(1, bs*size**2//vs**2), num_workers=num_workers, device=device)
+    kw = dict(bs=bs, val_bs=max(1, bs*size**2//vs**2), num_workers=num_workers, device=device, pin_memory=device.type == 'cuda' and num_workers > 0)
     import random; random.seed(seed)
-    dls = scene_block(store, stats, scale, augment, seed, max_scale).dataloaders(items, verbose=False, **kw)
-    for ds in (dls.train_ds, dls.valid_ds): ds.store = store
+    block = scene_block(store, stats, scale, augment, seed, max_scale)
+    dls = block.dataloaders(items, verbose=False, **kw)
+    for ds in (dls.train_ds, dls.valid_ds): ds.store, ds.readers = store, block.getters
     dls.store, dls.stats, dls.size, dls.valid_size, dls.vocab, dls.c = store, stats, size, vs, store.classes.names, store.classes.n
     SceneMask.colors = store.classes
     return dls
