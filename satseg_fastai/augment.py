@@ -36,10 +36,10 @@ def move_pixels(
     x:torch.Tensor, # (...,P,P)
     transposed:bool, # rows become columns
     flipped:list # axes, after that
-)->torch.Tensor: # (...,P,P)
+)->torch.Tensor: # (...,P,P), a copy
     "A patch turned and flipped by right angles."
     x = x.transpose(-1, -2) if transposed else x
-    return x.flip(flipped) if flipped else x
+    return x.flip(flipped) if flipped else x.clone()
 
 # %% ../nbs/09_augment.ipynb #2a43dded
 def affine_points(
@@ -66,7 +66,7 @@ class PatchAffine(AffineCoordTfm):
         return work(plain if plain.ndim == 4 else plain[:, None], mode).reshape(x.shape).as_subclass(type(x))
     def _sample(self, x, points, mode):
         y = F.grid_sample(x.float(), points, mode=mode, padding_mode='reflection', align_corners=self.align_corners)
-        return y if x.dtype.is_floating_point else y.long()
+        return y.to(x.dtype)
     def _on_device(self, x, mode):
         if self.split_idx: return x
         mat = self.mat.to(x.device, non_blocking=True)
@@ -76,7 +76,7 @@ class PatchAffine(AffineCoordTfm):
         for i, (patch, mat) in enumerate(zip(x, self.mat)):
             move = right_angle(mat)
             if move == (False, []): continue
-            patch.copy_(move_pixels(patch, *move).clone() if move else self._sample(patch[None], self._points_of(i, patch), mode)[0])
+            patch.copy_(move_pixels(patch, *move) if move else self._sample(patch[None], self._points_of(i, patch), mode)[0])
         return x
     def _points_of(self, i, patch):
         "One map for a patch and its label."
