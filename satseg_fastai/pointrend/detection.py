@@ -20,7 +20,7 @@ from fastai.learner import Learner, Metric
 from fastai.optimizer import Adam
 from fastai.torch_core import TensorMask, set_seed
 
-from ..data import ReadPatch, Store, choose_stats, data_spec, draw_window, scene_block, seg_augment, train_items, valid_items
+from ..data import ReadPatch, Store, choose_stats, data_spec, pick_nearest, read_directly, scene_block, seg_augment, train_items, valid_items
 from ..errors import BadInput
 from ..labels import Labels, ShapeSource
 from .instance import IGNORED, PointRendMaskRCNN, blank_ignored, instance_targets, instances_from_mask, instances_from_polygons, pointrend_maskrcnn
@@ -83,9 +83,7 @@ class ReadInstances(ReadPatch):
         self.things, self.sources = things, {}
     def __getstate__(self): return self.__dict__ | {'sources': {}}  # read again where it is needed
     def __call__(self, item):
-        w = item.window or draw_window(item, self.store.regions[item.pair], self.store.epoch, self.seed, self.max_scale)
-        y = torch.from_numpy(self.instances(item.pair, w))[None, None].float()
-        return InstanceMask(torch.nn.functional.interpolate(y, (item.size, item.size), mode='nearest-exact')[0, 0].long())
+        return InstanceMask(torch.from_numpy(pick_nearest(self.instances(item.pair, self.window(item)), item.size)).long())
     def instances(self,
         i:int, # number of the pair
         window:tuple # (row, col, height, width), may overhang
@@ -113,11 +111,12 @@ def instance_dls(
     seed:int=0, # of windows and shuffling
     max_scale:float=1.25, # of the drawn windows
     num_workers:int|None=0, # processes that read; None: 4 beside a GPU, else 0
-    device=None # None: the GPU if there is one
+    device=None, # None: the GPU if there is one
+    memory:int|None=None # bytes of decoded blocks to keep, for all workers together; None: a quarter of the memory, at most 4 GB
 ): # DataLoaders with .store, .stats, .things, .vocab
     "DataLoaders of images and instance maps."
     if not train or not valid: raise BadInput(f'{len(train)} scenes to train on and {len(valid)} to validate on', 'at least one of each')
-    store, n = Store([*train, *valid], classes, bands, attribute), len(train)
+    store, n = Store([*train, *valid], classes, bands, attribute, memory), len(train)
     things = check_things(store.classes, things)
     stats, scale = choose_stats(store, range(n), stats)
     items = train_items(store, range(n), size) + valid_items(store, range(n, len(store.pairs)), valid_size or size)
@@ -128,7 +127,7 @@ def instance_dls(
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     if num_workers is None: num_workers = 4 if device.type == 'cuda' else 0
     dls = block.dataloaders(items, verbose=False, bs=min(bs, sum(i.window is None for i in items)), num_workers=num_workers, device=device)
-    for ds in (dls.train_ds, dls.valid_ds): ds.store = store
+    read_directly(dls, store, block.getters)
     names = ['background', *(store.classes.names[i] for i in things)]
     dls.store, dls.stats, dls.size, dls.things, dls.vocab, dls.c = store, stats, size, things, names, len(names)
     return dls
