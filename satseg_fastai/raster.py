@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['GDAL_ERRORS', 'RASTER_SUFFIXES', 'EDGE', 'LABEL_FOLDERS', 'reflect_index', 'open_raster', 'chip_tile', 'tile_bounds',
-           'named_tile', 'named_place', 'stored_place', 'on_earth', 'ground_distance', 'check_units', 'Scene',
-           'root_of', 'list_files', 'list_scenes', 'atomic_path', 'write_json', 'workplace', 'cache_bytes',
+           'named_tile', 'tile_grid', 'named_place', 'stored_place', 'on_earth', 'ground_distance', 'check_units',
+           'Scene', 'root_of', 'list_files', 'list_scenes', 'atomic_path', 'write_json', 'workplace', 'cache_bytes',
            'bounded_cache', 'write_cog']
 
 # %% ../nbs/01_raster.ipynb #8ca3e09d
@@ -113,6 +113,16 @@ def _tell_named():
 # %% ../nbs/01_raster.ipynb #0da20280
 EDGE = math.pi*6378137 # meters from the middle of web mercator to its edge
 
+def tile_grid(
+    tile:tuple, # zoom, x, y
+    height:int, # rows of its image
+    width:int # columns
+)->tuple: # CRS and transform
+    "A web-mercator tile cut into pixels."
+    zoom, x, y = tile
+    side = 2*EDGE/2**zoom
+    return CRS.from_epsg(3857), Affine(side/width, 0, x*side - EDGE, 0, -side/height, EDGE - y*side)
+
 def named_place(
     path:str|Path, # a chip
     height:int, # its rows
@@ -124,9 +134,7 @@ def named_place(
     folders = _beside(path)
     if not _are_neighbors(tuple(map(str, folders)), tuple(f.stat().st_mtime_ns for f in folders)): return None
     _tell_named()
-    zoom, x, y = tile
-    side = 2*EDGE/2**zoom
-    return CRS.from_epsg(3857), Affine(side/width, 0, x*side - EDGE, 0, -side/height, EDGE - y*side)
+    return tile_grid(tile, height, width)
 
 def stored_place(
     ds # rasterio dataset
