@@ -250,12 +250,13 @@ def root_of(
 
 def list_files(
     path:str|Path, # a folder, or a pattern
-    suffixes # wanted
-)->list: # sorted; of a folder those right in it, else those below it
+    suffixes, # wanted
+    deep:bool=False # all below a folder; False: those right in it, where there are any
+)->list: # sorted
     "Files of a folder or a pattern."
     path, root = Path(path), root_of(path)
     fits = lambda q: q.suffix.lower() in suffixes and q.is_file() and not any(t.startswith('.') for t in q.relative_to(root).parts)
-    if path.is_dir(): return sorted(filter(fits, path.iterdir())) or sorted(filter(fits, path.rglob('*')))
+    if path.is_dir(): return (not deep and sorted(filter(fits, path.iterdir()))) or sorted(filter(fits, path.rglob('*')))
     hits = sorted(root.glob(str(path.relative_to(root))))
     found = [q for h in hits for q in (list_files(h, suffixes) if h.is_dir() else [h])]
     return list(dict.fromkeys(filter(fits, found))) or [h for h in hits if h.is_file()]
