@@ -28,6 +28,7 @@ from . import __version__
 from .bundle import load_bundle
 from .classes import ClassTable
 from .data import data_spec
+from .datasets import short_names
 from .errors import BadInput
 from .losses import make_loss
 from .metrics import Accuracy, BoundaryIoU, IoU, MeanIoU
@@ -89,7 +90,8 @@ def _precision(mixed):
 def print_epoch(learn, values):
     "One line an epoch with the names of its figures, where there is no progress bar; nothing for an epoch done before an interruption."
     names = learn.recorder.metric_names
-    if len(values) == len(names): print(', '.join(f'{n} {v:.4f}' if isinstance(v, float) else f'{n} {v}' for n, v in zip(names, values)), flush=True)
+    some = [(n, v) for n, v in zip(names, values) if v is not None and (v == v or len(learn.dls.valid_ds))]
+    if len(values) == len(names): print(', '.join(f'{n} {v:.4f}' if isinstance(v, float) else f'{n} {v}' for n, v in some), flush=True)
 
 class AuxiliaryLoss(Callback):
     "Adds the loss of an auxiliary head, which speaks in training only."
@@ -246,11 +248,13 @@ def _plain_lr(lr): return [lr.start, lr.stop] if isinstance(lr, slice) else lr
 
 def _trained(dls):
     "The ground that was trained on: name of the scene, row, column, height, width."
-    return [[dls.store.pairs[i].image.name, *map(int, dls.store.regions[i])] for i in sorted({item.pair for item in dls.train_ds.items})]
+    names = short_names(p.image for p in dls.store.pairs)
+    return [[names[dls.store.pairs[i].image], *map(int, dls.store.regions[i])] for i in sorted({item.pair for item in dls.train_ds.items})]
 
 def training_receipt(learn, phases, seconds):
     "What a training run did, for the bundle."
-    last = dict(zip(learn.recorder.metric_names[1:-1], map(float, learn.recorder.final_record))) if getattr(learn.recorder, 'final_record', None) else {}
+    last = zip(learn.recorder.metric_names[1:-1], getattr(learn.recorder, 'final_record', None) or [])
+    last = {k: float(v) for k, v in last if v is not None and v == v}  # nothing was measured without validation
     return dict(phases=[dict(name=n, epochs=e, lr=_plain_lr(lr)) for n, e, lr, _ in phases], batch_size=learn.dls.train.bs, batches=len(learn.dls.train), crop=learn.dls.size,
                 loss=_name(learn.loss_func), weight_decay=float(learn.wd), optimizer=_name(learn.opt_func), seed=learn.seed, seconds=round(seconds, 1), last={k: round(v, 6) for k, v in last.items()},
                 scenes=[p.image.name for p in learn.dls.store.pairs], trained=_trained(learn.dls), device=str(learn.dls.device), threads=torch.get_num_threads(), processor=platform.machine(),
