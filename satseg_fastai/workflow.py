@@ -134,7 +134,7 @@ def _fit(s, data, net, fit, state, part, progress):
     epochs, frozen, lr = fit
     frozen = frozen if frozen is not None else 6 if learn.frozen_start else 0
     epochs = epochs or (10 if learn.frozen_start else 16)
-    print(f'{len(s.train)} areas to train on ({len(learn.dls.train_ds)} crops an epoch), {len(s.valid)} to validate on, chosen by {s.how}: {valid_share(s):.0%} of the pixels', flush=True)
+    print(f'{len(s.train)} areas to train on ({len(learn.dls.train_ds)} crops an epoch), {len(s.valid)} to validate on, chosen by {s.how}: {100*valid_share(s):.0f} % of the pixels', flush=True)
     with (nullcontext() if progress else learn.no_bar()): fit_recipe(learn, epochs, frozen, lr, checkpoint=state)
     save_bundle(part, learn)
 
