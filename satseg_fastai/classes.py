@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TABLES', 'parse_color', 'color_code', 'code_hex', 'ClassEntry', 'ClassTable', 'building', 'land_cover', 'dubai',
-           'named_table', 'class_table', 'palette', 'encode', 'lookup', 'check_colors', 'decode']
+           'named_table', 'class_table', 'palette', 'encode', 'lookup', 'fitting_table', 'check_colors', 'decode']
 
 # %% ../nbs/03_classes.ipynb #c1c702ce
 import colorsys, json, re
@@ -226,6 +226,21 @@ def lookup(
     return values[place], keys[place] == codes
 
 # %% ../nbs/03_classes.ipynb #8b7e3b6b
+def fitting_table(
+    counts:dict, # 24-bit color -> pixels
+    max_unknown:float=.002 # share of pixels that may have an unknown color
+)->str|None: # name in TABLES
+    "The known class table whose colors a mask holds, two of them at least."
+    for name, make in TABLES.items():
+        known = set(make().codes[0].tolist()) & set(counts)
+        lost = sum(n for c, n in counts.items() if c not in known)
+        if len(known) > 1 and lost <= max_unknown*sum(counts.values()): return name
+
+def _colors_told(bad, total, most=50):
+    "Unknown colors with their share of the pixels; of a smeared mask the commonest."
+    told = ', '.join(f'{code_hex(c)} ({k} px, {100*k/total:.2g} %)' for k, c in (bad if len(bad) <= most else bad[:5]))
+    return told + (f' and {len(bad) - 5} more' if len(bad) > most else '')
+
 def check_colors(
     counts:dict, # 24-bit color -> pixels
     table:ClassTable, # the classes
@@ -236,10 +251,10 @@ def check_colors(
     known, total = set(table.codes[0].tolist()), sum(counts.values())
     bad = sorted(((n, c) for c, n in counts.items() if c not in known), reverse=True)
     if (n := sum(k for k, _ in bad)) <= max_unknown*total: return
-    top = ', '.join(f'{code_hex(c)} ({k} px)' for k, c in bad[:5]) + (f' and {len(bad) - 5} more' if len(bad) > 5 else '')
     expected = ', '.join(f'{code_hex(color_code(e.color))} {e.name}' for e in table.entries)
-    raise BadInput(f'{where} has {100*n/total:.3g} % of its pixels in unknown colors: {top}', expected,
-                   'a JPEG or a resized mask has smeared colors: use the original PNG' if len(bad) > 50 else 'check the class table')
+    do = 'a JPEG or a resized mask has smeared colors: use the original PNG' if len(bad) > 50 else 'check the class table'
+    if fit := fitting_table(counts, max_unknown): do = f'use --classes {fit}'
+    raise BadInput(f'{where} has {100*n/total:.3g} % of its pixels in unknown colors: {_colors_told(bad, total)}', expected, do)
 
 # %% ../nbs/03_classes.ipynb #98517843
 def decode(

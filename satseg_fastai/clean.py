@@ -454,7 +454,7 @@ def _placed(path):
     with Scene(path) as s: return s.gsd is not None
 
 def search_clean(
-    maps:list, # (mask, label, region or None) of validation scenes; a region is row, column, height, width
+    maps:list, # (mask, label, region or None, file of an area of interest or None) of validation scenes; the last may be missing
     table:ClassTable, # classes
     *,
     objects:tuple|None=None, # smallest objects to try; None: see `GRIDS`; 0 is always tried
@@ -469,9 +469,9 @@ def search_clean(
     if not maps: raise BadInput('no labeled masks', 'one or more to choose a clean-up with')
     unit = unit or ('m2' if all(_placed(mask) for mask, *_ in maps) else 'px')
     grid = _grid(table, check_clean(Clean(unit=unit, connectivity=connectivity)).unit, objects=objects, holes=holes, openings=openings)
-    kind = labels_kind([label for _, label, _ in maps], table)
-    opener = lambda label: lambda s: open_labels(label, s, table, attribute, kind)
-    counts = sum(scene_confusions(m, opener(label), region, table, grid, unit, connectivity, **kw) for m, label, region in maps)
+    kind = labels_kind([label for _, label, *_ in maps], table)
+    opener = lambda label, aoi=None: lambda s: open_labels(label, s, table, attribute, kind, aoi)
+    counts = sum(scene_confusions(m, opener(label, *aoi), region, table, grid, unit, connectivity, **kw) for m, label, region, *aoi in maps)
     places = [(i, j, h) for i in range(counts.shape[0]) for j in range(counts.shape[1]) for h in range(counts.shape[2])]
     tried = [dict(opening=grid['openings'][i], min_object=grid['objects'][j], min_hole=grid['holes'][h], iou=_iou(counts[i, j, h])) for i, j, h in places]
     best = mildest(tried)

@@ -72,7 +72,7 @@ class Store:
         if i not in self._open:
             if len(self._open) >= MOST_OPEN: self._open.pop(next(iter(self._open)))[0].ds.close()
             s = Scene(self.pairs[i].image, self.bands)
-            self._open[i] = s, open_labels(self.pairs[i].label, s, self.classes, self.attribute, self.kind)
+            self._open[i] = s, open_labels(self.pairs[i].label, s, self.classes, self.attribute, self.kind, getattr(self.pairs[i], 'aoi', None))
         return self._open[i]
 
     @property
@@ -353,7 +353,7 @@ def _by_window(items):
 # %% ../nbs/10_data.ipynb #d693736c
 def scene_dls(
     train:list, # pairs to train on
-    valid:list, # pairs to validate on
+    valid:list, # pairs to validate on; none: the validation DataLoader is empty, its loss and metrics are None
     classes:ClassTable|None=None, # None: background and building
     size:int=256, # training patch side in pixels
     bs:int=8, # patches a batch
@@ -372,10 +372,10 @@ def scene_dls(
     "Training and validation DataLoaders of scenes."
     store = Store([*train, *valid], classes, bands, attribute, memory)
     n = len(train)
-    if not train or not valid: raise BadInput(f'{n} scenes to train on and {len(valid)} to validate on', 'at least one of each', 'choose with --valid')
+    if not train: raise BadInput('no scenes to train on', 'at least one', 'choose less with --valid')
     stats, scale = choose_stats(store, range(n), stats)
     valid_pairs = range(n, len(store.pairs))
-    vs = valid_size or _valid_size(store, valid_pairs, size)
+    vs = valid_size or (_valid_size(store, valid_pairs, size) if valid else size)
     items = train_items(store, range(n), size) + valid_items(store, valid_pairs, vs, valid_overlap)
     bs = min(bs, sum(i.window is None for i in items))
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))

@@ -145,12 +145,13 @@ def tally_map(
     attribute:str|None=None, # column of vector labels that names the class
     boundary:int=3, # width of the outline bands in pixels
     region=None, # (row, col, height, width) of what counts; None: all of it
-    kind:str|None=None # how gray label masks are read, see `labels_kind`
+    kind:str|None=None, # how gray label masks are read, see `labels_kind`
+    aoi:str|Path|None=None # polygons inside of which labels count; None: everywhere
 )->PixelTally:
     "Count a map against its labels."
     with Scene(pred) as s:
         reader = MapReader(s, classes, threshold)
-        labels = open_labels(label, s, reader.table, attribute, kind)
+        labels = open_labels(label, s, reader.table, attribute, kind, aoi)
         return _count(PixelTally(reader.table, reader.rule, not reader.is_mask and s.count == 1), reader, labels, scene_region(region, s), boundary)
 
 # %% ../nbs/62_evaluate.ipynb #9336237e
@@ -184,10 +185,11 @@ def evaluate(
     attribute:str|None=None, # column of vector labels that names the class
     boundary:int=3, # width of the outline bands in pixels
     region=None, # (row, col, height, width) of what counts; None: all of it
-    kind:str|None=None # how gray label masks are read, see `labels_kind`
+    kind:str|None=None, # how gray label masks are read, see `labels_kind`
+    aoi:str|Path|None=None # polygons inside of which labels count; None: everywhere
 )->dict: # see `tally_scores`
     "Scores of a map against labels."
-    return tally_scores(tally_map(pred, label, classes, threshold, attribute, boundary, region, kind))
+    return tally_scores(tally_map(pred, label, classes, threshold, attribute, boundary, region, kind, aoi))
 
 # %% ../nbs/62_evaluate.ipynb #077b1c92
 def json_ready(
@@ -251,7 +253,8 @@ def write_errors(
     threshold:float|list|None=None, # for a probability raster; None: what it carries
     attribute:str|None=None, # column of vector labels that names the class
     region=None, # (row, col, height, width) of what counts; None: all of it
-    kind:str|None=None # how gray label masks are read, see `labels_kind`
+    kind:str|None=None, # how gray label masks are read, see `labels_kind`
+    aoi:str|Path|None=None # polygons inside of which labels count; None: everywhere
 )->dict: # pixels of each kind
     "Write an error map."
     check_raster(dst, dict(map=pred, label=label), 'error map')
@@ -260,7 +263,7 @@ def write_errors(
         table, counts = reader.table, np.zeros(256, np.int64)
         cls = table.index(cls) if isinstance(cls, str) else cls
         names = ERROR_NAMES[2 if table.n == 2 or cls is not None else 3]
-        bands = _error_bands(reader, open_labels(label, s, table, attribute, kind), scene_region(region, s), cls, counts)
+        bands = _error_bands(reader, open_labels(label, s, table, attribute, kind, aoi), scene_region(region, s), cls, counts)
         rgb = {n: tuple(round(255*v) for v in c) for n, c in ERROR_COLORS.items()}
         rgb |= {'right background': (235, 235, 235), 'unused': (0, 0, 0), 'right': rgb['hit'], 'wrong': rgb['false']}
         write_cog(dst, s, bands, nodata=MASK_NODATA, colormap={i: rgb[n] for i, n in enumerate(names)} | {MASK_NODATA: (0, 0, 0, 0)},

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TRANSPARENT', 'VECTOR_SUFFIXES', 'Place', 'place_of', 'run_counts', 'Mask', 'scan_mask', 'gray_meaning',
            'color_meaning', 'Coding', 'mask_coding', 'burn', 'polygon_parts', 'labelme_shapes', 'check_vector_units',
-           'to_pixels', 'vector_shapes', 'MaskSource', 'ShapeSource', 'Labels', 'open_labels', 'labels_kind',
-           'write_labels']
+           'to_pixels', 'vector_shapes', 'MaskSource', 'ShapeSource', 'Labels', 'area_shapes', 'open_labels',
+           'labels_kind', 'write_labels']
 
 # %% ../nbs/04_labels.ipynb #09e48ff4
 import json, warnings
@@ -23,7 +23,7 @@ from rasterio.windows import Window as RioWindow
 
 from .errors import BadInput
 from .raster import Scene, on_earth, open_raster, reflect_index, write_cog
-from .classes import ClassTable, check_colors, code_hex, color_code, lookup, palette
+from .classes import ClassTable, building, check_colors, code_hex, color_code, lookup, palette
 
 # %% ../nbs/04_labels.ipynb #ecb0d161
 class Place(NamedTuple):
@@ -394,10 +394,11 @@ class Labels:
         place:Place, # the image's grid
         classes:ClassTable, # the classes
         source, # (row, col, height, width) inside the image -> uint8 (h,w)
-        kind:str # 'index' | 'binary' | 'color' | 'labelme' | 'vector'
+        kind:str, # 'index' | 'binary' | 'color' | 'labelme' | 'vector'
+        aoi=None # (row, col, height, width) -> uint8 (h,w): 1 where labels count; None: everywhere
     ):
         self.path, self.place, self.classes, self.source, self.kind = Path(path), place, classes, source, kind
-        self.height, self.width = place.height, place.width
+        self.height, self.width, self.aoi = place.height, place.width, aoi
     def __repr__(self): return f'Labels({self.path.name}: {self.kind}, {self.classes.n} classes, {self.height} x {self.width})'
     def read(self,
         row:int, # first row, may be negative
@@ -408,7 +409,9 @@ class Labels:
         "Class indices of one window, mirrored where it overhangs the image."
         rows, cols = reflect_index(row, height, self.height), reflect_index(col, width, self.width)
         r, c = int(rows.min()), int(cols.min())
-        block = self.source(r, c, int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1)
+        window = r, c, int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1
+        block = self.source(*window)
+        if self.aoi is not None: block = np.where(self.aoi(*window) == 1, block, np.uint8(self.classes.ignore))
         inside = row >= 0 and col >= 0 and row + height <= self.height and col + width <= self.width
         return block if inside else block[rows - r][:, cols - c]
 
@@ -421,6 +424,21 @@ def _check_grid(mask, place):
     corners = ((0, 0), (own.width, own.height))
     off = max(abs(a - b) for p in corners for a, b in zip(~place.transform @ (own.transform @ p), p))
     if off > .5: raise BadInput(f'label {own.name} lies {off:.0f} pixels away from {place.name}', 'a label on the grid of its image', 'pair it with its own image')
+
+# %% ../nbs/04_labels.ipynb #442ceb60
+def area_shapes(
+    aoi:str|Path, # GeoJSON, GPKG, SHP or FGB with a CRS
+    place:Place # the image's grid
+)->list: # shapely polygons in pixel coordinates; empty where none touches the image
+    "The part of an image that lies in an area of interest."
+    path = Path(aoi)
+    if not path.is_file() or path.suffix.lower() not in VECTOR_SUFFIXES:
+        raise BadInput(f'--aoi {path}' + ('' if path.is_file() else ' does not exist'), f'a file of polygons: {", ".join(sorted(VECTOR_SUFFIXES))}')
+    if place.crs is None or not on_earth(place.crs):
+        raise BadInput(f'{place.name} has no CRS on the globe', 'georeferenced images for --aoi', 'leave --aoi out, or mark what does not count in the labels')
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message='.*does not reach')
+        return [g for g, _ in vector_shapes(path, place, building())]
 
 # %% ../nbs/04_labels.ipynb #214eafb7
 def _read_labelme(path, most=1 << 28):
@@ -435,17 +453,23 @@ def open_labels(
     scene, # the image: Scene, Place or path
     classes:ClassTable, # the classes
     attribute:str=None, # vector files: column with the class
-    kind:str=None # masks: 'index' | 'binary' | 'color' where the data set has decided (`labels_kind`)
+    kind:str=None, # masks: 'index' | 'binary' | 'color' where the data set has decided (`labels_kind`)
+    aoi:str|Path=None # file of polygons, see `area_shapes`: what lies outside is ignored
 )->Labels: # read(row, col, height, width)
     "Labels of any kind on an image's grid."
     path, place = Path(label_path), place_of(scene)
     if not path.is_file(): raise BadInput(f'label {path} does not exist', 'a mask, labelme JSON or vector file')
-    if data := _read_labelme(path): return Labels(path, place, classes, ShapeSource(labelme_shapes(data, place, classes, path.name), classes.background), 'labelme')
-    if path.suffix.lower() in VECTOR_SUFFIXES: return Labels(path, place, classes, ShapeSource(vector_shapes(path, place, classes, attribute), classes.background), 'vector')
+    inside = None if aoi is None else ShapeSource([(g, 1) for g in area_shapes(aoi, place)], 0)
+    return Labels(path, place, classes, *_source(path, place, classes, attribute, kind), inside)
+
+def _source(path, place, classes, attribute, kind):
+    "Where windows of a label file come from, and its kind."
+    if data := _read_labelme(path): return ShapeSource(labelme_shapes(data, place, classes, path.name), classes.background), 'labelme'
+    if path.suffix.lower() in VECTOR_SUFFIXES: return ShapeSource(vector_shapes(path, place, classes, attribute), classes.background), 'vector'
     mask = scan_mask(path)
     _check_grid(mask, place)
     coding = mask_coding(mask, classes, kind)
-    return Labels(path, place, classes, MaskSource(path, mask, coding, classes.ignore), coding.kind)
+    return MaskSource(path, mask, coding, classes.ignore), coding.kind
 
 # %% ../nbs/04_labels.ipynb #b4ee3daf
 def labels_kind(

@@ -33,6 +33,7 @@ from .callbacks import (EMACallback, History, KeepBest, MixPatches, Patience, Pr
                                      history_lists, run_parts)
 from .classes import ClassTable
 from .data import data_spec
+from .datasets import short_names
 from .errors import BadInput
 from .losses import make_loss
 from .metrics import Accuracy, BoundaryIoU, IoU, MeanIoU
@@ -130,7 +131,8 @@ def _precision(mixed):
 def print_epoch(learn, values):
     "One line an epoch with the names of its figures, where there is no progress bar; nothing for an epoch done before an interruption."
     names = learn.recorder.metric_names
-    if len(values) == len(names): print(', '.join(f'{n} {v:.4f}' if isinstance(v, float) else f'{n} {v}' for n, v in zip(names, values)), flush=True)
+    some = [(n, v) for n, v in zip(names, values) if v is not None and (v == v or len(learn.dls.valid_ds))]
+    if len(values) == len(names): print(', '.join(f'{n} {v:.4f}' if isinstance(v, float) else f'{n} {v}' for n, v in some), flush=True)
 
 class AuxiliaryLoss(Callback):
     "Adds the loss of an auxiliary head, which speaks in training only."
@@ -408,12 +410,14 @@ def _plain_lr(lr): return [lr.start, lr.stop] if isinstance(lr, slice) else lr
 
 def _trained(dls):
     "The ground that was trained on: name of the scene, row, column, height, width."
-    return [[dls.store.pairs[i].image.name, *map(int, dls.store.regions[i])] for i in sorted({item.pair for item in dls.train_ds.items})]
+    names = short_names(p.image for p in dls.store.pairs)
+    return [[names[dls.store.pairs[i].image], *map(int, dls.store.regions[i])] for i in sorted({item.pair for item in dls.train_ds.items})]
 
 def training_receipt(learn, phases, seconds):
     "What a training run did, for the bundle."
-    figures = learn.history.rows[-1:] or [{}]
-    last = {k: v for k, v in figures[0].items() if v is not None and k not in ('phase', 'epoch', 'lr', 'seconds')}
+    row = (learn.history.rows[-1:] or [{}])[0]
+    apart = 'phase', 'epoch', 'lr', 'seconds'
+    last = {k: v for k, v in row.items() if k not in apart and v is not None and v == v}  # without validation little is measured
     return dict(phases=[dict(name=n, epochs=e, lr=_plain_lr(lr)) for n, e, lr, _ in phases], batch_size=learn.dls.train.bs, batches=len(learn.dls.train), crop=learn.dls.size,
                 history=history_lists(learn.history.rows), settings={k: learn.how[k] for k in TOLD if k in learn.how}, pretrained=bool(learn.pretrained),
                 loss=_name(learn.loss_func), weight_decay=float(learn.wd), optimizer=_name(learn.opt_func), seed=learn.seed, seconds=round(seconds, 1), last={k: round(v, 6) for k, v in last.items()},

@@ -9,7 +9,8 @@ __all__ = ['SCORE_COLUMNS', 'OUTPUTS', 'GROUPS', 'SUMS', 'overlaps', 'assign', '
            'describe_scores']
 
 # %% ../nbs/66_objects.ipynb #226311f4
-import re
+import os, re
+from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
@@ -18,12 +19,12 @@ import numpy as np
 from affine import Affine
 
 from .classes import ClassTable, building
-from .datasets import LABEL_SUFFIXES, Pair, city_groups, natural_key, place_groups
+from .datasets import LABEL_SUFFIXES, Pair, city_groups, known_dataset, natural_key, place_groups, relative_name
 from .errors import BadInput
 from .evaluate import ERROR_COLORS, MapReader, PixelTally, check_raster, scene_region, tally_map, tally_scores, write_errors
 from .labels import VECTOR_SUFFIXES, Place, _class_values, _polygon_layer, _read_vector, burn, labels_kind, open_labels, place_of, polygon_parts, to_pixels
 from .mask import MASK_NODATA, mask_classes, strips
-from .raster import Scene, list_scenes, on_earth
+from .raster import Scene, list_files, list_scenes, on_earth, root_of
 from .scores import ratio
 from .tiling import Window
 from .vector import own_probability, stream_blobs, unite
@@ -157,7 +158,7 @@ def void_pixels(
 def _may_ignore(labels):
     "Whether labels can hold pixels that do not count; polygons seldom do."
     s, ignore = labels.source, labels.classes.ignore
-    return not hasattr(s, 'shapes') or s.fill == ignore or any(c == ignore for _, c in s.shapes)
+    return labels.aoi is not None or not hasattr(s, 'shapes') or s.fill == ignore or any(c == ignore for _, c in s.shapes)
 
 def _void_bands(known, labels, region, rows=512):
     "Strips of what does not count: no data in the map, or ignored by the labels."
@@ -291,7 +292,8 @@ def match_objects(
     region=None, # (row, col, height, width) of what counts; None: all of it
     kind:str|None=None, # how gray label masks are read, see `labels_kind`
     scene:str|Path|None=None, # for polygons: the raster they were mapped from
-    connectivity:int=4 # of regions in a mask: 4 by sides, 8 by corners too
+    connectivity:int=4, # of regions in a mask: 4 by sides, 8 by corners too
+    aoi:str|Path|None=None # polygons inside of which objects count; None: everywhere
 )->ObjectMatch:
     "Find the labeled objects that a map found."
     if not (vector := _is_vector(pred)): scene = pred
@@ -300,14 +302,15 @@ def match_objects(
         table = reader.table if reader else classes or building()
         cls = object_class(cls, table)
         found, place, region, known = _vector_side(pred, label, s, table, cls, attribute, region) if vector else _raster_side(reader, cls, region, connectivity)
-        labels = open_labels(label, place, table, attribute, kind)
+        labels = open_labels(label, place, table, attribute, kind, aoi)
+        if aoi is not None and not labels.aoi.shapes: raise BadInput(f'{aoi} does not touch the ground of {Path(pred).name}', 'polygons on it', 'check its CRS and place in QGIS')
         true = label_objects(labels, region, cls, attribute, connectivity)
         return match_sets(clip_objects(found, region), clip_objects(true, region), iou, min_area, _void_bands(known, labels, region))._replace(name=table.names[cls])
 
 def object_scores(
     pred:str|Path, # mask, probability raster, or polygons
     label:str|Path, # polygons, labelme JSON or a mask
-    **kw # of `match_objects`: classes, cls, threshold, iou, min_area, attribute, region, kind, scene, connectivity
+    **kw # of `match_objects`: classes, cls, threshold, iou, min_area, attribute, region, kind, scene, connectivity, aoi
 )->dict: # name of the class, tp, fp, fn, precision, recall, f1, iou, labels left_out, polygons repaired
     "The building score of SpaceNet: objects found, false and missed."
     m = match_objects(pred, label, **kw)
@@ -340,11 +343,12 @@ def map_stem(
     m = re.fullmatch(r'(.+)_(mask|prob)', Path(path).stem)
     return (m[1], m[2]) if m else (Path(path).stem, '')
 
-def _one_map_each(files, prefer):
+def _one_map_each(files, prefer, root):
     found, order = {}, sorted(OUTPUTS, key=lambda o: o != prefer)
     for f in files:
         stem, what = map_stem(f)
         if stem.endswith('_errors'): continue
+        stem = relative_name(f.with_name(f'{stem}.tif'), root)
         if found.setdefault(stem, {}).setdefault(what, f) != f: raise BadInput(f'two maps are named {f.stem} in {f.parent}', 'one', 'move one away')
     return {stem: next(has[o] for o in order if o in has) for stem, has in found.items()}
 
@@ -359,31 +363,44 @@ def _labels_of(maps, labels):
         return dict.fromkeys(maps, labels)
     if not labels.is_dir(): raise BadInput(f'no file or folder {labels}', 'a folder of labels, or one label file')
     own, by = {f.resolve() for f in maps.values()}, {}
-    for f in labels.iterdir():
-        if f.suffix.lower() not in LABEL_SUFFIXES or f.name.startswith('.') or f.resolve() in own: continue
-        if f.stem in by: raise BadInput(f'two labels are named {f.stem}: {by[f.stem].name} and {f.name}', 'one', 'move one away')
-        by[f.stem] = f
-    return {stem: by.get(stem, by.get(f.stem)) for stem, f in maps.items()} | {None: by}
+    for f in list_files(labels, LABEL_SUFFIXES):
+        if f.resolve() in own: continue
+        name = relative_name(f, labels)
+        if name in by: raise BadInput(f'two labels are named {name}: {by[name].name} and {f.name}', 'one', 'move one away')
+        by[name] = f
+    return {name: by.get(name, by.get(_beside(name, f.stem))) for name, f in maps.items()} | {None: by}
+
+def _beside(name, stem): return '/'.join([*name.split('/')[:-1], stem])
+
+def _labels_known(maps, root, dataset):
+    "Labels of a data set, by the path below its root, or by the stem where it is the only one."
+    own = known_dataset(dataset, root)
+    pairs = [*own.train, *own.valid, *own.test]
+    stems = Counter(p.image.stem for p in pairs)
+    by = {relative_name(p.image, Path(root)): p.label for p in pairs} | {p.image.stem: p.label for p in pairs if stems[p.image.stem] == 1}
+    return {name: by.get(name, by.get(name.split('/')[-1])) for name in maps}
 
 # %% ../nbs/66_objects.ipynb #2bbc19f4
 GROUPS = dict(place=place_groups, city=city_groups, scene=lambda pairs: pairs)
 
 def match_maps(
     maps, # folder, file or pattern of masks and probability rasters, or a list of them
-    labels:str|Path, # folder of labels with the names of the scenes, or one label file
+    labels:str|Path, # folder of labels with the names of the scenes, or one label file; the folder of `dataset`
     by:str='place', # groups: 'place' (scenes that share ground), 'city' (austin1 and austin12), 'scene' (each)
-    prefer:str='mask' # where a scene has both: 'mask' or 'prob'
+    prefer:str='mask', # where a scene has both: 'mask' or 'prob'
+    dataset:str|None=None # name of a known data set, see `datasets.DATASETS`; it may hold more scenes than there are maps
 )->list: # of Pair whose image is the map, in natural order
     "Which map goes with which label: a_mask.tif, a_prob.tif or a.tif with the label named a."
     if by not in GROUPS or prefer not in OUTPUTS[:2]: raise BadInput(f'groups by {by!r}, maps of kind {prefer!r}', f'{", ".join(GROUPS)}; mask or prob')
-    maps = _one_map_each(list_scenes(maps), prefer)
-    found = _labels_of(maps, Path(labels))
+    root = root_of(maps) if isinstance(maps, (str, Path)) else None
+    maps = _one_map_each(files := list_scenes(maps), prefer, root or Path(os.path.commonpath([f.parent for f in files])))
+    found = _labels_known(maps, labels, dataset) if dataset else _labels_of(maps, Path(labels))
     every = set(found.pop(None, {}).values())
     if lone := [maps[s].name for s, l in found.items() if l is None]: raise _lone(lone, len(maps), f'maps have no label in {labels}', 'a label with the name of its scene, any extension', 'move the others away')
     if lone := [l.name for l in every - set(found.values())]: raise _lone(lone, len(every), f'labels in {labels} have no map', 'a_mask.tif, a_prob.tif or a.tif for a label named a', 'map the scene, or move its label away')
     pairs = [Pair(maps[s], found[s], s) for s in sorted(maps, key=natural_key)]
     if by != 'city': return GROUPS[by](pairs)
-    cities = city_groups([p._replace(image=p.image.with_name(p.group)) for p in pairs])
+    cities = city_groups([p._replace(image=p.image.with_name(Path(p.group).name)) for p in pairs])
     return [p._replace(group=c.group) for p, c in zip(pairs, cities)]
 
 # %% ../nbs/66_objects.ipynb #ba52809b
@@ -439,7 +456,7 @@ def evaluate_maps(
     cls, kind, groups, scenes = object_class(cls, table), labels_kind([p.label for p in pairs], table), {}, []
     files, name = [None]*len(pairs) if errors is None else _error_files(pairs, errors), table.names[cls]
     for p, file in zip(pairs, files):
-        how = dict(classes=classes, threshold=threshold, attribute=attribute, region=p.region, kind=kind)
+        how = dict(classes=classes, threshold=threshold, attribute=attribute, region=p.region, kind=kind, aoi=p.aoi)
         tally = tally_map(p.image, p.label, boundary=boundary, **how)
         count = match_objects(p.image, p.label, cls=cls, iou=iou, min_area=min_area, **how).counts() if objects else None
         if file is not None: write_errors(p.image, p.label, file, **how)

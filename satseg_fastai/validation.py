@@ -48,7 +48,7 @@ def labeled_strips(
 ): # yields ((C,h,w) values, (h,w) class indices)
     "A map and its labels, strip by strip."
     with Scene(path) as s:
-        labels = open_labels(pair.label, s, classes, attribute, kind)
+        labels = open_labels(pair.label, s, classes, attribute, kind, getattr(pair, 'aoi', None))
         row, col, height, width = _region(pair, s)
         for r, n in strips(height, rows): yield s.read(row + r, col, n, width), labels.read(row + r, col, n, width)
 
@@ -353,7 +353,7 @@ def _polygon_marks(labels, table, attribute, marks):
 def _label_marks(maps, area, path, trees, roads):
     "Objects, trees and streets of labels, which are written as a mask to `path`."
     with Scene(maps.prob(area.scene)) as s:
-        labels = open_labels(area.pair.label, s, maps.table, maps.attribute, maps.kind)
+        labels = open_labels(area.pair.label, s, maps.table, maps.attribute, maps.kind, getattr(area.pair, 'aoi', None))
         rows = ((r, np.where((y := labels.read(r, 0, n, s.width)) == maps.table.ignore, np.uint8(255), y)) for r, n in strips(s.height))
         write_cog(path, s, rows, nodata=255)
     marks = _raster_marks(path, maps.table, trees, roads)
@@ -429,7 +429,7 @@ def _validation_blocks(maps, trees=None, roads=None):
 def _clean_up(maps):
     "Entry `clean`; the masks are cleaned in place."
     from satseg_fastai.clean import clean_mask, search_clean
-    how, found = search_clean([(maps.mask(a.scene), a.pair.label, getattr(a.pair, 'region', None)) for a in maps.areas], maps.table, attribute=maps.attribute)
+    how, found = search_clean([(maps.mask(a.scene), a.pair.label, *(getattr(a.pair, f, None) for f in ('region', 'aoi'))) for a in maps.areas], maps.table, attribute=maps.attribute)
     for i in range(len(maps.images)):
         raw = maps.mask(i).rename(maps.mask(i).with_name(f'{i}_raw.tif'))
         clean_mask(raw, maps.mask(i), how, classes=maps.table)
@@ -442,9 +442,10 @@ def trained_on(
 )->int: # of them
     "How many pairs lie on ground that the model was trained on, by the names of scenes."
     seen = {}
-    for name, *region in (spec.get('receipt') or {}).get('trained') or []: seen.setdefault(name, []).append(region)
+    for name, *region in (spec.get('receipt') or {}).get('trained') or []: seen.setdefault(Path(name).name, []).append((f'/{name}', region))
     def overlaps(a, b): return all(a[i] < b[i] + b[i + 2] and b[i] < a[i] + a[i + 2] for i in (0, 1))
-    return sum(any(p.region is None or overlaps(p.region, r) for r in seen.get(Path(p.image).name, [])) for p in pairs)
+    def regions(p): return [r for name, r in seen.get(Path(p.image).name, []) if f'/{Path(p.image).as_posix()}'.endswith(name)]
+    return sum(any(p.region is None or overlaps(p.region, r) for r in regions(p)) for p in pairs)
 
 def _told(spec, pairs, temperature, clean, trees, roads):
     "What a user should know before the choice replaces the last one."

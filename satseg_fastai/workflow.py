@@ -19,7 +19,7 @@ import numpy as np
 
 from .bundle import finds_objects, load_bundle, read_spec, save_bundle, spec_threshold, update_spec
 from .classes import class_table
-from .datasets import folder_pairs, split
+from .datasets import labeled_split, valid_share
 from .errors import BadInput
 from .clean import clean_mask, read_clean
 from .evaluate import spec_classes
@@ -39,11 +39,10 @@ def check_writable(
     if path.is_dir(): raise BadInput(f'{path} is a folder', 'the name of a file')
     return path
 
-def _pairs(images, labels, valid, crop, seed):
-    pairs = folder_pairs(images, labels)
-    valid = valid or ('.2' if len({p.group for p in pairs}) > 1 else 'blocks')
-    s = split(pairs, valid, seed, crop)
-    if not s.valid: raise BadInput('no scenes to validate on', 'at least one', 'use --valid .2, group:NAME, name:PATTERN or blocks')
+def _pairs(images, labels, valid, crop, seed, **ground):
+    s = labeled_split(images, labels, valid, seed, crop, **ground)
+    if s.valid: return s
+    warnings.warn('nothing is held out: no figures, no best epoch and no threshold (.5, or the most likely class); satseg threshold chooses one on other scenes')
     return s
 
 def _init_kw(init, classes, bands, image):
@@ -77,7 +76,7 @@ def _statistics(stats, init, learner, image, bands):
 # %% ../nbs/84_workflow.ipynb #e948c358
 def _run_key(split, settings):
     "Eight characters that differ where the settings or the files of two runs differ."
-    files = {p for pair in [*split.train, *split.valid] for p in (pair.image, pair.label)} | {Path(v) for k, v in settings.items() if k in ('init', 'weights') and v}
+    files = {p for pair in [*split.train, *split.valid] for p in (pair.image, pair.label, pair.aoi) if p} | {Path(v) for k, v in settings.items() if k in ('init', 'weights') and v}
     facts = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(files) if p.is_file()]
     return sha256(json.dumps((split, sorted(settings.items()), facts), default=str).encode()).hexdigest()[:8]
 
@@ -118,11 +117,15 @@ def wants_clean(
 # %% ../nbs/84_workflow.ipynb #f713c1eb
 def train(
     images:str|Path, # folder of scenes
-    labels:str|Path, # folder of masks or labelme files, or one vector file
+    labels:str|Path|None, # folder of masks or labelme files, or one vector file; None with `dataset`
     out:str|Path, # the bundle to write, NAME.safetensors
     *,
     classes=None, # 'building', 'land_cover', 'dubai', a JSON file or names; None: background and building
-    valid:str|None=None, # what to validate on, see datasets.parse_valid; None: a fifth of the groups, or blocks of a single scene
+    valid:str|None=None, # what to validate on, see datasets.parse_valid; None: about a fifth of the pixels, or the data set's own split
+    valid_images:str|Path|None=None, # ground of its own to validate on
+    valid_labels:str|Path|None=None, # its labels
+    dataset:str|None=None, # 'inria', 'dubai', 'massachusetts' or 'chips': `images` is its folder
+    aoi:str|Path|None=None, # polygons inside of which labels count
     epochs:int|None=None, # None: of the schedule, 10 after 6 frozen ones, from scratch 16
     frozen:int|None=None, # epochs with a frozen encoder; None: of the schedule, 6, from scratch 0
     crop:int=256, # training patch side in pixels
@@ -146,7 +149,8 @@ def train(
     out, objects = check_writable(_bundle_name(out)), finds_objects({'arch': None, **learner})
     _check_objects(objects, things, learner)
     soft = soft_scenes(unlabeled, teacher, objects)
-    s = _pairs(images, labels, valid, crop, seed)
+    s = _pairs(images, labels, valid, crop, seed, valid_images=valid_images, valid_labels=valid_labels, dataset=dataset, aoi=aoi)
+    classes = classes or (dataset if dataset == 'dubai' else None)
     norm, statistics = _statistics(stats, init, learner, s.train[0].image, bands)
     data = dict(size=crop, bs=batch, attribute=attribute, seed=seed, **norm, **_init_kw(init, classes, bands, s.train[0].image), **(dict(things=things) if objects else {}))
     net = dict(pretrained=pretrained and init is None, init=init, seed=seed, **learner)
@@ -155,7 +159,7 @@ def train(
     state, part = _begun(out, _run_key(s, {**data, **net, 'log': None, 'fit': fit, **({'soft': soft.key()} if soft else {})}))
     if not part.is_file(): _fit(s, {**data, 'num_workers': workers}, net, fit, state, part, progress, soft)
     update_spec(part, statistics=statistics)
-    if not objects: _threshold(part, s.valid, learner.get('preset'), attribute, data['bands'], progress, clean)
+    if s.valid and not objects: _threshold(part, s.valid, learner.get('preset'), attribute, data['bands'], progress, clean)
     os.replace(part, out)
     for p in _left(out): p.unlink(missing_ok=True)
     forget_maps(out)
@@ -189,7 +193,7 @@ def _fit(s, data, net, fit, state, part, progress, soft=None):
     maps = taught(soft, s.train[0].image, data['classes'], state, progress) if soft else None
     learn = _learner(s, data, net)
     if soft: add_teacher(learn, soft, maps, data.get('num_workers'))
-    print(f'{len(s.train)} areas to train on ({len(learn.dls.train_ds)} crops an epoch), {len(s.valid)} to validate on, chosen by {s.how}', flush=True)
+    print(f'{len(s.train)} areas to train on ({len(learn.dls.train_ds)} crops an epoch), {len(s.valid)} to validate on, chosen by {s.how}: {100*valid_share(s):.0f} % of the pixels', flush=True)
     if weights := getattr(learn, 'how', {}).get('class_weights'):
         print('class weights: ' + ', '.join(f'{n} {w:g}' for n, w in zip(learn.dls.vocab, weights)), flush=True)
     if progress is None: learn.remove_cb(learn.progress_lines)

@@ -270,7 +270,7 @@ def test_wrong_option_of_predict(world, out, options, says):
 def test_no_gpu(world, out, device): assert f'device {device!r}' in refused('predict', world.model, world.image, '--out', out, '--device', device, out=out)
 
 
-@pytest.mark.parametrize('args, says', [(['predict'], "'model'"), (['train', '--images', 'x'], "'--labels'"), (['fly'], "'fly'"), (['train', '--epochs', 'many'], '--epochs')])
+@pytest.mark.parametrize('args, says', [(['predict'], "'model'"), (['train', '--images', 'x'], "'--out'"), (['fly'], "'fly'"), (['train', '--epochs', 'many'], '--epochs')])
 def test_incomplete_command(args, says):
     line = refused(*args)
     assert says in line.replace('MODEL', 'model') and '--help' in line
@@ -279,7 +279,7 @@ def test_incomplete_command(args, says):
 @pytest.mark.parametrize('options, says', [
     (['--arch', 'hourglass'], "architecture 'hourglass'"), (['--encoder', 'resnet1'], "encoder 'resnet1' is unknown"), (['--loss', 'regret'], 'regret'),
     (['--valid', 'name:*nowhere*'], 'chooses none'), (['--valid', 'name:*'], 'chooses all'), (['--valid', 'group:nobody'], 'chooses none'), (['--valid', '7'], 'between 0 and 1'),
-    (['--valid', 'none'], 'validate'), (['--classes', 'houses'], 'class table'), (['--decoder-width', '16,x'], 'whole numbers'), (['--decoder-width', '16,8'], 'width'),
+    (['--valid', 'place'], 'random:.2 or none'), (['--valid-images', 'x'], 'both or none'), (['--aoi', 'nowhere.gpkg'], 'nowhere.gpkg does not exist'), (['--classes', 'houses'], 'class table'), (['--decoder-width', '16,x'], 'whole numbers'), (['--decoder-width', '16,8'], 'width'),
     (['--bands', '1,2,7'], 'band 7'), (['--crop', 8], '--crop'), (['--weights', 'nowhere.safetensors'], 'nowhere.safetensors'), (['--init', 'nowhere.safetensors'], 'nowhere.safetensors'),
     (['--valid', 'blocks', '--crop', 256], 'cannot be cut')])
 def test_wrong_option_of_train(world, out, options, says):

@@ -115,7 +115,7 @@ def instance_dls(
     memory:int|None=None # bytes of decoded blocks to keep, for all workers together; None: a quarter of the memory, at most 4 GB
 ): # DataLoaders with .store, .stats, .things, .vocab
     "DataLoaders of images and instance maps."
-    if not train or not valid: raise BadInput(f'{len(train)} scenes to train on and {len(valid)} to validate on', 'at least one of each')
+    if not train: raise BadInput('no scenes to train on', 'at least one', 'choose less with --valid')
     store, n = Store([*train, *valid], classes, bands, attribute, memory), len(train)
     things = check_things(store.classes, things)
     stats, scale = choose_stats(store, range(n), stats)
