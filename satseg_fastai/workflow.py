@@ -110,7 +110,8 @@ def wants_clean(
     "Whether a clean-up is searched."
     if clean is not None: return clean
     pixels = ground_pixels(pairs)
-    if pixels > CLEANED: print(f'no clean-up of masks is searched on {pixels/1e6:,.0f} million pixels; train --clean or satseg threshold --clean does', flush=True)
+    if pixels > CLEANED:
+        print(f'no clean-up of masks is searched on {pixels/1e6:,.0f} million pixels; --clean does', flush=True)
     return pixels <= CLEANED
 
 
@@ -183,7 +184,8 @@ def _learner(s, data, net):
     if metrics == []: warnings.warn('mask AP is not measured without torchmetrics and pycocotools; pip install satseg_fastai[instance]')
     from satseg_fastai.callbacks import History, ProgressLines
     own = {k: v for k, v in net.items() if k not in ('arch', 'init', 'log')}
-    learn = instance_learner(instance_dls(s.train, s.valid, **data), metrics=metrics, cbs=[History(net.get('log')), ProgressLines()], **own)
+    cbs = [History(net.get('log')), ProgressLines()]
+    learn = instance_learner(instance_dls(s.train, s.valid, **data), metrics=metrics, cbs=cbs, **own)
     learn.logger = partial(print_epoch, learn)
     return learn
 
@@ -209,7 +211,8 @@ def _threshold(out, valid, preset, attribute, bands, progress, clean=None):
     "Choose the threshold where no preset did; validation ground of one class chooses none, and says so."
     if preset and (t := read_spec(out).get('threshold')): return print(f"threshold {t['value']} of the preset; satseg threshold chooses one on labeled scenes", flush=True)
     wanted = wants_clean(clean, valid)
-    try: found = choose_threshold(out, valid, rule='best', clean=wanted, attribute=attribute, bands=bands, progress=bool(progress))
+    kw = dict(attribute=attribute, bands=bands, progress=bool(progress))
+    try: found = choose_threshold(out, valid, rule='best', clean=wanted, **kw)
     except BadInput as e:
         if 'the labels hold no' not in str(e): raise
         return warnings.warn(f'no threshold is chosen: {e}')
