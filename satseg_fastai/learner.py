@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['DEFAULTS', 'PRESETS', 'TOLD', 'SCHEDULES', 'run_spec', 'default_metrics', 'judged_by', 'label_counts', 'balance',
-           'splitter', 'print_epoch', 'AuxiliaryLoss', 'settings_of', 'seg_learner', 'Checkpoint', 'read_state',
-           'Phase', 'recipe', 'one_run', 'fit_recipe', 'training_receipt']
+           'splitter', 'print_epoch', 'AuxiliaryLoss', 'settings_of', 'seg_learner', 'random_state',
+           'restore_random_state', 'Checkpoint', 'read_state', 'Phase', 'recipe', 'one_run', 'fit_recipe',
+           'training_receipt']
 
 # %% ../nbs/43_learner.ipynb #6622c035
 import pickle, platform, random, time
@@ -283,18 +284,25 @@ def _plain(o):
     if isinstance(o, (list, L)): return list(map(_plain, o))
     return o.item() if isinstance(o, np.generic) else o.tolist() if isinstance(o, np.ndarray) else o
 
-def _rng_state(learn):
+def random_state(
+    learn:Learner # whose training DataLoader shuffles
+)->dict: # plain values and tensors
+    "Where all random numbers of a training stand."
     kind, keys, *rest = np.random.get_state()
     return dict(python=random.getstate(), torch=torch.get_rng_state(), numpy=[kind, keys.tolist(), *rest], shuffle=learn.dls.train.rng.getstate())
 
-def _set_rng_state(learn, s):
+def restore_random_state(
+    learn:Learner, # the same, or one that goes on for it
+    s:dict # of random_state
+):
+    "Go on drawing from there."
     random.setstate(s['python']); torch.set_rng_state(s['torch'])
     np.random.set_state((s['numpy'][0], np.array(s['numpy'][1], np.uint32), *s['numpy'][2:]))
     learn.dls.train.rng.setstate(s['shuffle'])
 
 def _draw_on(learn, state):
     "Random numbers and windows go on as after the saved epoch."
-    _set_rng_state(learn, state['rng'])
+    restore_random_state(learn, state['rng'])
     learn.dls.store.epoch = state['drawn']
 
 class Checkpoint(Callback):
@@ -312,7 +320,7 @@ class Checkpoint(Callback):
         if not self.trained: return
         parts = {cb.name: cb.run_state() for cb in run_parts(self.learn)}
         state = dict(phase=self.phase, epoch=self.epoch, model=self.model.state_dict(),
-                     opt=self.opt.state_dict(), drawn=self.learn.dls.store.epoch, rng=_rng_state(self.learn), parts=parts)
+                     opt=self.opt.state_dict(), drawn=self.learn.dls.store.epoch, rng=random_state(self.learn), parts=parts)
         data = BytesIO()
         torch.save(_plain(state), data)       # a full disk is an OSError only where Python itself writes
         with atomic_path(self.path) as tmp: tmp.write_bytes(data.getbuffer())
