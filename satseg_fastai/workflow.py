@@ -41,7 +41,8 @@ def check_writable(
 def _pairs(images, labels, valid, crop, seed, **ground):
     s = labeled_split(images, labels, valid, seed, crop, **ground)
     if s.valid: return s
-    warnings.warn('nothing is held out: no figures, no best epoch and no threshold (.5, or the most likely class); satseg threshold chooses one on other scenes')
+    warnings.warn('nothing is held out: no figures, no best epoch and no threshold (.5, or the most likely class); '
+                  'satseg threshold chooses one on other scenes')
     return s
 
 def _init_kw(init, classes, bands, image):
@@ -96,7 +97,8 @@ def train(
     "Train on folders of scenes and labels; write a bundle with its threshold."
     out, objects = check_writable(_bundle_name(out)), finds_objects({'arch': None, **learner})
     _check_objects(objects, things, learner)
-    s = _pairs(images, labels, valid, crop, seed, valid_images=valid_images, valid_labels=valid_labels, dataset=dataset, aoi=aoi)
+    ground = dict(valid_images=valid_images, valid_labels=valid_labels, dataset=dataset, aoi=aoi)
+    s = _pairs(images, labels, valid, crop, seed, **ground)
     classes = classes or (dataset if dataset == 'dubai' else None)
     data = dict(size=crop, bs=batch, attribute=attribute, seed=seed, **_init_kw(init, classes, bands, s.train[0].image), **(dict(things=things) if objects else {}))
     net = dict(pretrained=pretrained and init is None, init=init, seed=seed, **learner)
