@@ -42,7 +42,8 @@ def check_writable(
 def _pairs(images, labels, valid, crop, seed, **ground):
     s = labeled_split(images, labels, valid, seed, crop, **ground)
     if s.valid: return s
-    warnings.warn('nothing is held out: no figures, no best epoch and no threshold (.5, or the most likely class); satseg threshold chooses one on other scenes')
+    warnings.warn('nothing is held out: no figures, no best epoch and no threshold (.5, or the most likely class); '
+                  'satseg threshold chooses one on other scenes')
     return s
 
 def _init_kw(init, classes, bands, image):
@@ -150,7 +151,8 @@ def train(
     out, objects = check_writable(_bundle_name(out)), finds_objects({'arch': None, **learner})
     _check_objects(objects, things, learner)
     soft = soft_scenes(unlabeled, teacher, objects)
-    s = _pairs(images, labels, valid, crop, seed, valid_images=valid_images, valid_labels=valid_labels, dataset=dataset, aoi=aoi)
+    ground = dict(valid_images=valid_images, valid_labels=valid_labels, dataset=dataset, aoi=aoi)
+    s = _pairs(images, labels, valid, crop, seed, **ground)
     classes = classes or (dataset if dataset == 'dubai' else None)
     norm, statistics = _statistics(stats, init, learner, s.train[0].image, bands)
     data = dict(size=crop, bs=batch, attribute=attribute, seed=seed, **norm, **_init_kw(init, classes, bands, s.train[0].image), **(dict(things=things) if objects else {}))
