@@ -23,6 +23,7 @@ from fastai.data.core import TfmdDL
 from fastai.data.transforms import Normalize
 from fasttransform import DisplayedTransform, Pipeline
 from fastai.torch_core import TensorImage, TensorMask
+from torch.utils.data import get_worker_info
 
 from .augment import seg_augment
 from .cache import BlockCache, block_side, memory_budget, window_blocks
@@ -77,13 +78,14 @@ class Store:
 
     @property
     def cache(self):
-        "The decoded blocks; made before workers are forked, they are shared."
+        "The decoded blocks; made before workers are forked, they are shared. A worker that was not forked has its part of the memory."
         if self._cache is None:
+            worker = get_worker_info()
             self.side = block_side(self.shapes)
             counts = [math.ceil(h/self.side)*math.ceil(w/self.side) for h, w in self.shapes]
             self.first = _first_blocks(self.pairs, counts)
             pixel = self.n_in*np.dtype(self.dtype).itemsize + 2
-            self._cache = BlockCache(sum(counts), pixel*self.side**2, self.memory)
+            self._cache = BlockCache(sum(counts), pixel*self.side**2, self.memory//(worker.num_workers if worker else 1))
         return self._cache
     def _decode(self, i, row, col, height, width):
         "The bytes of a block: image, label, validity."
@@ -274,6 +276,7 @@ def one_ahead(
             yield batch
             batch = coming.result()
 
+# %% ../nbs/10_data.ipynb #7205d7eb
 class SceneDL(TfmdDL):
     "A DataLoader that draws new windows each time it is walked through in training."
     def before_iter(self):
@@ -304,7 +307,7 @@ def _valid_size(store, pairs, size):
     return math.ceil(side/patches/32)*32
 
 def _floats(o):
-    "A float32 copy in memory of numpy's, which asks for large pages: a batch of 6 MB in small ones costs 1500 page faults, as long as its resampling."
+    "A float32 copy in memory of numpy's, which asks for large pages: 6 MB of small ones are 1500 page faults, as slow as resampling them."
     x = torch.from_numpy(np.empty(o.shape, np.float32)).as_subclass(type(o))
     return x.copy_(o)
 
