@@ -125,12 +125,12 @@ def plan_search(
     "Search radius and pixels of a scene."
     unit = 'm' if ground_shift(place, 1, 0) else 'px'
     radius = radius or (10. if unit == 'm' else 32.)
-    pixels = np.array([radius/side for side in pixel_sides(place)])
+    shape, sides = np.array([place.height, place.width]), np.array(pixel_sides(place))
+    if shape.min() < 16: raise BadInput(f'{place.name} has {place.height} x {place.width} pixels', '16 or more a side', 'leave it out')
+    pixels = np.minimum(radius/sides, shape/2)
     factor = math.ceil(pixels.max()/REACH)
-    room = np.array([place.height, place.width])//(2*factor)
-    if room.min() < 3: raise BadInput(f'{place.name} has {place.height} x {place.width} pixels', f'{6*factor} or more a side for a search of {radius:g} {unit}', 'use a smaller --radius')
-    reach = np.minimum(np.maximum(np.ceil(pixels/factor).astype(int), 3), room)
-    return Search(tuple(reach.tolist()), factor, tuple(side*factor for side in pixel_sides(place)), unit)
+    reach = np.minimum(np.maximum(np.ceil(pixels/factor), 3), shape//(2*factor)).astype(int)
+    return Search(tuple(reach.tolist()), factor, tuple((sides*factor).tolist()), unit)
 
 def _averaged(x, ok, factor):
     "Means of factor x factor pixels over those that count; half of them must."
@@ -219,7 +219,9 @@ class Shift(NamedTuple):
     @property
     def length(self): return math.hypot(*(self.meters or (self.down, self.right)))
     @property
-    def verdict(self): return 'unsure' if self.doubt else 'fits' if self.length < 2*self.error else 'move'
+    def small(self): return max(abs(self.down), abs(self.right)) < .5
+    @property
+    def verdict(self): return 'unsure' if self.doubt else 'fits' if self.small or self.length < 2*self.error else 'move'
 
 def estimate_shift(
     groups:np.ndarray, # (G,6,S,T) of `scene_sums`
@@ -374,7 +376,7 @@ def describe_shift(
     error = f'± {shift.error:.2f} {shift.unit}'
     facts = f'{error}, correlation {shift.unmoved:.2f} as they are, {shift.correlation:.2f} there'
     if shift.verdict == 'unsure': return f'{shift.name}: not to be trusted: {shift.doubt}'
-    if shift.verdict == 'fits': return f'{shift.name}: the labels fit: {_way(shift)} is within the error ({error})'
+    if shift.verdict == 'fits': return f'{shift.name}: the labels fit: {_way(shift)} is {"less than half a pixel" if shift.small else "within the error"} ({error})'
     return f'{shift.name}: move the labels {_way(shift)} to fit the image ({facts})'
 
 def shift_json(

@@ -52,7 +52,8 @@ class EMACallback(RunCallback):
         decay:float=.999, # the share of the old average in each step, at most
         power:float=2/3 # of the warm-up: a larger one reaches further back early
     ):
-        if not 0 < decay < 1: raise BadInput(f'an average with the decay {decay}', 'a number between 0 and 1, e.g. .999')
+        if not 0 < decay < 1:
+            raise BadInput(f'an average with the decay {decay}', 'a number between 0 and 1, e.g. .999')
         self.decay, self.power, self.raw = decay, power, None
         self.reset()
     def reset(self): self.average, self.saved, self.steps_done = None, None, 0
@@ -60,7 +61,8 @@ class EMACallback(RunCallback):
         self._train_raw()
         super().before_fit()
         if not self.active: return
-        if self.average is None: self.average = ModelEmaV3(self.model, self.decay, use_warmup=True, warmup_power=self.power)
+        if self.average is None:
+            self.average = ModelEmaV3(self.model, self.decay, use_warmup=True, warmup_power=self.power)
         if self.saved: self.average.module.load_state_dict(self.saved)
         self.saved = None
     def after_step(self):
@@ -100,8 +102,10 @@ def cut_boxes(
 )->Tensor: # (N,1,H,W) bool, True in the box
     "CutMix's boxes: of the patch's own shape, cut at its sides."
     half = ((1 - share).clamp(0, 1).sqrt()/2)[:, None]
-    inside = [((torch.arange(n, device=share.device) + .5)/n - center[:, i:i + 1]).abs() < half for i, n in enumerate(size)]
-    return (inside[0][:, :, None] & inside[1][:, None])[:, None]
+    rows, columns = (((torch.arange(n, device=share.device) + .5)/n)[None] for n in size)
+    down = (rows - center[:, :1]).abs() < half
+    across = (columns - center[:, 1:]).abs() < half
+    return (down[:, :, None] & across[:, None])[:, None]
 
 def paste_boxes(
     x:Tensor, # (N,C,H,W) patches
@@ -189,7 +193,9 @@ class History(RunCallback):
         rates = self.recorder.lrs[self.first:]
         seconds = round(time.perf_counter() - self.begun, 2)
         return dict(phase=self.phase, epoch=self.epoch, **figures, lr=number(max(rates, default=None)), seconds=seconds)
-    def run_state(self): return dict(rows=self.rows, smooth=[self.recorder.smooth_loss.count, float(self.recorder.smooth_loss.val)])
+    def run_state(self):
+        smooth = self.recorder.smooth_loss
+        return dict(rows=self.rows, smooth=[smooth.count, float(smooth.val)])
     def load_run_state(self, state): self.rows, self.smooth = list(state['rows']), state['smooth']
 
 def history_lists(
@@ -264,7 +270,8 @@ class Patience(HistoryReader):
     def after_epoch(self):
         if not self.active or not self.is_over(): return
         best = best_epoch(self.values(), self.least)
-        if self.learn.logger is not noop: print(f'no gain for {self.epochs} epochs: {self.figure} was best in epoch {best}', flush=True)
+        if self.learn.logger is not noop:
+            print(f'no gain for {self.epochs} epochs: {self.figure} was best in row {best} of the history', flush=True)
         raise CancelFitException
 
 # %% ../nbs/42_callbacks.ipynb #da24be7f

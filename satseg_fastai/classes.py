@@ -252,9 +252,11 @@ def check_colors(
     bad = sorted(((n, c) for c, n in counts.items() if c not in known), reverse=True)
     if (n := sum(k for k, _ in bad)) <= max_unknown*total: return
     expected = ', '.join(f'{code_hex(color_code(e.color))} {e.name}' for e in table.entries)
-    do = 'a JPEG or a resized mask has smeared colors: use the original PNG' if len(bad) > 50 else 'check the class table'
+    smeared = 'a JPEG or a resized mask has smeared colors: use the original PNG'
+    do = smeared if len(bad) > 50 else 'check the class table'
     if fit := fitting_table(counts, max_unknown): do = f'use --classes {fit}'
-    raise BadInput(f'{where} has {100*n/total:.3g} % of its pixels in unknown colors: {_colors_told(bad, total)}', expected, do)
+    raise BadInput(f'{where} has {100*n/total:.3g} % of its pixels in unknown colors: {_colors_told(bad, total)}',
+                   expected, do)
 
 # %% ../nbs/03_classes.ipynb #98517843
 def decode(

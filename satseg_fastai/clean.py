@@ -471,7 +471,8 @@ def search_clean(
     grid = _grid(table, check_clean(Clean(unit=unit, connectivity=connectivity)).unit, objects=objects, holes=holes, openings=openings)
     kind = labels_kind([label for _, label, *_ in maps], table)
     opener = lambda label, aoi=None: lambda s: open_labels(label, s, table, attribute, kind, aoi)
-    counts = sum(scene_confusions(m, opener(label, *aoi), region, table, grid, unit, connectivity, **kw) for m, label, region, *aoi in maps)
+    confusions = partial(scene_confusions, table=table, grid=grid, unit=unit, connectivity=connectivity, **kw)
+    counts = sum(confusions(mask, opener(label, *aoi), region) for mask, label, region, *aoi in maps)
     places = [(i, j, h) for i in range(counts.shape[0]) for j in range(counts.shape[1]) for h in range(counts.shape[2])]
     tried = [dict(opening=grid['openings'][i], min_object=grid['objects'][j], min_hole=grid['holes'][h], iou=_iou(counts[i, j, h])) for i, j, h in places]
     best = mildest(tried)

@@ -56,7 +56,8 @@ def _by_stem(files, what, key=_stem):
     found = {}
     for f in files:
         name = key(f)
-        if name in found: raise BadInput(f'two {what} are named {name}: {found[name].name} and {f.name} in {f.parent}', 'one', 'move one away')
+        if name in found:
+            raise BadInput(f'two {what} are named {name}: {found[name].name} and {f.name} in {f.parent}', 'one', 'move one away')
         found[name] = f
     return found
 
@@ -148,7 +149,8 @@ def _label_files(images, labels, root):
     if not labels.is_file():
         found = _find_labels(images, labels)
         if len({p.parent for p in found}) < 2: return match_stems(images, found, labels)
-        return match_stems(images, found, labels, partial(relative_name, root=root), partial(relative_name, root=root_of(labels)))
+        keys = (partial(relative_name, root=r) for r in (root, root_of(labels)))
+        return match_stems(images, found, labels, *keys)
     if len(images) > 1 and labels.suffix.lower() not in VECTOR_SUFFIXES:
         raise BadInput(f'one mask {labels.name} for {len(images)} images', 'a folder of masks, or one vector file')
     return [(p, labels) for p in images]
@@ -335,7 +337,9 @@ def _group_pixels(pairs):
 
 def _by_groups(pairs, share, seed):
     sizes = _group_pixels(pairs)
-    if len(sizes) < 2: raise BadInput(f'{pairs[0].image.name} and all {len(pairs)} images are one group', 'two groups or more', f'use --valid {share:g}, which parts them by place')
+    if len(sizes) < 2:
+        raise BadInput(f'{pairs[0].image.name} and all {len(pairs)} images are one group', 'two groups or more',
+                       f'use --valid {share:g}, which parts them by place')
     chosen = draw_groups(sizes, share, seed)
     return [p.group in chosen for p in pairs]
 
@@ -366,7 +370,9 @@ def split(
     if rule.how == 'none': return Split(list(pairs), [], 'none')
     if rule.how == 'blocks': return _apart(_by_blocks(pairs, rule.what, size))
     if rule.how == 'share': return _by_share(pairs, rule.what, seed, size)
-    if len(pairs) < 2: raise BadInput(f'{pairs[0].image.name} is a single image and cannot be split by images', 'two or more images', 'use --valid blocks')
+    if len(pairs) < 2:
+        raise BadInput(f'{pairs[0].image.name} is a single image and cannot be split by images', 'two or more images',
+                       'use --valid blocks')
     chosen = _CHOICES[rule.how](pairs, rule.what, seed)
     _check_sides(pairs, chosen, rule)
     return _sides(pairs, chosen, rule.how)
@@ -412,8 +418,9 @@ def spatial_blocks(
     fits = min(height, width, int(max(height, width)/2.25))//32*32   # the largest crops that could be cut
     gap, length, across = size//4 if gap is None else gap, max(height, width), min(height, width)
     if across < size or length < 2*size + gap:
-        raise BadInput(f'{name} of {height} x {width} pixels cannot be cut into blocks for crops of {size}', f'at least {size} x {2*size + gap} pixels',
-                       (f'use --crop {fits} or smaller, ' if fits else 'use ground of its own (--valid-images), ') + 'or --valid none')
+        smaller = f'use --crop {fits} or smaller' if fits else 'use ground of its own (--valid-images)'
+        raise BadInput(f'{name} of {height} x {width} pixels cannot be cut into blocks for crops of {size}',
+                       f'at least {size} x {2*size + gap} pixels', f'{smaller}, or --valid none')
     train, valid = _strips(length, size, share, gap, most)
     window = (lambda a, b: Window(a, 0, b - a, width)) if height >= width else (lambda a, b: Window(0, a, height, b - a))
     return Blocks([window(*s) for s in train], [window(*s) for s in valid])
@@ -436,7 +443,7 @@ def _blocks_of(pair, share, size):
 def _by_blocks(pairs, share, size):
     large = [p for p in pairs if _fits_blocks(p, size)]
     if lost := len(pairs) - len(large) if large else 0:
-        warnings.warn(f'{lost} of {len(pairs)} images are too small for blocks of {size} pixels and are trained on whole')
+        warnings.warn(f'{lost} of {len(pairs)} images are too small for blocks of {size} pixels and trained on whole')
         share = min(.5, share*sum(map(pair_pixels, pairs))/sum(map(pair_pixels, large)))
     train, valid = [], []
     for p in pairs:
@@ -449,9 +456,11 @@ def _apart(split):
     "The same split without training ground that the other side shows too."
     train, left, limited = keep_apart(split.train, split.valid)
     told = [f'{left} are left out']*(left > 0) + [f'{limited} are used as far as they lie outside']*(limited > 0)
-    if told: warnings.warn(f'{left + limited} training areas share ground with the {len(split.valid)} to validate on: {", ".join(told)}')
+    lost = f'{left + limited} training areas share ground with the {len(split.valid)} to validate on'
+    if told: warnings.warn(f'{lost}: {", ".join(told)}')
     if train: return split._replace(train=train)
-    raise BadInput(f'{split.valid[0].image.name} shows the ground of all images to train on', 'images that do not all overlap', 'use --valid none, or ground of its own (--valid-images)')
+    raise BadInput(f'{split.valid[0].image.name} shows the ground of all images to train on', 'images that do not all overlap',
+                   'use --valid none, or ground of its own (--valid-images)')
 
 # %% ../nbs/06_datasets.ipynb #d4b76583
 NEAR = .25 # of a share: whole images that miss it by more are not taken
@@ -462,8 +471,8 @@ def _tail(pairs, share):
     for p in sorted(pairs, key=lambda p: natural_key(p.image))[:0:-1]:
         if last and sum(map(pair_pixels, last)) + pair_pixels(p)/2 > target: break
         last.add(p)
-    warnings.warn(f'{pairs[0].image.name} and {len(pairs) - 1} more do not say where they are: the last {len(last)} by name are for validation, '
-                  'and their neighbors may leak; --valid group:NAME, name:PATTERN or --valid-images is better')
+    warnings.warn(f'{pairs[0].image.name} and {len(pairs) - 1} more do not say where they are: the last {len(last)} by name '
+                  'are for validation, and their neighbors may leak; --valid group:NAME, name:PATTERN or --valid-images is better')
     return _sides(pairs, [p in last for p in pairs], 'name')
 
 def _near(part, pairs, share):
@@ -472,11 +481,13 @@ def _near(part, pairs, share):
 
 def _cut(pairs, share, seed, size):
     "Hold out a part of one group: by place, or in blocks where images are too large to be parted whole."
-    boxes, blocks = list(map(_box, pairs)), all(_fits_blocks(p, size) for p in pairs)
     if len(pairs) == 1: return _by_blocks(pairs, share, size)
-    if not all(boxes): return cut if blocks and _near((cut := _by_blocks(pairs, share, size)).valid, pairs, share) else _tail(pairs, share)
-    parted = _sides(pairs, hold_out(boxes, list(map(pair_pixels, pairs)), share, seed), 'place')
-    return _apart(_by_blocks(pairs, share, size) if blocks and not _near(parted.valid, pairs, share) else parted)
+    boxes, pixels = list(map(_box, pairs)), list(map(pair_pixels, pairs))
+    whole = _sides(pairs, hold_out(boxes, pixels, share, seed), 'place') if all(boxes) else None
+    if whole and _near(whole.valid, pairs, share): return _apart(whole)
+    blocks = _by_blocks(pairs, share, size) if all(_fits_blocks(p, size) for p in pairs) else None
+    if blocks and (whole or _near(blocks.valid, pairs, share)): return _apart(blocks)
+    return _apart(whole) if whole else _tail(pairs, share)
 
 def _by_share(pairs, share, seed, size):
     "Whole groups where they come near the share, else a part of the largest one."
@@ -493,8 +504,8 @@ def _by_share(pairs, share, seed, size):
     except BadInput:
         if groups.valid: return groups
         raise
-    others = [p for p in pairs if p.group != large]
-    return Split([*(p for p in others if p.group not in whole), *cut.train], [*(p for p in others if p.group in whole), *cut.valid], cut.how)
+    rest = _sides(others := [p for p in pairs if p.group != large], [p.group in whole for p in others], cut.how)
+    return rest._replace(train=rest.train + cut.train, valid=rest.valid + cut.valid)
 
 def valid_share(
     split:Split # of pairs
@@ -507,8 +518,9 @@ def valid_share(
 def _area_window(pair, aoi):
     "The part of a pair around an area of interest; None where they do not meet."
     import shapely
-    shapes, (row, col, height, width) = area_shapes(aoi, image_grid(pair.image)), _region(pair)
-    inside = shapely.intersection(np.array([*shapes, None], object)[:-1], shapely.box(col, row, col + width, row + height))
+    row, col, height, width = _region(pair)
+    shapes = np.array([*area_shapes(aoi, image_grid(pair.image)), None], object)[:-1]
+    inside = shapely.intersection(shapes, shapely.box(col, row, col + width, row + height))
     if not shapely.area(inside).any(): return None
     left, top, right, bottom = shapely.total_bounds(inside[shapely.area(inside) > 0])
     top, left = math.floor(top + .01), math.floor(left + .01)   # degrees are not exact to the hair
@@ -522,7 +534,9 @@ def within(
     if aoi is None: return list(pairs)
     windows = [_area_window(p, aoi) for p in pairs]
     lost = [p.image.name for p, w in zip(pairs, windows) if w is None]
-    if pairs and len(lost) == len(pairs): raise BadInput(f'{aoi} touches none of {len(pairs)} images: {_some(lost)}', 'polygons on one of them at least', 'check its CRS and place in QGIS')
+    if pairs and len(lost) == len(pairs):
+        raise BadInput(f'{aoi} touches none of {len(pairs)} images: {_some(lost)}', 'polygons on one of them at least',
+                       'check its CRS and place in QGIS')
     for name in lost[:20]: warnings.warn(f'{Path(aoi).name} does not touch {name}: it is left out')
     if len(lost) > 20: warnings.warn(f'{Path(aoi).name} does not touch {len(lost) - 20} more images: they are left out')
     return [p._replace(region=w, aoi=Path(aoi)) for p, w in zip(pairs, windows) if w]
@@ -536,15 +550,18 @@ def known_dataset(
     root:str|Path # its folder
 )->Split: # its own split; all is for training where it has none
     "A data set whose layout is known."
-    if name not in DATASETS: raise BadInput(f'data set {name!r:.40}', f'one of {", ".join(DATASETS)}', 'use --images and --labels for others')
+    if name not in DATASETS:
+        raise BadInput(f'data set {name!r:.40}', f'one of {", ".join(DATASETS)}', 'use --images and --labels for others')
     found = DATASETS[name](root)
     if isinstance(found, Split): return found
     return Split(touching_groups(found) if name == 'chips' else found, [], 'none')
 
 def _named_pairs(images, labels, dataset):
     "All pairs, and whether they come with a split of their own."
-    if dataset and labels is not None: raise BadInput(f'--labels together with --dataset {dataset}', 'one of the two', 'the data set knows its labels')
-    if not dataset and labels is None: raise BadInput(f'no labels for {images}', 'a folder or file of labels', 'use --labels, or --dataset for a known layout')
+    if dataset and labels is not None:
+        raise BadInput(f'--labels together with --dataset {dataset}', 'one of the two', 'the data set knows its labels')
+    if not dataset and labels is None:
+        raise BadInput(f'no labels for {images}', 'a folder or file of labels', 'use --labels, or --dataset for a known layout')
     return known_dataset(dataset, images) if dataset else Split(folder_pairs(images, labels), [], 'none')
 
 def labeled_split(
@@ -560,17 +577,22 @@ def labeled_split(
     aoi:str|Path|None=None # polygons inside of which labels count
 )->Split:
     "What to train on and what to validate on, as the command line says it."
-    if (valid_images is None) != (valid_labels is None): raise BadInput('--valid-images and --valid-labels', 'both or none', 'name the images and their labels')
-    if valid is not None and valid_images is not None: raise BadInput(f'--valid {valid} together with --valid-images', 'one of the two')
+    if (valid_images is None) != (valid_labels is None):
+        raise BadInput('--valid-images and --valid-labels', 'both or none', 'name the images and their labels')
+    if valid is not None and valid_images is not None:
+        raise BadInput(f'--valid {valid} together with --valid-images', 'one of the two')
     own = _named_pairs(images, labels, dataset)
-    if valid_images is not None: return _given(within([*own.train, *own.valid], aoi), within(folder_pairs(valid_images, valid_labels), aoi))
-    if valid is None and own.valid: return own._replace(train=within(own.train, aoi), valid=within(own.valid, aoi))
-    return split(within([*own.train, *own.valid], aoi), valid or _OWN.get(dataset, '.2'), seed, size)
+    if valid is None and valid_images is None and own.valid:
+        return own._replace(train=within(own.train, aoi), valid=within(own.valid, aoi))
+    pairs = within([*own.train, *own.valid], aoi)
+    if valid_images is not None: return _given(pairs, within(folder_pairs(valid_images, valid_labels), aoi))
+    return split(pairs, valid or _OWN.get(dataset, '.2'), seed, size)
 
 def _given(train, valid):
     "Two sides that the user chose; ground on both is told."
-    kept, left, limited = keep_apart(train, valid)
-    if left + limited: warnings.warn(f'{left + limited} of {len(train)} images to train on share ground with --valid-images: the figures come out too good')
+    _, left, limited = keep_apart(train, valid)
+    told = f'{left + limited} of {len(train)} images to train on share ground with --valid-images'
+    if left + limited: warnings.warn(f'{told}: the figures come out too good')
     return Split(train, valid, 'given')
 
 def labeled_pairs(

@@ -74,7 +74,8 @@ def hold_out(
         if first not in seen: heapq.heappush(heap, (order[first], first)); seen.add(first)
         while heap:
             i = heapq.heappop(heap)[1]
-            if chosen.any() and (chosen @ pixels + pixels[i]/2 > target or chosen.sum() + 1 == len(boxes)): return chosen
+            full = chosen @ pixels + pixels[i]/2 > target or chosen.sum() + 1 == len(boxes)
+            if full and chosen.any(): return chosen
             chosen[i] = True
             for j in set(touching[i]) - seen: heapq.heappush(heap, (order[j], j)); seen.add(j)
     return chosen
@@ -89,9 +90,11 @@ def free_part(
     for left, top, right, bottom in taken:
         across, down = min(right, col + width) - max(left, col), min(bottom, row + height) - max(top, row)
         if min(across, down) <= .5: continue   # they only touch
-        end, low, left, top = math.ceil(right - .01), math.ceil(bottom - .01), math.floor(left + .01), math.floor(top + .01)
-        parts = [(row, col, top - row, width), (low, col, row + height - low, width), (row, col, height, left - col), (row, end, height, col + width - end)]
-        row, col, height, width = max(parts, key=lambda p: max(0, p[2])*max(0, p[3]))
+        left, top = math.floor(left + .01), math.floor(top + .01)
+        right, bottom = math.ceil(right - .01), math.ceil(bottom - .01)
+        above, below = (row, col, top - row, width), (bottom, col, row + height - bottom, width)
+        west, east = (row, col, height, left - col), (row, right, height, col + width - right)
+        row, col, height, width = max((above, below, west, east), key=lambda p: max(0, p[2])*max(0, p[3]))
         if min(height, width) < 1: return None
     return Window(row, col, height, width) if 2*height*width >= region[2]*region[3] else None
 
@@ -100,10 +103,11 @@ def _bounds_in(pair, place):
     import shapely
     own = known_place(pair.image)
     row, col, height, width = pair.region or (0, 0, own.height, own.width)
-    corners = [own.transform @ p for p in ((col, row), (col + width, row), (col + width, row + height), (col, row + height))]
-    if own.crs != place.crs: return tuple(shapely.bounds(to_pixels([shapely.Polygon(corners)], own.crs.to_wkt(), place)[0]))
-    (left, top), (right, bottom) = (f([~place.transform @ p for p in corners], 0) for f in (np.min, np.max))
-    return left, top, right, bottom
+    outline = [(col, row), (col + width, row), (col + width, row + height), (col, row + height)]
+    corners = [own.transform @ p for p in outline]
+    if own.crs == place.crs: moved = shapely.Polygon([~place.transform @ p for p in corners])
+    else: moved = to_pixels([shapely.Polygon(corners)], own.crs.to_wkt(), place)[0]
+    return tuple(shapely.bounds(moved))
 
 def _inner(region):
     "A pixel less on each side: what only touches is no neighbor then."

@@ -433,9 +433,11 @@ def area_shapes(
     "The part of an image that lies in an area of interest."
     path = Path(aoi)
     if not path.is_file() or path.suffix.lower() not in VECTOR_SUFFIXES:
-        raise BadInput(f'--aoi {path}' + ('' if path.is_file() else ' does not exist'), f'a file of polygons: {", ".join(sorted(VECTOR_SUFFIXES))}')
+        lost = '' if path.is_file() else ' does not exist'
+        raise BadInput(f'--aoi {path}{lost}', f'a file of polygons: {", ".join(sorted(VECTOR_SUFFIXES))}')
     if place.crs is None or not on_earth(place.crs):
-        raise BadInput(f'{place.name} has no CRS on the globe', 'georeferenced images for --aoi', 'leave --aoi out, or mark what does not count in the labels')
+        raise BadInput(f'{place.name} has no CRS on the globe', 'georeferenced images for --aoi',
+                       'leave --aoi out, or mark what does not count in the labels')
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='.*does not reach')
         return [g for g, _ in vector_shapes(path, place, building())]
@@ -464,8 +466,10 @@ def open_labels(
 
 def _source(path, place, classes, attribute, kind):
     "Where windows of a label file come from, and its kind."
-    if data := _read_labelme(path): return ShapeSource(labelme_shapes(data, place, classes, path.name), classes.background), 'labelme'
-    if path.suffix.lower() in VECTOR_SUFFIXES: return ShapeSource(vector_shapes(path, place, classes, attribute), classes.background), 'vector'
+    if data := _read_labelme(path):
+        return ShapeSource(labelme_shapes(data, place, classes, path.name), classes.background), 'labelme'
+    if path.suffix.lower() in VECTOR_SUFFIXES:
+        return ShapeSource(vector_shapes(path, place, classes, attribute), classes.background), 'vector'
     mask = scan_mask(path)
     _check_grid(mask, place)
     coding = mask_coding(mask, classes, kind)

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['DEFAULTS', 'PRESETS', 'TOLD', 'SCHEDULES', 'run_spec', 'default_metrics', 'judged_by', 'label_counts', 'balance',
-           'splitter', 'print_epoch', 'AuxiliaryLoss', 'settings_of', 'seg_learner', 'Checkpoint', 'read_state',
-           'Phase', 'recipe', 'one_run', 'fit_recipe', 'training_receipt']
+           'splitter', 'print_epoch', 'AuxiliaryLoss', 'settings_of', 'seg_learner', 'random_state',
+           'restore_random_state', 'Checkpoint', 'read_state', 'Phase', 'recipe', 'one_run', 'fit_recipe',
+           'training_receipt']
 
 # %% ../nbs/43_learner.ipynb #6622c035
 import pickle, platform, random, time
@@ -93,7 +94,8 @@ def balance(
 )->list: # (K,) weights, 1 on average
     "Weights that go with the inverse of the counts."
     rarest = counts[counts > 0].min(initial=counts.max())
-    if not rarest: raise BadInput('class weights balanced on labels without a class', 'labels that count', 'look at the label values')
+    if not rarest:
+        raise BadInput('class weights balanced on labels without a class', 'labels that count', 'look at the label values')
     weights = 1/np.maximum(counts, rarest)
     weights = np.minimum(weights, most*weights.min())
     return (weights/weights.mean()).round(4).tolist()
@@ -175,8 +177,9 @@ DEFAULTS = dict(
 )
 PRESETS = dict(
     unet_resnet=dict(schedule='cycle', lr=1e-4, wd=1e-4, opt_func=partial(Adam, decouple_wd=False), threshold=.7),
-    inria=dict(schedule='phases', epochs=10, frozen=6, lr=1e-3, wd=10**-3.5, opt_func=Adam, loss='ce', class_weights=None, ema=None, mixup=0., cutmix=0.,
-               keep='last', patience=None, arch_args=dict(norm=None, decoder_width=None))
+    inria=dict(schedule='phases', epochs=10, frozen=6, lr=1e-3, wd=10**-3.5, opt_func=Adam, loss='ce',
+               class_weights=None, ema=None, mixup=0., cutmix=0., keep='last', patience=None,
+               arch_args=dict(norm=None, decoder_width=None))
 )
 TOLD = ('schedule', 'class_weights', 'ema', 'mixup', 'cutmix', 'keep', 'patience')  # of them, what a receipt repeats
 
@@ -185,7 +188,8 @@ def settings_of(
     **given # what the caller says; None: nothing
 )->dict: # all of DEFAULTS, and a preset's threshold
     "What a training does."
-    if preset is not None and preset not in PRESETS: raise BadInput(f'preset {preset!r}', f'one of {", ".join(PRESETS)}')
+    if preset is not None and preset not in PRESETS:
+        raise BadInput(f'preset {preset!r}', f'one of {", ".join(PRESETS)}')
     told = {k: v for k, v in given.items() if v is not None}
     how = {**DEFAULTS, **PRESETS.get(preset, {}), **told}
     if how['ema'] is True: how['ema'] = .999
@@ -198,10 +202,12 @@ def _class_weights(dls, wanted):
     "One weight a class: as given, or balanced by the training labels."
     names = dls.store.classes.names
     if wanted is None: return None
-    if isinstance(wanted, str) and wanted != 'balanced': raise BadInput(f'class weights {wanted!r}', f'balanced, or {len(names)} numbers')
+    if isinstance(wanted, str) and wanted != 'balanced':
+        raise BadInput(f'class weights {wanted!r}', f'balanced, or {len(names)} numbers')
     weights = balance(label_counts(dls)) if wanted == 'balanced' else list(wanted)
     if len(weights) != len(names): raise BadInput(f'{len(weights)} class weights', f'{len(names)}: {", ".join(names)}')
-    if not all(w >= 0 for w in weights) or not sum(weights): raise BadInput(f'class weights {weights}', 'numbers from 0, not all of them 0')
+    if not all(w >= 0 for w in weights) or not sum(weights):
+        raise BadInput(f'class weights {weights}', 'numbers from 0, not all of them 0')
     return weights
 
 def _run_callbacks(how, figure, log, ignore):
@@ -219,7 +225,8 @@ def _loss(dls, how):
     return make_loss(how['loss'], weight=how['class_weights'], ignore_index=dls.store.classes.ignore)
 
 def _check_init(**given):
-    if own := [k for k, v in given.items() if v]: raise BadInput(f'init together with {own[0]}', 'one of the two', 'a bundle brings its own model')
+    if own := [k for k, v in given.items() if v]:
+        raise BadInput(f'init together with {own[0]}', 'one of the two', 'a bundle brings its own model')
 
 def seg_learner(
     dls, # DataLoaders of scene_dls
@@ -254,13 +261,18 @@ def seg_learner(
                       ema=ema, mixup=mixup, cutmix=cutmix, keep=keep, patience=patience)
     if init: _check_init(encoder=encoder, pointrend=pointrend, weights=weights, **dict.fromkeys(arch_args, True))
     own = {k: v for k, v in how['arch_args'].items() if init is None and takes(arch, k)}
-    model, spec = _from_bundle(init, dls) if init else _new_model(dls, check_arch(arch), encoder, pretrained, weights, dict(own, **arch_args, pointrend=pointrend))
+    args = {**own, **arch_args, 'pointrend': pointrend}
+    if init: model, spec = _from_bundle(init, dls)
+    else: model, spec = _new_model(dls, check_arch(arch), encoder, pretrained, weights, args)
     how['class_weights'] = _class_weights(dls, how['class_weights'])
     metrics = default_metrics(dls.store.classes) if metrics is None else metrics
-    cbs = _model_callbacks(model, mixed) + _run_callbacks(how, judged_by(metrics, dls.store.classes), log, dls.store.classes.ignore)
-    learn = Learner(dls, model, loss_func=_loss(dls, how), splitter=splitter, metrics=metrics, wd=how['wd'], opt_func=how['opt_func'], path=path, cbs=cbs)
+    classes = dls.store.classes
+    cbs = _model_callbacks(model, mixed) + _run_callbacks(how, judged_by(metrics, classes), log, classes.ignore)
+    learn = Learner(dls, model, loss_func=_loss(dls, how), splitter=splitter, metrics=metrics, wd=how['wd'],
+                    opt_func=how['opt_func'], path=path, cbs=cbs)
     learn.logger = partial(print_epoch, learn)
-    learn.spec, learn.seed, learn.how, learn.preset, learn.pretrained = spec, seed, how, preset, bool(pretrained or weights or init)
+    learn.spec, learn.seed, learn.how, learn.preset = spec, seed, how, preset
+    learn.pretrained = bool(pretrained or weights or init)
     if 'threshold' in how and spec['n_out'] <= 2: spec['threshold'] = dict(value=how['threshold'], criterion=f'preset {preset}')
     return learn
 
@@ -272,18 +284,25 @@ def _plain(o):
     if isinstance(o, (list, L)): return list(map(_plain, o))
     return o.item() if isinstance(o, np.generic) else o.tolist() if isinstance(o, np.ndarray) else o
 
-def _rng_state(learn):
+def random_state(
+    learn:Learner # whose training DataLoader shuffles
+)->dict: # plain values and tensors
+    "Where all random numbers of a training stand."
     kind, keys, *rest = np.random.get_state()
     return dict(python=random.getstate(), torch=torch.get_rng_state(), numpy=[kind, keys.tolist(), *rest], shuffle=learn.dls.train.rng.getstate())
 
-def _set_rng_state(learn, s):
+def restore_random_state(
+    learn:Learner, # the same, or one that goes on for it
+    s:dict # of random_state
+):
+    "Go on drawing from there."
     random.setstate(s['python']); torch.set_rng_state(s['torch'])
     np.random.set_state((s['numpy'][0], np.array(s['numpy'][1], np.uint32), *s['numpy'][2:]))
     learn.dls.train.rng.setstate(s['shuffle'])
 
 def _draw_on(learn, state):
     "Random numbers and windows go on as after the saved epoch."
-    _set_rng_state(learn, state['rng'])
+    restore_random_state(learn, state['rng'])
     learn.dls.store.epoch = state['drawn']
 
 class Checkpoint(Callback):
@@ -300,8 +319,8 @@ class Checkpoint(Callback):
     def after_epoch(self):
         if not self.trained: return
         parts = {cb.name: cb.run_state() for cb in run_parts(self.learn)}
-        state = dict(phase=self.phase, epoch=self.epoch, model=self.model.state_dict(), opt=self.opt.state_dict(), drawn=self.learn.dls.store.epoch,
-                     rng=_rng_state(self.learn), parts=parts)
+        state = dict(phase=self.phase, epoch=self.epoch, model=self.model.state_dict(),
+                     opt=self.opt.state_dict(), drawn=self.learn.dls.store.epoch, rng=random_state(self.learn), parts=parts)
         data = BytesIO()
         torch.save(_plain(state), data)       # a full disk is an OSError only where Python itself writes
         with atomic_path(self.path) as tmp: tmp.write_bytes(data.getbuffer())
@@ -330,8 +349,10 @@ class Phase(NamedTuple):
     lr: float|slice # the largest of the cycle; a slice: of the first and the last group of parameters
     frozen: bool # whether the encoder's weights stay
 
-SCHEDULES = dict(phases=dict(name='unfrozen', lr=(1/400, 1/4), frozen=True), # lr as shares of the rate; whether a frozen phase goes before
-                 cycle=dict(name='one cycle', lr=1, frozen=False))
+SCHEDULES = dict( # rates as shares of lr; whether a frozen phase goes before
+    phases=dict(name='unfrozen', lr=(1/400, 1/4), frozen=True),
+    cycle=dict(name='one cycle', lr=1, frozen=False)
+)
 
 def _rate(lr, share): return slice(lr*share[0], lr*share[1]) if isinstance(share, tuple) else lr*share
 
@@ -343,7 +364,8 @@ def recipe(
 )->list: # of Phases
     "The phases of this Learner's training."
     how, kept = learn.how, learn.pretrained
-    if how['schedule'] not in SCHEDULES: raise BadInput(f'schedule {how["schedule"]!r}', f'one of {", ".join(SCHEDULES)}')
+    if how['schedule'] not in SCHEDULES:
+        raise BadInput(f'schedule {how["schedule"]!r}', f'one of {", ".join(SCHEDULES)}')
     schedule = SCHEDULES[how['schedule'] if kept else 'cycle']
     lr, first, joined = lr or how['lr'], *((how['frozen'], 0) if schedule['frozen'] else (0, how['frozen']))
     epochs = how['epochs'] + joined if epochs is None else epochs
@@ -419,7 +441,8 @@ def training_receipt(learn, phases, seconds):
     apart = 'phase', 'epoch', 'lr', 'seconds'
     last = {k: v for k, v in row.items() if k not in apart and v is not None and v == v}  # without validation little is measured
     return dict(phases=[dict(name=n, epochs=e, lr=_plain_lr(lr)) for n, e, lr, _ in phases], batch_size=learn.dls.train.bs, batches=len(learn.dls.train), crop=learn.dls.size,
-                history=history_lists(learn.history.rows), settings={k: learn.how[k] for k in TOLD if k in learn.how}, pretrained=bool(learn.pretrained),
+                history=history_lists(learn.history.rows), settings={k: learn.how[k] for k in TOLD if k in learn.how},
+                pretrained=bool(learn.pretrained),
                 loss=_name(learn.loss_func), weight_decay=float(learn.wd), optimizer=_name(learn.opt_func), seed=learn.seed, seconds=round(seconds, 1), last={k: round(v, 6) for k, v in last.items()},
                 scenes=[p.image.name for p in learn.dls.store.pairs], trained=_trained(learn.dls), device=str(learn.dls.device), threads=torch.get_num_threads(), processor=platform.machine(),
                 versions=dict(satseg_fastai=__version__, torch=torch.__version__, python=platform.python_version()))

@@ -72,7 +72,8 @@ def check_shares(
 ):
     "Raise `BadInput` unless there is a share between 0 and 1 for each logit."
     if target.shape != logits.shape:
-        raise BadInput(f'soft targets of shape {tuple(target.shape)} for logits of shape {tuple(logits.shape)}', 'the same shape')
+        shapes = [tuple(x.shape) for x in (target, logits)]
+        raise BadInput('soft targets of shape {} for logits of shape {}'.format(*shapes), 'the same shape')
     known = target[~target.isnan()]
     if known.numel() and not -1e-3 <= known.amin() <= known.amax() <= 1.001:
         raise BadInput(f'soft targets from {known.amin():.3g} to {known.amax():.3g}', 'shares between 0 and 1', 'use probabilities, not logits')
@@ -211,7 +212,8 @@ class Lovasz(SegmentationLoss):
     "The Lovász extension of the Jaccard loss, over the batch's valid pixels."
     def of_batch(self, logits, target):
         "The mean over the classes that occur; with one logit, of the positive class."
-        if is_soft(target): raise BadInput('soft targets for the Lovász loss', 'class indices', 'leave mixup and teacher out, or choose the loss ce, dice, ce_dice or focal')
+        if is_soft(target):
+            raise BadInput('soft targets for the Lovász loss', 'class indices', 'choose the loss ce, dice, ce_dice or focal')
         valid = target != self.ignore_index
         scores, labels = logits.float().movedim(1, -1)[valid], target[valid]
         classes = torch.tensor([1]) if logits.shape[1] == 1 else labels.unique()

@@ -303,7 +303,8 @@ def match_objects(
         cls = object_class(cls, table)
         found, place, region, known = _vector_side(pred, label, s, table, cls, attribute, region) if vector else _raster_side(reader, cls, region, connectivity)
         labels = open_labels(label, place, table, attribute, kind, aoi)
-        if aoi is not None and not labels.aoi.shapes: raise BadInput(f'{aoi} does not touch the ground of {Path(pred).name}', 'polygons on it', 'check its CRS and place in QGIS')
+        if aoi is not None and not labels.aoi.shapes:
+            raise BadInput(f'{aoi} does not touch the ground of {Path(pred).name}', 'polygons on it', 'check its CRS and place in QGIS')
         true = label_objects(labels, region, cls, attribute, connectivity)
         return match_sets(clip_objects(found, region), clip_objects(true, region), iou, min_area, _void_bands(known, labels, region))._replace(name=table.names[cls])
 
@@ -366,7 +367,8 @@ def _labels_of(maps, labels):
     for f in list_files(labels, LABEL_SUFFIXES):
         if f.resolve() in own: continue
         name = relative_name(f, labels)
-        if name in by: raise BadInput(f'two labels are named {name}: {by[name].name} and {f.name}', 'one', 'move one away')
+        if name in by:
+            raise BadInput(f'two labels are named {name}: {by[name].name} and {f.name}', 'one', 'move one away')
         by[name] = f
     return {name: by.get(name, by.get(_beside(name, f.stem))) for name, f in maps.items()} | {None: by}
 
@@ -377,7 +379,8 @@ def _labels_known(maps, root, dataset):
     own = known_dataset(dataset, root)
     pairs = [*own.train, *own.valid, *own.test]
     stems = Counter(p.image.stem for p in pairs)
-    by = {relative_name(p.image, Path(root)): p.label for p in pairs} | {p.image.stem: p.label for p in pairs if stems[p.image.stem] == 1}
+    by = {relative_name(p.image, Path(root)): p.label for p in pairs}
+    by |= {p.image.stem: p.label for p in pairs if stems[p.image.stem] == 1}
     return {name: by.get(name, by.get(name.split('/')[-1])) for name in maps}
 
 # %% ../nbs/66_objects.ipynb #2bbc19f4
@@ -392,8 +395,9 @@ def match_maps(
 )->list: # of Pair whose image is the map, in natural order
     "Which map goes with which label: a_mask.tif, a_prob.tif or a.tif with the label named a."
     if by not in GROUPS or prefer not in OUTPUTS[:2]: raise BadInput(f'groups by {by!r}, maps of kind {prefer!r}', f'{", ".join(GROUPS)}; mask or prob')
-    root = root_of(maps) if isinstance(maps, (str, Path)) else None
-    maps = _one_map_each(files := list_scenes(maps), prefer, root or Path(os.path.commonpath([f.parent for f in files])))
+    files = list_scenes(maps)
+    root = root_of(maps) if isinstance(maps, (str, Path)) else Path(os.path.commonpath([f.parent for f in files]))
+    maps = _one_map_each(files, prefer, root)
     found = _labels_known(maps, labels, dataset) if dataset else _labels_of(maps, Path(labels))
     every = set(found.pop(None, {}).values())
     if lone := [maps[s].name for s, l in found.items() if l is None]: raise _lone(lone, len(maps), f'maps have no label in {labels}', 'a label with the name of its scene, any extension', 'move the others away')

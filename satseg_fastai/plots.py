@@ -161,7 +161,8 @@ def history_panels(
 )->dict: # title -> name -> a figure an epoch
     "Which figures are drawn together."
     metrics = [k for k in history if k not in ('phase', 'epoch', 'lr', 'seconds') and not k.endswith('loss')]
-    panels = dict(loss=[k for k in history if k.endswith('loss')], metrics=metrics[:8], rate=[k for k in history if k == 'lr'])
+    losses, rates = [k for k in history if k.endswith('loss')], [k for k in history if k == 'lr']
+    panels = dict(loss=losses, metrics=metrics[:8], rate=rates)
     return {title: {k: history[k] for k in names} for title, names in panels.items() if names}
 
 def plot_history(

@@ -72,7 +72,8 @@ def chip_tile(
     if m := re.fullmatch(f'OAM-{_NUMBER}-{_NUMBER}-{_NUMBER}', path.stem, re.I): return int(m[3]), int(m[1]), int(m[2])
     folders = '/'.join(path.absolute().parts[-3:-1])
     if m := re.fullmatch(f'{_NUMBER}/{_NUMBER}/{_NUMBER}', f'{folders}/{path.stem}'): return tuple(map(int, m.groups()))
-    raise BadInput(f'chip {path.name} has no place in its name', 'zoom_x_y or OAM-x-y-zoom', 'use folder_pairs for other names')
+    raise BadInput(f'chip {path.name} has no place in its name', 'zoom_x_y or OAM-x-y-zoom',
+                   'use folder_pairs for other names')
 
 def tile_bounds(
     zoom:int, # web-mercator zoom
@@ -98,7 +99,8 @@ def _are_neighbors(folders, stamps):
     "Whether the tiles named in some folders share a zoom, and two of them a side."
     files = (p for f in folders for p in Path(f).iterdir() if p.suffix.lower() in RASTER_SUFFIXES)
     tiles = {t for p in files if (t := named_tile(p))}
-    return len({z for z, _, _ in tiles}) == 1 and any((z, x + 1, y) in tiles or (z, x, y + 1) in tiles for z, x, y in tiles)
+    touching = any((z, x + 1, y) in tiles or (z, x, y + 1) in tiles for z, x, y in tiles)
+    return touching and len({z for z, _, _ in tiles}) == 1
 
 def _beside(path):
     "The folder of a chip; of z/x/y also those of the columns beside it."
@@ -255,8 +257,11 @@ def list_files(
 )->list: # sorted
     "Files of a folder or a pattern."
     path, root = Path(path), root_of(path)
-    fits = lambda q: q.suffix.lower() in suffixes and q.is_file() and not any(t.startswith('.') for t in q.relative_to(root).parts)
-    if path.is_dir(): return (not deep and sorted(filter(fits, path.iterdir()))) or sorted(filter(fits, path.rglob('*')))
+    hidden = lambda q: any(t.startswith('.') for t in q.relative_to(root).parts)
+    fits = lambda q: q.suffix.lower() in suffixes and q.is_file() and not hidden(q)
+    if path.is_dir():
+        own = [] if deep else sorted(filter(fits, path.iterdir()))
+        return own or sorted(filter(fits, path.rglob('*')))
     hits = sorted(root.glob(str(path.relative_to(root))))
     found = [q for h in hits for q in (list_files(h, suffixes) if h.is_dir() else [h])]
     return list(dict.fromkeys(filter(fits, found))) or [h for h in hits if h.is_file()]

@@ -661,17 +661,21 @@ def line_picture(
     x = lambda i: round(4 + i*(width - 8)/max(n - 1, 1), 1)
     y = lambda v: round(height - 4 - (v - low)*(height - 8)/((high - low) or 1), 1)
     dots = lambda row: ' '.join(f'{x(i)},{y(v)}' for i, v in enumerate(row) if v is not None)
-    lines = [tag('polyline', points=dots(row), fill='none', stroke=color, stroke_width=1.6) for row, color in zip(rows.values(), LINES)]
-    keys = [tag('text', name, x=8, y=14 + 13*i, fill=color, font_size=11) for i, (name, color) in enumerate(zip(rows, LINES))]
+    line = lambda row, color: tag('polyline', points=dots(row), fill='none', stroke=color, stroke_width=1.6)
+    lines = [line(row, color) for row, color in zip(rows.values(), LINES)]
+    key = lambda i, name: tag('text', name, x=8, y=14 + 13*i, fill=LINES[i], font_size=11)
+    keys = [key(i, name) for i, name in enumerate(list(rows)[:len(LINES)])]
     frame = tag('rect', x=0, y=0, width=width, height=height, fill='none', stroke='#bbb')
     svg = tag('svg', frame, *lines, *keys, viewBox=f'0 0 {width} {height}', width=width, height=height, role='img')
-    return tag('figure', svg, tag('figcaption', f'{low:.3g} to {high:.3g} over {n} epoch{"s"*(n != 1)}', class_='muted'))
+    told = f'{low:.3g} to {high:.3g} over {n} epoch{"s"*(n != 1)}'
+    return tag('figure', svg, tag('figcaption', told, class_='muted'))
 
 def training_section(spec:dict)->Markup:
     "How the model was trained, where its receipt says it."
     history = history_of(spec)
     if not history: return Markup()
-    return section('Training of the model', tag('div', *map(line_picture, history_panels(history).values()), class_='windows'))
+    pictures = map(line_picture, history_panels(history).values())
+    return section('Training of the model', tag('div', *pictures, class_='windows'))
 
 
 # %% ../nbs/81_report.ipynb #da08ca7c

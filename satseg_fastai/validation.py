@@ -442,9 +442,12 @@ def trained_on(
 )->int: # of them
     "How many pairs lie on ground that the model was trained on, by the names of scenes."
     seen = {}
-    for name, *region in (spec.get('receipt') or {}).get('trained') or []: seen.setdefault(Path(name).name, []).append((f'/{name}', region))
+    for name, *region in (spec.get('receipt') or {}).get('trained') or []:
+        seen.setdefault(Path(name).name, []).append((f'/{name}', region))
     def overlaps(a, b): return all(a[i] < b[i] + b[i + 2] and b[i] < a[i] + a[i + 2] for i in (0, 1))
-    def regions(p): return [r for name, r in seen.get(Path(p.image).name, []) if f'/{Path(p.image).as_posix()}'.endswith(name)]
+    def regions(p):
+        path = Path(p.image)
+        return [r for name, r in seen.get(path.name, []) if f'/{path.as_posix()}'.endswith(name)]
     return sum(any(p.region is None or overlaps(p.region, r) for r in regions(p)) for p in pairs)
 
 def _told(spec, pairs, temperature, clean, trees, roads):

@@ -42,7 +42,8 @@ def check_writable(
 def _pairs(images, labels, valid, crop, seed, **ground):
     s = labeled_split(images, labels, valid, seed, crop, **ground)
     if s.valid: return s
-    warnings.warn('nothing is held out: no figures, no best epoch and no threshold (.5, or the most likely class); satseg threshold chooses one on other scenes')
+    warnings.warn('nothing is held out: no figures, no best epoch and no threshold (.5, or the most likely class); '
+                  'satseg threshold chooses one on other scenes')
     return s
 
 def _init_kw(init, classes, bands, image):
@@ -110,7 +111,8 @@ def wants_clean(
     "Whether a clean-up is searched."
     if clean is not None: return clean
     pixels = ground_pixels(pairs)
-    if pixels > CLEANED: print(f'no clean-up of masks is searched on {pixels/1e6:,.0f} million pixels; train --clean or satseg threshold --clean does', flush=True)
+    if pixels > CLEANED:
+        print(f'no clean-up of masks is searched on {pixels/1e6:,.0f} million pixels; --clean does', flush=True)
     return pixels <= CLEANED
 
 
@@ -149,7 +151,8 @@ def train(
     out, objects = check_writable(_bundle_name(out)), finds_objects({'arch': None, **learner})
     _check_objects(objects, things, learner)
     soft = soft_scenes(unlabeled, teacher, objects)
-    s = _pairs(images, labels, valid, crop, seed, valid_images=valid_images, valid_labels=valid_labels, dataset=dataset, aoi=aoi)
+    ground = dict(valid_images=valid_images, valid_labels=valid_labels, dataset=dataset, aoi=aoi)
+    s = _pairs(images, labels, valid, crop, seed, **ground)
     classes = classes or (dataset if dataset == 'dubai' else None)
     norm, statistics = _statistics(stats, init, learner, s.train[0].image, bands)
     data = dict(size=crop, bs=batch, attribute=attribute, seed=seed, **norm, **_init_kw(init, classes, bands, s.train[0].image), **(dict(things=things) if objects else {}))
@@ -183,7 +186,8 @@ def _learner(s, data, net):
     if metrics == []: warnings.warn('mask AP is not measured without torchmetrics and pycocotools; pip install satseg_fastai[instance]')
     from satseg_fastai.callbacks import History, ProgressLines
     own = {k: v for k, v in net.items() if k not in ('arch', 'init', 'log')}
-    learn = instance_learner(instance_dls(s.train, s.valid, **data), metrics=metrics, cbs=[History(net.get('log')), ProgressLines()], **own)
+    cbs = [History(net.get('log')), ProgressLines()]
+    learn = instance_learner(instance_dls(s.train, s.valid, **data), metrics=metrics, cbs=cbs, **own)
     learn.logger = partial(print_epoch, learn)
     return learn
 
@@ -209,7 +213,8 @@ def _threshold(out, valid, preset, attribute, bands, progress, clean=None):
     "Choose the threshold where no preset did; validation ground of one class chooses none, and says so."
     if preset and (t := read_spec(out).get('threshold')): return print(f"threshold {t['value']} of the preset; satseg threshold chooses one on labeled scenes", flush=True)
     wanted = wants_clean(clean, valid)
-    try: found = choose_threshold(out, valid, rule='best', clean=wanted, attribute=attribute, bands=bands, progress=bool(progress))
+    kw = dict(attribute=attribute, bands=bands, progress=bool(progress))
+    try: found = choose_threshold(out, valid, rule='best', clean=wanted, **kw)
     except BadInput as e:
         if 'the labels hold no' not in str(e): raise
         return warnings.warn(f'no threshold is chosen: {e}')

@@ -38,14 +38,14 @@ class ImagePooling(nn.Sequential):
     def forward(self, x): return super().forward(x).expand(-1, -1, *x.shape[-2:])
 
 # %% ../../nbs/24_models.deeplab.ipynb #062b1eee
-RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
+RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
 
 def check_rates(
     rates:tuple|None, # dilations; None: the paper's
-    output_stride:int # 8 or 16
+    output_stride:int # 8, 16 or 32
 )->tuple: # the rates
     "Positive integers, or the paper's for the output stride."
-    if output_stride not in RATES: raise BadInput(f'output_stride {output_stride}', ' or '.join(map(str, RATES)))
+    if output_stride not in RATES: raise BadInput(f'output_stride {output_stride}', '8, 16 or 32')
     if rates is None: return RATES[output_stride]
     if not isinstance(rates, (list, tuple)) or not rates or not all(type(r) is int and r > 0 for r in rates):
         raise BadInput(f'rates {rates}', f'positive integers, for example {RATES[output_stride]}')
@@ -75,14 +75,14 @@ def fcn_head(
 class DeepLabV3(Segmenter):
     "Dilated encoder, ASPP, head: (N,C,H,W) -> (N,K,H,W) logits; in training with auxiliary logits if `aux`."
     def __init__(self,
-        encoder:str='seresnet50', # timm model that can be dilated
+        encoder:str='seresnet50', # timm model that can be dilated to the output stride
         n_out:int=2, # output channels K
         *,
         n_in:int=3, # bands C
         pretrained:bool=False, # timm's weights for the encoder
         weights:str|None=None, # a local .safetensors file with them
-        output_stride:int=8, # of the encoder: 8 or 16
-        rates:tuple|None=None, # of ASPP; None: (12, 24, 36) at output stride 8, (6, 12, 18) at 16
+        output_stride:int=8, # of the encoder: 8 or 16, or 32 as it is
+        rates:tuple|None=None, # of ASPP; None: (12, 24, 36) at output stride 8, half of them at 16, a quarter at 32
         aux:bool=False, # auxiliary logits in training
         width:int=256, # channels of ASPP and of the head
         dropout:float=.5 # share of ASPP's values that training leaves out
@@ -90,12 +90,13 @@ class DeepLabV3(Segmenter):
         super().__init__()
         rates = check_rates(rates, output_stride)
         if width < 1: raise BadInput(f'width {width}', 'at least one channel')
-        self.encoder, self.n_out, self.multiple = Encoder(encoder, n_in, pretrained, weights, output_stride), n_out, output_stride
+        self.encoder = Encoder(encoder, n_in, pretrained, weights, output_stride, strides=(4, 8, 16, 32))
+        self.n_out, self.multiple = n_out, max(output_stride, self.encoder.multiple)
         channels = self.encoder.channels
         self.classifier = nn.Sequential(ASPP(channels[-1], rates, width, dropout), *atrous_layer(width, width), nn.Conv2d(width, n_out, 1))
         self.aux_classifier = fcn_head(channels[-2], n_out) if aux else None
-        self.fine_channels = [channels[1]]
+        self.fine_channels = [channels[0]]
     def coarse_and_fine(self, x):
         maps = self.encoder(x)
         aux = self.aux_classifier(maps[-2]) if self.training and self.aux_classifier is not None else None
-        return self.classifier(maps[-1]), [maps[1]], aux
+        return self.classifier(maps[-1]), [maps[0]], aux

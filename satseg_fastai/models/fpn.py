@@ -64,7 +64,7 @@ LEVELS = ((2, 3, 4, 5), (3, 4, 5))
 class SemanticFPN(Segmenter):
     "Pyramid, branches, sum: (N,C,H,W) -> (N,K,H,W) logits of any height and width."
     def __init__(self,
-        encoder:str='resnet50', # timm model with maps at strides 2 to 32
+        encoder:str='resnet50', # timm model with maps at strides 4 to 32
         n_out:int=2, # output channels K
         *,
         n_in:int=3, # bands C
@@ -78,12 +78,13 @@ class SemanticFPN(Segmenter):
         super().__init__()
         if tuple(levels) not in LEVELS: raise BadInput(f'levels {levels}', ' or '.join(map(str, LEVELS)))
         if min(pyramid_width, width) < 1: raise BadInput(f'pyramid_width {pyramid_width} and width {width}', 'at least one channel each')
-        self.encoder, self.n_out, self.levels = Encoder(encoder, n_in, pretrained, weights), n_out, tuple(levels)
-        self.pyramid = FeaturePyramid(self.encoder.channels[1:], pyramid_width)
+        self.encoder = Encoder(encoder, n_in, pretrained, weights, strides=(4, 8, 16, 32))
+        self.n_out, self.levels, self.multiple = n_out, tuple(levels), max(32, self.encoder.multiple)
+        self.pyramid = FeaturePyramid(self.encoder.channels, pyramid_width)
         self.branches = nn.ModuleList(SegmentationBranch(pyramid_width, width, level - levels[0]) for level in levels)
         self.dropout, self.head = nn.Dropout2d(dropout), conv_layer(width, n_out, ks=1, act=False)
         self.fine_channels = [pyramid_width]
     def coarse_and_fine(self, x):
-        pyramid = self.pyramid(self.encoder(x)[1:])
+        pyramid = self.pyramid(self.encoder(x))
         y = sum(branch(p) for branch, p in zip(self.branches, pyramid[-len(self.levels):]))
         return self.head(self.dropout(y)), pyramid[:1], None

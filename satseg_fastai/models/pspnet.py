@@ -43,12 +43,12 @@ class PyramidPooling(nn.Module):
         return torch.cat([*pooled, x], 1)
 
 # %% ../../nbs/23_models.pspnet.ipynb #eb49cb94
-OUTPUT_STRIDES = (8, 16)
+OUTPUT_STRIDES = (8, 16, 32)
 
 class PSPNet(Segmenter):
     "Dilated encoder, pyramid pooling, decoder: (N,C,H,W) -> (N,K,H,W) logits; in training with auxiliary logits."
     def __init__(self,
-        encoder:str='seresnet50', # timm model that can be dilated
+        encoder:str='seresnet50', # timm model that can be dilated to the output stride
         n_out:int=2, # output channels K
         *,
         n_in:int=3, # bands C
@@ -57,14 +57,17 @@ class PSPNet(Segmenter):
         pyramid_sizes:tuple=(1, 2, 3, 6), # bins along one side
         use_unet:bool=True, # U-Net blocks to stride 2, or the paper's decoder
         aux:bool=True, # auxiliary logits in training
-        output_stride:int=8, # of the encoder: 8 or 16
+        output_stride:int=8, # of the encoder: 8 or 16, or 32 as it is
         width:int=512, # channels behind the pyramid pooling
         dropout:float=.1 # share of these channels that training leaves out
     ):
         super().__init__()
-        if output_stride not in OUTPUT_STRIDES: raise BadInput(f'output_stride {output_stride}', '8 or 16')
-        if width < 8: raise BadInput(f'width {width}', 'at least 8 channels')
-        self.encoder, self.n_out, self.multiple = Encoder(encoder, n_in, pretrained, weights, output_stride), n_out, output_stride
+        if output_stride not in OUTPUT_STRIDES: raise BadInput(f'output_stride {output_stride}', '8, 16 or 32')
+        least = max(8, output_stride//2)
+        if width < least: raise BadInput(f'width {width}', f'at least {least} channels')
+        reads = dict(missing='stem') if use_unet else dict(strides=(4, 8, 16, 32))
+        self.encoder = Encoder(encoder, n_in, pretrained, weights, output_stride, **reads)
+        self.n_out, self.multiple = n_out, max(output_stride, self.encoder.multiple)
         channels = self.encoder.channels
         self.pool = PyramidPooling(channels[-1], pyramid_sizes)
         self.fuse, self.dropout = conv_layer(self.pool.n_out, width, norm='batch'), nn.Dropout2d(dropout)
@@ -72,10 +75,10 @@ class PSPNet(Segmenter):
         self.blocks = nn.ModuleList(UnetBlock(width >> i, c, width >> (i + 1), width >> (i + 1), norm='batch', se=False) for i, c in enumerate(reversed(skips)))
         self.head = conv_layer(width >> len(skips), n_out, ks=1, act=False)
         self.aux = conv_layer(channels[-2], n_out, ks=1, act=False) if aux else None
-        self.fine_channels = [channels[0], width >> len(skips)] if use_unet else [channels[1]]
+        self.fine_channels = [channels[0], width >> len(skips)] if use_unet else [channels[0]]
     def coarse_and_fine(self, x):
         maps = self.encoder(x)
         y = self.dropout(self.fuse(self.pool(maps[-1])))
         for block, skip in zip(self.blocks, reversed(maps[:len(self.blocks)])): y = block(y, skip)
         aux = self.aux(maps[-2]) if self.training and self.aux is not None else None
-        return self.head(y), [maps[0], y] if self.blocks else [maps[1]], aux
+        return self.head(y), [maps[0], y] if self.blocks else [maps[0]], aux

@@ -81,7 +81,7 @@ def create_model(
     pretrained:bool=False, # timm's weights for the encoder
     weights:str|None=None, # a local .safetensors file with them
     **arch_args # of the architecture; pointrend=True or a dict of PointRend's arguments
-): # nn.Module with .groups(): three lists of parameters
+): # nn.Module with .groups(): lists of parameters, image to answer
     "A model by the name of its architecture."
     cls, default = _objects_model(arch) if arch in OBJECT_ARCHS else ARCHS[check_arch(arch)]
     args = full_args(arch, arch_args)

@@ -41,6 +41,7 @@ class Segmenter(nn.Module):
         full = [resize(y, padded.shape[-2:])[..., :h, :w] for y in (coarse, aux) if y is not None]
         return full[0] if len(full) == 1 else tuple(full)
     def groups(self):
-        "Three parameter groups: early encoder, late encoder, decoder."
-        encoder = {id(p) for p in self.encoder.parameters()}
-        return [*self.encoder.groups(), [p for p in self.parameters() if id(p) not in encoder]]
+        "Parameter groups: those of the encoder, then the decoder with whatever has no pretrained weights."
+        encoder = self.encoder.groups()
+        known = {id(p) for group in encoder for p in group}
+        return [*encoder, [p for p in self.parameters() if id(p) not in known]]

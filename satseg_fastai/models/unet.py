@@ -61,7 +61,7 @@ COARSE_STRIDES = (None, 2, 4, 8, 16)
 class SEDynamicUnet(Segmenter):
     "DynamicUnet with a squeeze-and-excite decoder: (N,C,H,W) -> (N,K,H,W) logits of any height and width."
     def __init__(self,
-        encoder:str='legacy_seresnet34', # timm model with maps at strides 2 to 32
+        encoder:str='legacy_seresnet34', # timm model with maps at strides 4 to 32; without stride 2 a stem over the image makes it
         n_out:int=2, # output channels K
         n_in:int=3, # bands C
         pretrained:bool=False, # timm's weights for the encoder
@@ -73,9 +73,11 @@ class SEDynamicUnet(Segmenter):
     ):
         super().__init__()
         if coarse_stride not in COARSE_STRIDES: raise BadInput(f'coarse_stride {coarse_stride}', '2, 4, 8, 16, or None for full resolution')
-        self.encoder, self.n_out = Encoder(encoder, n_in, pretrained, weights), n_out
+        missing = 'stem' if coarse_stride in (None, 2) else 'skip'
+        self.encoder, self.n_out = Encoder(encoder, n_in, pretrained, weights, missing=missing), n_out
         self.coarse_stride, self.dense = coarse_stride, not coarse_stride
-        channels = self.encoder.channels
+        self.multiple = max(self.multiple, self.encoder.multiple)
+        channels = [0]*(2 not in self.encoder.strides) + self.encoder.channels
         (hidden, ni), blocks, tail = decoder_widths(channels, decoder_width)
         self.bn = batch_norm(channels[-1])
         self.middle = nn.Sequential(conv_layer(channels[-1], hidden, norm=norm), conv_layer(hidden, ni, norm=norm))
@@ -83,7 +85,7 @@ class SEDynamicUnet(Segmenter):
         for stride, skip, (up, nf) in zip((16, 8, 4, 2), reversed(channels[:-1]), blocks):
             if stride >= (coarse_stride or 1): self.blocks.append(UnetBlock(ni, skip, up, nf, norm, se)); ni = nf
         nf = ni if coarse_stride else self._full_resolution(ni, n_in, tail, norm)
-        self.head, self.fine_channels = conv_layer(nf, n_out, ks=1, act=False), [channels[0], nf]
+        self.head, self.fine_channels = conv_layer(nf, n_out, ks=1, act=False), [self.encoder.channels[0], nf]
 
     def _full_resolution(self, ni, n_in, tail, norm):
         "Upsampling and the block that sees the image; its width."
@@ -103,7 +105,9 @@ class SEDynamicUnet(Segmenter):
         maps = self.encoder(x)
         y = self.decode(maps, x)
         return self.head(y), [maps[0], y], None
-    def forward(self, x): return super().forward(x) if self.coarse_stride else self.coarse_and_fine(x)[0]
+    def forward(self, x):
+        whole = not self.coarse_stride and self.encoder.multiple == 1
+        return self.coarse_and_fine(x)[0] if whole else super().forward(x)
 
 # %% ../../nbs/21_models.unet.ipynb #fa752fbe
 class ConvRelu(nn.Sequential):

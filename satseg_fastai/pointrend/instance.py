@@ -265,16 +265,16 @@ class TileTransform(GeneralizedRCNNTransform):
 class EncoderFPN(nn.Module):
     "A timm encoder with torchvision's feature pyramid."
     def __init__(self,
-        encoder:str='resnet50', # timm model with maps at strides 2 to 32
+        encoder:str='resnet50', # timm model with maps at strides 4 to 32
         n_in:int=3, # bands
         pretrained:bool=False, # timm's weights for the encoder
         weights:str|None=None, # a local .safetensors file with them
         channels:int=256 # of every map
     ):
         super().__init__()
-        self.encoder = Encoder(encoder, n_in, pretrained, weights)
-        self.fpn, self.out_channels = FeaturePyramidNetwork(list(self.encoder.channels[1:]), channels, LastLevelMaxPool()), channels
-    def forward(self, x): return self.fpn({str(i): m for i, m in enumerate(self.encoder(x)[1:])})
+        self.encoder = Encoder(encoder, n_in, pretrained, weights, strides=(4, 8, 16, 32))
+        self.fpn, self.out_channels = FeaturePyramidNetwork(list(self.encoder.channels), channels, LastLevelMaxPool()), channels
+    def forward(self, x): return self.fpn({str(i): m for i, m in enumerate(self.encoder(x))})
 
 # %% ../../nbs/33_pointrend.instance.ipynb #00250939
 def _names(*functions): return {n for f in functions for n in inspect.signature(f).parameters} - {'self', 'kwargs'}
@@ -316,6 +316,7 @@ class PointRendMaskRCNN(FasterRCNN):
         grid = AnchorGenerator(tuple((a,) for a in anchors), ((.5, 1., 2.),)*len(anchors))
         super().__init__(backbone, rpn_anchor_generator=grid, **kwargs)
         self.transform, self.n_in, self.n_out, self.frozen_norm = TileTransform(n_in, min_size, max_size), n_in, n_out, frozen_norm
+        if hasattr(backbone, 'encoder'): self.transform.size_divisible = max(32, backbone.encoder.multiple)
         self.roi_heads = PointRendRoIHeads(self.roi_heads, PointMask(c, n_out - 1, hidden, mlp))
     def train(self, mode=True):
         super().train(mode)
@@ -336,17 +337,17 @@ class PointRendMaskRCNN(FasterRCNN):
 # %% ../../nbs/33_pointrend.instance.ipynb #e41fa57c
 @patch
 def groups(self:PointRendMaskRCNN)->list: # of lists of parameters
-    "Three parameter groups: early encoder, late encoder, the rest."
+    "Parameter groups: those of the encoder, then the rest."
     b = self.backbone
-    if hasattr(b, 'encoder'): first, second = b.encoder.groups()
+    if hasattr(b, 'encoder'): encoder = b.encoder.groups()
     else:
         layers = list(b.body.children())
-        first, second = ([p for m in part for p in m.parameters()] for part in (layers[:-2], layers[-2:]))
-    encoder = {id(p) for p in (*first, *second)}
-    return [first, second, [p for p in self.parameters() if id(p) not in encoder]]
+        encoder = [[p for m in part for p in m.parameters()] for part in (layers[:-2], layers[-2:])]
+    known = {id(p) for group in encoder for p in group}
+    return [*encoder, [p for p in self.parameters() if id(p) not in known]]
 
 def pointrend_maskrcnn(
-    encoder='resnet50', # timm model with maps at strides 2 to 32, or a torchvision backbone with FPN
+    encoder='resnet50', # timm model with maps at strides 4 to 32, or a torchvision backbone with FPN
     n_out:int=2, # classes with background
     *,
     n_in:int=3, # bands

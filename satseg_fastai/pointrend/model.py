@@ -69,6 +69,6 @@ class PointRend(nn.Module):
         return full[0], self.at_points(coarse, fine, p), p/p.new_tensor(extent), *full[1:]
     def extra_repr(self): return f'points={self.points!r}, image={self.image}, padding_mode={self.padding_mode!r}'  # what changes a map is seen by predict_scene
     def groups(self):
-        "Three parameter groups: early encoder, late encoder, decoder with the point head."
-        early, late, rest = self.base.groups()
-        return [early, late, [*rest, *self.head.parameters()]]
+        "The model's parameter groups; the point head is in the last one, with the decoder."
+        *encoder, rest = self.base.groups()
+        return [*encoder, [*rest, *self.head.parameters()]]
