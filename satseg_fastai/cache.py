@@ -89,7 +89,7 @@ class BlockCache:
         return int((self.block_at > 0).sum())
 
 # %% ../nbs/08_cache.ipynb #13a49fa2
-SIDE, WHOLE = 512, 1024  # pixels: of a block, and of the largest raster that is one block
+SIDE, WHOLE = 256, 1024  # pixels: of a block, and of the largest raster that is one block
 
 def block_side(
     shapes:list # (height, width) of the rasters

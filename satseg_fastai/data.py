@@ -25,7 +25,7 @@ from fasttransform import DisplayedTransform, Pipeline
 from fastai.torch_core import TensorImage, TensorMask
 from torch.utils.data import get_worker_info
 
-from .augment import seg_augment
+from .augment import new_floats, seg_augment
 from .cache import BlockCache, block_side, memory_budget, window_blocks
 from .classes import ClassTable, building, palette
 from .errors import BadInput
@@ -306,24 +306,22 @@ def _valid_size(store, pairs, size):
     patches = math.ceil(side/(4*size))
     return math.ceil(side/patches/32)*32
 
-def _floats(o):
-    "A float32 copy in memory of numpy's, which asks for large pages: 6 MB of small ones are 1500 page faults, as slow as resampling them."
-    x = torch.from_numpy(np.empty(o.shape, np.float32)).as_subclass(type(o))
-    return x.copy_(o)
-
 class Stretch(DisplayedTransform):
-    "Raw values to 0 ... 1 band by band, which is what brightness and contrast expect: they clip what lies outside."
+    "Raw values to 0 ... 1 band by band, which is what brightness and contrast expect: they clip what lies outside. Floats change in place."
     order = 10  # before the augmentations
     def __init__(self, low, span): self.low, self.span, self.shifts = low[:, None, None], span[:, None, None], bool(low.any())
     def encodes(self, o:TensorImage):
-        x = _floats(o) if o.device.type == 'cpu' else o.to(torch.float32, copy=True)
+        x = o.float() if o.dtype != torch.uint8 or o.device.type != 'cpu' else new_floats(o.shape).as_subclass(type(o)).copy_(o)
         if self.shifts: x.sub_(self.low.to(o.device))
         return x.div_(self.span.to(o.device))
     def decodes(self, o:TensorImage): return (o.clamp(0., 1.)*255).long()
 
 class PatchNormalize(Normalize):
     "fastai's Normalize, in place, and labels to the int64 that losses want."
-    def encodes(self, x:TensorImage): return x.sub_(self.mean).div_(self.std)
+    def encodes(self, x:TensorImage):
+        plain = x.as_subclass(torch.Tensor)
+        torch.addcmul(-self.mean/self.std, plain, 1/self.std, out=plain)
+        return x
     def encodes(self, y:TensorMask): return y.long()
 
 def read_directly(

@@ -9,7 +9,7 @@ __all__ = ['TRANSPARENT', 'VECTOR_SUFFIXES', 'Place', 'place_of', 'run_counts', 
            'labels_kind', 'write_labels']
 
 # %% ../nbs/04_labels.ipynb #09e48ff4
-import json, warnings
+import json, os, warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -367,12 +367,18 @@ def vector_shapes(
 
 # %% ../nbs/04_labels.ipynb #c18eb955
 class MaskSource:
-    "Windows of a mask file as class indices."
-    def __init__(self, path, mask, coding, ignore): self.path, self.mask, self.coding, self.ignore = path, mask, coding, ignore
+    "Windows of a mask file as class indices; the file stays open in the process that reads it."
+    def __init__(self, path, mask, coding, ignore):
+        self.path, self.mask, self.coding, self.ignore = path, mask, coding, ignore
+        self._reader, self._opened = None, None
+    def __getstate__(self): return self.__dict__ | {'_reader': None, '_opened': None}
+    def opened(self):
+        "The file; another process opens it anew."
+        if self._reader != os.getpid(): self._reader, self._opened = os.getpid(), open_raster(self.path)
+        return self._opened
     def __call__(self, row, col, height, width):
-        with open_raster(self.path) as ds:
-            try: codes = _read_codes(ds, self.mask.layout, self.mask.alpha, RioWindow(col, row, width, height))
-            except RasterioError as e: raise BadInput(f'label {self.path} could not be read: {e}', 'a complete raster') from None
+        try: codes = _read_codes(self.opened(), self.mask.layout, self.mask.alpha, RioWindow(col, row, width, height))
+        except RasterioError as e: raise BadInput(f'label {self.path} could not be read: {e}', 'a complete raster') from None
         values, known = lookup(codes, self.coding.keys, self.coding.values)
         return np.where(known, values, np.uint8(self.ignore))
 
