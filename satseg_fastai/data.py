@@ -25,7 +25,7 @@ from fasttransform import DisplayedTransform, Pipeline
 from fastai.torch_core import TensorImage, TensorMask
 from torch.utils.data import get_worker_info
 
-from .augment import new_floats, seg_augment
+from .augment import new_memory, seg_augment
 from .cache import BlockCache, block_side, memory_budget, window_blocks
 from .classes import ClassTable, building, palette
 from .errors import BadInput
@@ -311,7 +311,7 @@ class Stretch(DisplayedTransform):
     order = 10  # before the augmentations
     def __init__(self, low, span): self.low, self.span, self.shifts = low[:, None, None], span[:, None, None], bool(low.any())
     def encodes(self, o:TensorImage):
-        x = o.float() if o.dtype != torch.uint8 or o.device.type != 'cpu' else new_floats(o.shape).as_subclass(type(o)).copy_(o)
+        x = o.float() if o.dtype != torch.uint8 or o.device.type != 'cpu' else new_memory(o.shape).as_subclass(type(o)).copy_(o)
         if self.shifts: x.sub_(self.low.to(o.device))
         return x.div_(self.span.to(o.device))
     def decodes(self, o:TensorImage): return (o.clamp(0., 1.)*255).long()
@@ -322,7 +322,7 @@ class PatchNormalize(Normalize):
         plain = x.as_subclass(torch.Tensor)
         torch.addcmul(-self.mean/self.std, plain, 1/self.std, out=plain)
         return x
-    def encodes(self, y:TensorMask): return y.long()
+    def encodes(self, y:TensorMask): return y.long() if y.device.type != 'cpu' else new_memory(y.shape, np.int64).as_subclass(type(y)).copy_(y)
 
 def read_directly(
     dls, # DataLoaders of a DataBlock whose items are Items
