@@ -211,9 +211,11 @@ def train(
     attribute:Attribute=None,
     seed:Seed=0,
     workers:Annotated[int, typer.Option(min=0, help='Processes that read scenes.')]=0,
+    plot:Annotated[Optional[Path], typer.Option(help='Picture of the ground that is held out, NAME.png, before the first step.')]=None,
     quiet:Quiet=False
 ):
     "Train a model on labeled scenes. Its threshold is chosen on the validation scenes; interrupted, the same command goes on."
+    if plot: _check_picture(plot)
     from satseg_fastai.workflow import train as run
     given = {k: v for k, v in dict(encoder=encoder, weights=weights, stats=stats, decoder_width=_width(decoder_width), pointrend=pointrend, preset=preset).items() if v} | settings(set_)
     if init and (own := [*given, *(['classes'] if classes else [])]):
@@ -224,7 +226,7 @@ def train(
     kw = (given if init else dict(arch=arch, **given)) | {k: v for k, v in how.items() if v is not None}
     run(images, labels, out, classes=classes, valid=valid, valid_images=valid_images, valid_labels=valid_labels, dataset=dataset, aoi=aoi,
         epochs=epochs, frozen=frozen_epochs, crop=crop, batch=batch, lr=lr, bands=numbers(bands), attribute=attribute, unlabeled=unlabeled, teacher=teacher,
-        seed=seed, workers=workers, init=init, things=things and things.split(','), pretrained=pretrained and weights is None, progress=None if quiet else _progress(quiet), clean=clean, **kw)
+        seed=seed, workers=workers, init=init, things=things and things.split(','), pretrained=pretrained and weights is None, progress=None if quiet else _progress(quiet), clean=clean, plot=plot, **kw)
     print(f'model: {out}')
 
 # %% ../nbs/90_cli.ipynb #150b8ac1
@@ -251,16 +253,18 @@ def threshold(model:Model, images:Images, labels:LabelsOption=None, dataset:Data
     _say([*describe_threshold(t), f'stored in {model}'])
     if plot: _plot(t, plot)
 
+def _without_screen():
+    import matplotlib
+    matplotlib.use('Agg', force=False)
+
 def _check_picture(path):
-    from satseg_fastai.workflow import check_writable
-    if path.suffix.lower() not in ('.png', '.svg', '.pdf', '.jpg'): raise BadInput(f'{path.name}', 'a name that ends in .png, .svg, .pdf or .jpg')
-    check_writable(path)
+    _without_screen()
+    from satseg_fastai.plots import check_picture
+    check_picture(path)
 
 def _plot(stored, path):
-    import matplotlib; matplotlib.use('Agg', force=False)
-    from satseg_fastai.plots import plot_validation
-    from satseg_fastai.raster import atomic_path
-    with atomic_path(path) as tmp: plot_validation(stored).flat[0].figure.savefig(tmp, format=path.suffix[1:].lower())
+    from satseg_fastai.plots import plot_validation, save_picture
+    save_picture(plot_validation(stored).flat[0], path)
 
 # %% ../nbs/90_cli.ipynb #c2f1d5aa
 @app.command()
@@ -525,12 +529,10 @@ def info(
 def _plot_history(spec, path, name):
     "How the training went, as a picture."
     _check_picture(path)
-    import matplotlib; matplotlib.use('Agg', force=False)
-    from satseg_fastai.plots import plot_history
-    from satseg_fastai.raster import atomic_path
+    from satseg_fastai.plots import plot_history, save_picture
     axs = plot_history(spec)
     if axs is None: raise BadInput(f'{name} holds no history of its training', 'a bundle trained since there is one', 'leave --plot out')
-    with atomic_path(path) as tmp: axs[0].figure.savefig(tmp, format=path.suffix[1:].lower())
+    save_picture(axs[0], path)
 
 def _rule_row(t, n_out):
     "How masks are made."

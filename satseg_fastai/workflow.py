@@ -19,11 +19,12 @@ import numpy as np
 
 from .bundle import finds_objects, load_bundle, read_spec, save_bundle, spec_threshold, update_spec
 from .classes import class_table
-from .datasets import labeled_split, valid_share
+from .datasets import labeled_split
 from .errors import BadInput
 from .clean import clean_mask, read_clean
 from .evaluate import spec_classes
 from .mask import write_mask
+from .plots import check_picture, save_picture
 from .raster import Scene, list_scenes, workplace, write_json
 from .tiling import Grid
 from .validation import choose_threshold, describe_threshold
@@ -144,16 +145,19 @@ def train(
     things:list|None=None, # of pointrend_maskrcnn: names of the classes whose objects are found; None: all but the background
     pretrained:bool=True, # timm's weights for the encoder
     stats:str|None=None, # what bands are normalized with: imagenet, data or weights (the encoder's own); None: imagenet for three bytes, else data
+    plot:str|Path|None=None, # picture of the ground that is held out, written before the first step
     progress:bool|None=True, # show bars; False: a line every ten seconds; None: neither
     **learner # arch, and of seg_learner or instance_learner: encoder, weights, loss, pointrend, preset, decoder_width, ema, log, ...
 )->dict: # the spec of the bundle
     "Train on folders of scenes and labels; write a bundle with its threshold."
     out, objects = check_writable(_bundle_name(out)), finds_objects({'arch': None, **learner})
     _check_objects(objects, things, learner)
+    if plot: check_picture(plot)
     soft = soft_scenes(unlabeled, teacher, objects)
     ground = dict(valid_images=valid_images, valid_labels=valid_labels, dataset=dataset, aoi=aoi)
     s = _pairs(images, labels, valid, crop, seed, **ground)
     classes = classes or (dataset if dataset == 'dubai' else None)
+    if plot: save_picture(plot_split(s), plot)
     norm, statistics = _statistics(stats, init, learner, s.train[0].image, bands)
     data = dict(size=crop, bs=batch, attribute=attribute, seed=seed, **norm, **_init_kw(init, classes, bands, s.train[0].image), **(dict(things=things) if objects else {}))
     net = dict(pretrained=pretrained and init is None, init=init, seed=seed, **learner)
@@ -193,11 +197,12 @@ def _learner(s, data, net):
 
 def _fit(s, data, net, fit, state, part, progress, soft=None):
     "Train by the recipe; the bundle is at `part`."
-    from satseg_fastai.learner import fit_recipe
+    from satseg_fastai.learner import fit_recipe, recipe
+    from satseg_fastai.preflight import summary
     maps = taught(soft, s.train[0].image, data['classes'], state, progress) if soft else None
     learn = _learner(s, data, net)
     if soft: add_teacher(learn, soft, maps, data.get('num_workers'))
-    print(f'{len(s.train)} areas to train on ({len(learn.dls.train_ds)} crops an epoch), {len(s.valid)} to validate on, chosen by {s.how}: {100*valid_share(s):.0f} % of the pixels', flush=True)
+    print('\n'.join(summary(learn, s, sum(phase.epochs for phase in recipe(learn, *fit)))), flush=True)
     if weights := getattr(learn, 'how', {}).get('class_weights'):
         print('class weights: ' + ', '.join(f'{n} {w:g}' for n, w in zip(learn.dls.vocab, weights)), flush=True)
     if progress is None: learn.remove_cb(learn.progress_lines)

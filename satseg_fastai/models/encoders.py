@@ -42,12 +42,13 @@ def _timm_model(name, n_in, pretrained, weights, **kw):
     hub = pretrained and found is None
     try: body = timm.create_model(name, features_only=True, in_chans=n_in, pretrained=hub, **kw)
     except (OSError, RuntimeError) as e: raise _no_model(name, hub, e) from None
-    body.taken = _taken(body, name, found, hub)
+    sized = {k: v for k, v in kw.items() if k in ('img_size', 'strict_img_size', 'dynamic_img_size')}
+    body.taken = _taken(body, name, found, hub, sized)
     return body
 
-def _taken(body, name, found, hub):
+def _taken(body, name, found, hub, sized):
     "Fill the network where a file was found; how many tensors it starts from, None from scratch."
-    if found: return load_weights(body, name, found)
+    if found: return load_weights(body, name, found, **sized)
     n = len(body.state_dict())
     return Taken(n, n, "timm's hub") if hub else None
 
