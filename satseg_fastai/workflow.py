@@ -129,11 +129,11 @@ def train(
     valid_labels:str|Path|None=None, # its labels
     dataset:str|None=None, # 'inria', 'dubai', 'massachusetts' or 'chips': `images` is its folder
     aoi:str|Path|None=None, # polygons inside of which labels count
-    epochs:int|None=None, # None: of the schedule, 10 after 6 frozen ones, from scratch 16
-    frozen:int|None=None, # epochs with a frozen encoder; None: of the schedule, 6, from scratch 0
+    epochs:int|None=None, # None: of the schedule: 16; with init 10 after the frozen ones
+    frozen:int|None=None, # epochs with a frozen encoder; None: of the schedule: 0; with init 6
     crop:int=256, # training patch side in pixels
     batch:int=8, # patches a batch
-    lr:float|None=None, # learning rate; None: the preset's, else 1e-3
+    lr:float|None=None, # highest learning rate; None: the preset's, else of learner.DEFAULTS
     clean:bool|None=None, # search a clean-up of masks on the validation ground; None: if that has at most CLEANED pixels
     bands:list|None=None, # 1-based bands; None: all but alpha
     attribute:str|None=None, # column of vector labels that names the class
