@@ -250,7 +250,7 @@ def soft_scenes(
 )->SoftScenes|None: # None without a teacher
     "The teacher and its scenes; one without the other is an error."
     if unlabeled is None and teacher is None: return None
-    if objects: raise BadInput('a teacher for pointrend_maskrcnn', 'a model that gives a class to each pixel', 'choose another --arch, or leave --teacher out')
+    if objects: raise BadInput('a teacher for pointrend_maskrcnn', 'a model of pixels', 'choose another --arch, or leave --teacher out')
     if teacher is None: raise BadInput('--unlabeled without --teacher', 'both', 'give the bundle that knows these scenes best')
     if unlabeled is None: raise BadInput('--teacher without --unlabeled', 'both', 'give a folder of scenes without labels')
     spec, scenes = read_spec(teacher), list_scenes(unlabeled)
@@ -259,9 +259,11 @@ def soft_scenes(
 
 def _maps_folder(state): return state.with_suffix('.teacher')
 
-def forget_maps(out):
+def forget_maps(
+    out:Path # a bundle
+):
     "Remove what teachers said for a bundle."
-    for folder in Path(out).parent.glob(f'.{escape(Path(out).stem)}.????????.teacher'): shutil.rmtree(folder, ignore_errors=True)
+    for folder in out.parent.glob(f'.{escape(out.stem)}.????????.teacher'): shutil.rmtree(folder, ignore_errors=True)
 
 def teach(
     soft:SoftScenes, # teacher and scenes
@@ -278,7 +280,7 @@ def teach(
     return maps
 
 def taught(soft, like, classes, state, progress):
-    "What a teacher says of scenes that both can read; before the run's seed is set, for a run that goes on finds its maps made."
+    "What a teacher says of scenes that both can read; made before the seed is set: a run that goes on finds it."
     from satseg_fastai.teacher import check_unlabeled, class_order
     class_order(read_spec(soft.teacher), classes)
     check_unlabeled(soft.scenes, like)
@@ -289,7 +291,8 @@ def add_teacher(learn, soft, maps, workers):
     "The callback that lets a Learner learn from a teacher."
     from satseg_fastai.teacher import SoftCrops, SoftLabels, class_order
     order = class_order(read_spec(soft.teacher), learn.dls.store.classes)
-    crops = SoftCrops(soft.scenes, maps, learn.dls.store.bands, learn.dls.stats, learn.dls.size, order, learn.seed)
+    dls = learn.dls
+    crops = SoftCrops(soft.scenes, maps, dls.store.bands, dls.stats, dls.size, order, learn.seed)
     learn.add_cb(SoftLabels(crops, soft.weight, workers or 0))
 
 # %% ../nbs/84_workflow.ipynb #4340dcb7
