@@ -183,7 +183,7 @@ def train(
     init:Annotated[Optional[Path], typer.Option(help='A bundle to go on with, e.g. on a new city.')]=None,
     unlabeled:Annotated[Optional[Path], typer.Option(help='Scenes without labels, folder or pattern: the model also learns what --teacher says of them. Each step then takes about twice as long.')]=None,
     teacher:Annotated[Optional[Path], typer.Option(help='A bundle with the same classes, whose probabilities on --unlabeled are learned softly.')]=None,
-    decoder_width:Annotated[Optional[str], typer.Option(help='Widest decoder block of se_unet: 64; or the width of each: 128,64,48,32,24.')]=None,
+    decoder_width:Annotated[Optional[str], typer.Option(help='Widest decoder block of se_unet: 64; or the width of each. Default: 256,128,64,32,16.')]=None,
     set_:Annotated[Optional[list[str]], typer.Option('--set', help="NAME=VALUE, another argument of the architecture: use_unet=false, output_stride=16. Can be repeated.")]=None,
     preset:Annotated[Optional[str], typer.Option(help='Settings of a publication: unet_resnet (Adam 1e-4, weight decay 1e-4, threshold .7); inria (se_unet without norm, full width, 6 frozen and 10 unfrozen epochs at lr/400 to lr/4).')]=None,
     classes:Classes=None,
@@ -192,13 +192,13 @@ def train(
     valid_labels:Annotated[Optional[Path], typer.Option(help='Its labels.')]=None,
     dataset:Dataset=None,
     aoi:Aoi=None,
-    epochs:Annotated[Optional[int], typer.Option(min=1, help='Each draws as many crops as cover the training scenes once. Default: 10; 16 from scratch.')]=None,
-    frozen_epochs:Annotated[Optional[int], typer.Option(min=0, help='Epochs before them with a frozen encoder. Default: 6; 0 from scratch.')]=None,
+    epochs:Annotated[Optional[int], typer.Option(min=1, help='Each draws as many crops as cover the training scenes once. Default: 16; with --init or --preset inria 10 after the frozen ones.')]=None,
+    frozen_epochs:Annotated[Optional[int], typer.Option(min=0, help='Epochs before them with a frozen encoder. Default: 0; with --init or --preset inria 6.')]=None,
     crop:Annotated[int, typer.Option(min=32, help='Training patch side in pixels.')]=256,
     batch:Batch=8,
-    lr:Annotated[Optional[float], typer.Option(min=1e-8, help="Learning rate. Default: 1e-3, or the preset's.")]=None,
+    lr:Annotated[Optional[float], typer.Option(min=1e-8, help="Highest learning rate. Default: 2e-3, or the preset's; with --init 1e-3.")]=None,
     class_weights:Annotated[Optional[str], typer.Option(help='A weight for each class, with commas; or balanced, by the inverse of their shares of the training labels.')]=None,
-    weight_decay:Annotated[Optional[float], typer.Option(min=0, help="Default: 10^-3.5, or the preset's; 1e-4 of pointrend_maskrcnn.")]=None,
+    weight_decay:Annotated[Optional[float], typer.Option(min=0, help="Default: .01, or the preset's; with --init 10^-3.5; 1e-4 of pointrend_maskrcnn.")]=None,
     ema:Annotated[Optional[str], typer.Option(metavar='[DECAY]', help='Average the weights over the steps; the average is validated and kept. Alone: .999; off: none.')]=None,
     mixup:Annotated[Optional[str], typer.Option(metavar='[ALPHA]', help='Mix patches in pairs, by shares of Beta(ALPHA, ALPHA). Alone: .4; off: none.')]=None,
     patience:Annotated[Optional[int], typer.Option(min=0, help='Epochs without a gain on the validation ground that end a phase. Default: all are trained.')]=None,
@@ -211,9 +211,11 @@ def train(
     attribute:Attribute=None,
     seed:Seed=0,
     workers:Annotated[int, typer.Option(min=0, help='Processes that read scenes.')]=0,
+    plot:Annotated[Optional[Path], typer.Option(help='Picture of the ground that is held out, NAME.png, before the first step.')]=None,
     quiet:Quiet=False
 ):
     "Train a model on labeled scenes. Its threshold is chosen on the validation scenes; interrupted, the same command goes on."
+    if plot: _check_picture(plot)
     from satseg_fastai.workflow import train as run
     given = {k: v for k, v in dict(encoder=encoder, weights=weights, stats=stats, decoder_width=_width(decoder_width), pointrend=pointrend, preset=preset).items() if v} | settings(set_)
     if init and (own := [*given, *(['classes'] if classes else [])]):
@@ -224,7 +226,7 @@ def train(
     kw = (given if init else dict(arch=arch, **given)) | {k: v for k, v in how.items() if v is not None}
     run(images, labels, out, classes=classes, valid=valid, valid_images=valid_images, valid_labels=valid_labels, dataset=dataset, aoi=aoi,
         epochs=epochs, frozen=frozen_epochs, crop=crop, batch=batch, lr=lr, bands=numbers(bands), attribute=attribute, unlabeled=unlabeled, teacher=teacher,
-        seed=seed, workers=workers, init=init, things=things and things.split(','), pretrained=pretrained and weights is None, progress=None if quiet else _progress(quiet), clean=clean, **kw)
+        seed=seed, workers=workers, init=init, things=things and things.split(','), pretrained=pretrained and weights is None, progress=None if quiet else _progress(quiet), clean=clean, plot=plot, **kw)
     print(f'model: {out}')
 
 # %% ../nbs/90_cli.ipynb #150b8ac1
@@ -251,16 +253,18 @@ def threshold(model:Model, images:Images, labels:LabelsOption=None, dataset:Data
     _say([*describe_threshold(t), f'stored in {model}'])
     if plot: _plot(t, plot)
 
+def _without_screen():
+    import matplotlib
+    matplotlib.use('Agg', force=False)
+
 def _check_picture(path):
-    from satseg_fastai.workflow import check_writable
-    if path.suffix.lower() not in ('.png', '.svg', '.pdf', '.jpg'): raise BadInput(f'{path.name}', 'a name that ends in .png, .svg, .pdf or .jpg')
-    check_writable(path)
+    _without_screen()
+    from satseg_fastai.plots import check_picture
+    check_picture(path)
 
 def _plot(stored, path):
-    import matplotlib; matplotlib.use('Agg', force=False)
-    from satseg_fastai.plots import plot_validation
-    from satseg_fastai.raster import atomic_path
-    with atomic_path(path) as tmp: plot_validation(stored).flat[0].figure.savefig(tmp, format=path.suffix[1:].lower())
+    from satseg_fastai.plots import plot_validation, save_picture
+    save_picture(plot_validation(stored).flat[0], path)
 
 # %% ../nbs/90_cli.ipynb #c2f1d5aa
 @app.command()
@@ -525,12 +529,10 @@ def info(
 def _plot_history(spec, path, name):
     "How the training went, as a picture."
     _check_picture(path)
-    import matplotlib; matplotlib.use('Agg', force=False)
-    from satseg_fastai.plots import plot_history
-    from satseg_fastai.raster import atomic_path
+    from satseg_fastai.plots import plot_history, save_picture
     axs = plot_history(spec)
     if axs is None: raise BadInput(f'{name} holds no history of its training', 'a bundle trained since there is one', 'leave --plot out')
-    with atomic_path(path) as tmp: axs[0].figure.savefig(tmp, format=path.suffix[1:].lower())
+    save_picture(axs[0], path)
 
 def _rule_row(t, n_out):
     "How masks are made."

@@ -37,7 +37,8 @@ def soft_cross_entropy(
 def soft_kl(logits, probabilities, valid):
     "KL divergence of a student from probabilities: `soft_cross_entropy` less their entropy."
     entropy = -torch.special.xlogy(probabilities, probabilities).sum(1)
-    return soft_cross_entropy(logits, probabilities, valid) - torch.where(valid, entropy, 0).sum()/valid.sum().clamp(min=1)
+    known = torch.where(valid, entropy, 0).sum()/valid.sum().clamp(min=1)
+    return soft_cross_entropy(logits, probabilities, valid) - known
 
 # %% ../nbs/44_teacher.ipynb #f8685e46
 def class_order(
@@ -47,7 +48,8 @@ def class_order(
     "Where the student's classes are among the teacher's; other classes are an error."
     known = [c['name'] for c in teacher['classes'] if c['index'] != teacher.get('ignore', 255)]
     if sorted(known) != sorted(classes.names):
-        raise BadInput(f'a teacher of the classes {", ".join(known)}', ', '.join(classes.names), 'use a teacher with the classes of the labels')
+        found = f'a teacher of the classes {", ".join(known)}'
+        raise BadInput(found, ', '.join(classes.names), 'use one with the classes of the labels')
     return [known.index(n) for n in classes.names]
 
 def check_unlabeled(
@@ -58,7 +60,9 @@ def check_unlabeled(
     with Scene(labeled) as s: wanted = s.count, s.dtype
     for path in scenes:
         with Scene(path) as s: count, dtype = s.count, s.dtype
-        if (count, dtype) != wanted: raise BadInput(f'{Path(path).name} has {count} bands of {dtype}', f'{wanted[0]} of {wanted[1]}, as the labeled scenes', 'leave it out of --unlabeled')
+        if (count, dtype) == wanted: continue
+        like = f'{wanted[0]} of {wanted[1]}, as the labeled scenes'
+        raise BadInput(f'{Path(path).name} has {count} bands of {dtype}', like, 'leave it out of --unlabeled')
 
 # %% ../nbs/44_teacher.ipynb #8f7d6998
 class SoftCrops(Dataset):
@@ -148,7 +152,8 @@ class SoftLabels(Callback):
         steps, size = len(self.dls.train), self.dls.train.bs
         first = self.dls.store.epoch*steps*size
         numbers = range(first, first + steps*size)
-        return iter(DataLoader(self.crops, size, sampler=numbers, num_workers=self.workers, generator=torch.Generator()))
+        own = torch.Generator()  # a loader draws from it; the run's own generator stays as it was
+        return iter(DataLoader(self.crops, size, sampler=numbers, num_workers=self.workers, generator=own))
     def after_loss(self):
         if self.batches is None: self.batches = self._begin()
         x, p, ok = (v.to(self.dls.device) for v in next(self.batches))
@@ -168,4 +173,5 @@ def teacher_facts(
 )->dict: # for the receipt
     "What a receipt says about a teacher."
     from hashlib import sha256
-    return dict(file=Path(teacher).name, sha256=sha256(Path(teacher).read_bytes()).hexdigest(), scenes=len(scenes), weight=weight)
+    content = sha256(Path(teacher).read_bytes()).hexdigest()
+    return dict(file=Path(teacher).name, sha256=content, scenes=len(scenes), weight=weight)

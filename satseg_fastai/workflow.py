@@ -19,11 +19,12 @@ import numpy as np
 
 from .bundle import finds_objects, load_bundle, read_spec, save_bundle, spec_threshold, update_spec
 from .classes import class_table
-from .datasets import labeled_split, valid_share
+from .datasets import labeled_split
 from .errors import BadInput
 from .clean import clean_mask, read_clean
 from .evaluate import spec_classes
 from .mask import write_mask
+from .plots import check_picture, save_picture
 from .raster import Scene, list_scenes, workplace, write_json
 from .tiling import Grid
 from .validation import choose_threshold, describe_threshold
@@ -128,11 +129,11 @@ def train(
     valid_labels:str|Path|None=None, # its labels
     dataset:str|None=None, # 'inria', 'dubai', 'massachusetts' or 'chips': `images` is its folder
     aoi:str|Path|None=None, # polygons inside of which labels count
-    epochs:int|None=None, # None: of the schedule, 10 after 6 frozen ones, from scratch 16
-    frozen:int|None=None, # epochs with a frozen encoder; None: of the schedule, 6, from scratch 0
+    epochs:int|None=None, # None: of the schedule: 16; with init 10 after the frozen ones
+    frozen:int|None=None, # epochs with a frozen encoder; None: of the schedule: 0; with init 6
     crop:int=256, # training patch side in pixels
     batch:int=8, # patches a batch
-    lr:float|None=None, # learning rate; None: the preset's, else 1e-3
+    lr:float|None=None, # highest learning rate; None: the preset's, else of learner.DEFAULTS
     clean:bool|None=None, # search a clean-up of masks on the validation ground; None: if that has at most CLEANED pixels
     bands:list|None=None, # 1-based bands; None: all but alpha
     attribute:str|None=None, # column of vector labels that names the class
@@ -144,16 +145,19 @@ def train(
     things:list|None=None, # of pointrend_maskrcnn: names of the classes whose objects are found; None: all but the background
     pretrained:bool=True, # timm's weights for the encoder
     stats:str|None=None, # what bands are normalized with: imagenet, data or weights (the encoder's own); None: imagenet for three bytes, else data
+    plot:str|Path|None=None, # picture of the ground that is held out, written before the first step
     progress:bool|None=True, # show bars; False: a line every ten seconds; None: neither
     **learner # arch, and of seg_learner or instance_learner: encoder, weights, loss, pointrend, preset, decoder_width, ema, log, ...
 )->dict: # the spec of the bundle
     "Train on folders of scenes and labels; write a bundle with its threshold."
     out, objects = check_writable(_bundle_name(out)), finds_objects({'arch': None, **learner})
     _check_objects(objects, things, learner)
+    if plot: check_picture(plot)
     soft = soft_scenes(unlabeled, teacher, objects)
     ground = dict(valid_images=valid_images, valid_labels=valid_labels, dataset=dataset, aoi=aoi)
     s = _pairs(images, labels, valid, crop, seed, **ground)
     classes = classes or (dataset if dataset == 'dubai' else None)
+    if plot: save_picture(plot_split(s), plot)
     norm, statistics = _statistics(stats, init, learner, s.train[0].image, bands)
     data = dict(size=crop, bs=batch, attribute=attribute, seed=seed, **norm, **_init_kw(init, classes, bands, s.train[0].image), **(dict(things=things) if objects else {}))
     net = dict(pretrained=pretrained and init is None, init=init, seed=seed, **learner)
@@ -193,11 +197,12 @@ def _learner(s, data, net):
 
 def _fit(s, data, net, fit, state, part, progress, soft=None):
     "Train by the recipe; the bundle is at `part`."
-    from satseg_fastai.learner import fit_recipe
+    from satseg_fastai.learner import fit_recipe, recipe
+    from satseg_fastai.preflight import summary
     maps = taught(soft, s.train[0].image, data['classes'], state, progress) if soft else None
     learn = _learner(s, data, net)
     if soft: add_teacher(learn, soft, maps, data.get('num_workers'))
-    print(f'{len(s.train)} areas to train on ({len(learn.dls.train_ds)} crops an epoch), {len(s.valid)} to validate on, chosen by {s.how}: {100*valid_share(s):.0f} % of the pixels', flush=True)
+    print('\n'.join(summary(learn, s, sum(phase.epochs for phase in recipe(learn, *fit)))), flush=True)
     if weights := getattr(learn, 'how', {}).get('class_weights'):
         print('class weights: ' + ', '.join(f'{n} {w:g}' for n, w in zip(learn.dls.vocab, weights)), flush=True)
     if progress is None: learn.remove_cb(learn.progress_lines)
@@ -245,7 +250,7 @@ def soft_scenes(
 )->SoftScenes|None: # None without a teacher
     "The teacher and its scenes; one without the other is an error."
     if unlabeled is None and teacher is None: return None
-    if objects: raise BadInput('a teacher for pointrend_maskrcnn', 'a model that gives a class to each pixel', 'choose another --arch, or leave --teacher out')
+    if objects: raise BadInput('a teacher for pointrend_maskrcnn', 'a model of pixels', 'choose another --arch, or leave --teacher out')
     if teacher is None: raise BadInput('--unlabeled without --teacher', 'both', 'give the bundle that knows these scenes best')
     if unlabeled is None: raise BadInput('--teacher without --unlabeled', 'both', 'give a folder of scenes without labels')
     spec, scenes = read_spec(teacher), list_scenes(unlabeled)
@@ -254,9 +259,11 @@ def soft_scenes(
 
 def _maps_folder(state): return state.with_suffix('.teacher')
 
-def forget_maps(out):
+def forget_maps(
+    out:Path # a bundle
+):
     "Remove what teachers said for a bundle."
-    for folder in Path(out).parent.glob(f'.{escape(Path(out).stem)}.????????.teacher'): shutil.rmtree(folder, ignore_errors=True)
+    for folder in out.parent.glob(f'.{escape(out.stem)}.????????.teacher'): shutil.rmtree(folder, ignore_errors=True)
 
 def teach(
     soft:SoftScenes, # teacher and scenes
@@ -273,7 +280,7 @@ def teach(
     return maps
 
 def taught(soft, like, classes, state, progress):
-    "What a teacher says of scenes that both can read; before the run's seed is set, for a run that goes on finds its maps made."
+    "What a teacher says of scenes that both can read; made before the seed is set: a run that goes on finds it."
     from satseg_fastai.teacher import check_unlabeled, class_order
     class_order(read_spec(soft.teacher), classes)
     check_unlabeled(soft.scenes, like)
@@ -284,7 +291,8 @@ def add_teacher(learn, soft, maps, workers):
     "The callback that lets a Learner learn from a teacher."
     from satseg_fastai.teacher import SoftCrops, SoftLabels, class_order
     order = class_order(read_spec(soft.teacher), learn.dls.store.classes)
-    crops = SoftCrops(soft.scenes, maps, learn.dls.store.bands, learn.dls.stats, learn.dls.size, order, learn.seed)
+    dls = learn.dls
+    crops = SoftCrops(soft.scenes, maps, dls.store.bands, dls.stats, dls.size, order, learn.seed)
     learn.add_cb(SoftLabels(crops, soft.weight, workers or 0))
 
 # %% ../nbs/84_workflow.ipynb #4340dcb7

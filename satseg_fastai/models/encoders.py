@@ -42,12 +42,13 @@ def _timm_model(name, n_in, pretrained, weights, **kw):
     hub = pretrained and found is None
     try: body = timm.create_model(name, features_only=True, in_chans=n_in, pretrained=hub, **kw)
     except (OSError, RuntimeError) as e: raise _no_model(name, hub, e) from None
-    body.taken = _taken(body, name, found, hub)
+    sized = {k: v for k, v in kw.items() if k in ('img_size', 'strict_img_size', 'dynamic_img_size')}
+    body.taken = _taken(body, name, found, hub, sized)
     return body
 
-def _taken(body, name, found, hub):
+def _taken(body, name, found, hub, sized):
     "Fill the network where a file was found; how many tensors it starts from, None from scratch."
-    if found: return load_weights(body, name, found)
+    if found: return load_weights(body, name, found, **sized)
     n = len(body.state_dict())
     return Taken(n, n, "timm's hub") if hub else None
 
@@ -88,7 +89,8 @@ class Plan(NamedTuple):
     strides:tuple # of its maps, finest first; of a plain transformer the one stride
     options:dict # timm's, with which it reads any image size
     multiple:int # that the image's sides must be of
-    patch:int|None=None # side of a plain transformer's patches, pixels
+    patch:int|None # side of a plain transformer's patches, pixels
+    indices:tuple # timm's, of the maps
 
 def _single(strides):
     "The stride of a network all of whose maps have the same one, between 3 and 40 pixels."
@@ -129,7 +131,7 @@ def plan(
         except TypeError: continue # the network has no such option
         strides = tuple(net.feature_info.reduction())
         multiple = _least_multiple(net, strides)
-        if multiple: return Plan(strides, options, multiple, _single(strides))
+        if multiple: return Plan(strides, options, multiple, _single(strides), tuple(net.feature_info.out_indices))
     raise BadInput(f'encoder {name} {_why_not(name)}', f'one for images of any size, for example {", ".join(GOOD_ENCODERS)}')
 
 def _why_not(name):
@@ -195,7 +197,8 @@ def _maps_of(name, has, strides, missing):
 def _maps_args(name, known, strides, output_stride):
     "timm's arguments for the maps of these strides, the last ones dilated to the output stride."
     if known.patch: return dict(out_indices=1, feature_cls=LastMap, **known.options)
-    return dict(out_indices=tuple(map(known.strides.index, strides)), **known.options, **_dilation(name, output_stride))
+    indices = tuple(known.indices[known.strides.index(s)] for s in strides)
+    return dict(out_indices=indices, **known.options, **_dilation(name, output_stride))
 
 class Encoder(nn.Module):
     "A timm network that answers with one feature map a stride, finest first."
@@ -251,7 +254,8 @@ class Encoder(nn.Module):
     def groups(self):
         "Parameters of the early layers, to stride 8, and of the late ones; of a plain transformer one list a block."
         if self.patch: return layer_groups(self.body)
-        module, named = self.body.feature_info.module_name(plan(self.name).strides.index(8)), list(self.body.named_parameters())
+        known, named = plan(self.name), list(self.body.named_parameters())
+        module = self.body.feature_info.module_name(known.indices[known.strides.index(8)])
         mine = tuple(f'{m}.' for m in (module, module.replace('.', '_'), f'model.{module}'))
         last = max((i for i, (n, _) in enumerate(named) if n.startswith(mine)), default=len(named)//2)
         return [p for _, p in named[:last + 1]], [p for _, p in named[last + 1:]]
