@@ -90,7 +90,7 @@ class DeepLabV3(Segmenter):
         super().__init__()
         rates = check_rates(rates, output_stride)
         if width < 1: raise BadInput(f'width {width}', 'at least one channel')
-        self.encoder = Encoder(encoder, n_in, pretrained, weights, output_stride, strides=(4, 8, 16, 32))
+        self.encoder = Encoder(encoder, n_in, pretrained, weights, output_stride, strides=(4, 16, 32))
         self.n_out, self.multiple = n_out, max(output_stride, self.encoder.multiple)
         channels = self.encoder.channels
         self.classifier = nn.Sequential(ASPP(channels[-1], rates, width, dropout), *atrous_layer(width, width), nn.Conv2d(width, n_out, 1))

@@ -65,7 +65,7 @@ class PSPNet(Segmenter):
         if output_stride not in OUTPUT_STRIDES: raise BadInput(f'output_stride {output_stride}', '8, 16 or 32')
         least = max(8, output_stride//2)
         if width < least: raise BadInput(f'width {width}', f'at least {least} channels')
-        reads = dict(missing='stem') if use_unet else dict(strides=(4, 8, 16, 32))
+        reads = dict(missing='stem') if use_unet else dict(strides=(4, 16, 32))
         self.encoder = Encoder(encoder, n_in, pretrained, weights, output_stride, **reads)
         self.n_out, self.multiple = n_out, max(output_stride, self.encoder.multiple)
         channels = self.encoder.channels
