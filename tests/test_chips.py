@@ -54,7 +54,7 @@ def test_chips_from_training_to_polygons(town, tmp_path):
     model, maps = tmp_path/'m.safetensors', tmp_path/'maps'
     r = satseg('train', '--images', town/'images', '--labels', town/'masks', '--out', model, '--valid', '.1', *TINY)
     assert r.exit_code == 0, r.stderr
-    assert '11 areas to train on' in r.stdout and 'chosen by place: 8 % of the pixels' in r.stdout
+    assert '11 scenes to train on, 1 held out in 1 group by place: 8% of the ground' in r.stdout
     assert r.stderr.count('get it from their names') == 1
     spec = read_spec(model)
     assert np.isclose(spec['gsd'], 40075016.69/2**ZOOM/SIDE*np.cos(np.radians(27.63)), rtol=.01)
@@ -91,7 +91,7 @@ def test_dubai_by_its_name(tiles, tmp_path):
     model = tmp_path/'m.safetensors'
     out = fine('train', '--images', tiles, '--dataset', 'dubai', '--out', model, *TINY)
     spec = read_spec(model)
-    assert '6 areas to train on' in out and 'chosen by groups: 25 % of the pixels' in out
+    assert '6 scenes to train on, 2 held out in 1 group by groups: 25% of the ground' in out
     assert [c['name'] for c in spec['classes']] == dubai().names
     assert {t[0].split('/')[0] for t in spec['receipt']['trained']} in [{'Tile 1', 'Tile 3', t} for t in ('Tile 2', 'Tile 5')]
     r = satseg('threshold', model, '--images', tiles, '--dataset', 'dubai', '--quiet')

@@ -88,7 +88,7 @@ def test_a_frozen_encoder_is_frozen(wheel, town, tmp_path):
     pairs = [Pair(i, town/'labels'/i.name) for i in sorted((town/'images').iterdir())]
     dls = scene_dls(pairs[:2], pairs[2:], size=64, bs=2, device='cpu', stats=files.weights_stats(LITE))
     learn = seg_learner(dls, 'se_unet', LITE, **NARROW)
-    assert learn.frozen_start and learn.spec['mean'] == [127.5]*3
+    assert learn.pretrained and learn.spec['mean'] == [127.5]*3
     begin = copy.deepcopy(learn.model.state_dict())
     moved = lambda part: any(not torch.equal(begin[k], p) for k, p in learn.model.named_parameters() if k.startswith('encoder.') == part and 'bn' not in k)
     with learn.no_bar(): fit_recipe(learn, epochs=0, frozen=1)

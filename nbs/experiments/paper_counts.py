@@ -111,11 +111,16 @@ def deeplab(stride): return DeepLabV3('resnet101', 19, output_stride=stride)
 def fpn(*levels): return SemanticFPN('resnet101', 19, levels=levels)
 
 
+def cells_at_16(encoder, x):
+    "How many cells the encoder's map at stride 16 has."
+    return encoder(x)[encoder.strides.index(16)][0, 0].numel()
+
+
 def trained_points(build, h, w):
     "Points of one crop in training, where N is the number of cells of the encoder's map at stride 16."
     with META:
         base, x = build(), torch.empty(2, 3, h, w)
-        n = base.encoder(x)[3][0, 0].numel()
+        n = cells_at_16(base.encoder, x)
         return PointRend(base, train_points=n).train()(x)[2].shape[1]
 
 
@@ -189,7 +194,7 @@ def points():
 
 def stride_16():
     "Maps at stride 16, which the paper takes N from."
-    with META: whole = fpn(2, 3, 4, 5).eval().encoder(torch.empty(1, 3, *CITYSCAPES))[3][0, 0].numel()
+    with META: whole = cells_at_16(fpn(2, 3, 4, 5).eval().encoder, torch.empty(1, 3, *CITYSCAPES))
     return [Figure('training N, DeepLabV3, crop 768x768', trained_points(lambda: deeplab(16), 768, 768), '2304', '48x48'),
             Figure('training N, SemanticFPN, crop 512x1024', trained_points(lambda: fpn(2, 3, 4, 5), 512, 1024), '2048', '32x64'),
             Figure('inference N, image 1024x2048', whole, '8,096', '64x128')]
