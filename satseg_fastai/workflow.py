@@ -157,7 +157,7 @@ def train(
     ground = dict(valid_images=valid_images, valid_labels=valid_labels, dataset=dataset, aoi=aoi)
     s = _pairs(images, labels, valid, crop, seed, **ground)
     classes = classes or (dataset if dataset == 'dubai' else None)
-    if plot: save_picture(plot_split(s), plot)
+    if plot: _save_split(s, plot)
     norm, statistics = _statistics(stats, init, learner, s.train[0].image, bands)
     data = dict(size=crop, bs=batch, attribute=attribute, seed=seed, **norm, **_init_kw(init, classes, bands, s.train[0].image), **(dict(things=things) if objects else {}))
     net = dict(pretrained=pretrained and init is None, init=init, seed=seed, **learner)
@@ -194,6 +194,11 @@ def _learner(s, data, net):
     learn = instance_learner(instance_dls(s.train, s.valid, **data), metrics=metrics, cbs=cbs, **own)
     learn.logger = partial(print_epoch, learn)
     return learn
+
+def _save_split(s, plot):
+    "The ground held out, as a picture."
+    from satseg_fastai.preflight import plot_split
+    save_picture(plot_split(s), plot)
 
 def _fit(s, data, net, fit, state, part, progress, soft=None):
     "Train by the recipe; the bundle is at `part`."
