@@ -38,6 +38,7 @@ from .datasets import short_names
 from .errors import BadInput
 from .losses import make_loss
 from .metrics import Accuracy, BoundaryIoU, IoU, MeanIoU
+from .models.encoders import layer_rates
 from .models.registry import ARCHS, check_arch, create_model, full_args, takes
 from .models.segmenter import resize
 from .pointrend.callback import PointRendCallback
@@ -356,7 +357,10 @@ SCHEDULES = dict( # rates as shares of lr; whether a frozen phase goes before
     cycle=dict(name='one cycle', lr=1, frozen=False)
 )
 
-def _rate(lr, share): return slice(lr*share[0], lr*share[1]) if isinstance(share, tuple) else lr*share
+def _rate(lr, share, groups=()):
+    "Rates of a phase; a transformer's layers learn slower toward the image."
+    if isinstance(share, tuple): return slice(lr*share[0], lr*share[1])
+    return layer_rates(groups, lr*share)
 
 def recipe(
     learn:Learner, # of seg_learner or instance_learner
@@ -375,7 +379,8 @@ def recipe(
     name = schedule['name'] if kept else 'from scratch'
     if learn.preset and not schedule['frozen']: name = f'preset {learn.preset}'
     if not kept: return [Phase(name, frozen + epochs, lr, False)]
-    return [Phase('frozen', frozen, lr, True), Phase(name, epochs, _rate(lr, schedule['lr']), False)][frozen == 0:]
+    rates = _rate(lr, schedule['lr'], learn.model.groups())
+    return [Phase('frozen', frozen, lr, True), Phase(name, epochs, rates, False)][frozen == 0:]
 
 @contextmanager
 def one_run(

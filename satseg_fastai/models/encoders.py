@@ -11,7 +11,6 @@ __all__ = ['GOOD_ENCODERS', 'DILATED_ENCODERS', 'SIZE_OPTIONS', 'MULTIPLES', 'PA
 import difflib
 import re
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import timm
