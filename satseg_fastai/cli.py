@@ -514,7 +514,7 @@ def info(
     plot:Annotated[Optional[Path], typer.Option(help='Picture of losses, metrics and rate by epoch, NAME.png.')]=None
 ):
     "What a bundle holds. Architecture, classes, bands, resolution, threshold, training."
-    from satseg_fastai.bundle import finds_objects, read_spec
+    from satseg_fastai.bundle import finds_objects, read_spec, teacher_line
     s = read_spec(model, None)
     if plot: _plot_history(s, plot, model.name)
     if as_json: return print(json.dumps(s, indent=1))
@@ -522,7 +522,7 @@ def info(
     rows = dict(model=f"{s['arch']} on {s['encoder']} {s['arch_args'] or ''}", classes=', '.join(f"{c['index']} {c['name']}" for c in s['classes']),
                 bands=f"{s['n_in']} of {s.get('dtype', '?')}: {s.get('bands')}" + (f", normalized by {s['statistics']}" if s.get('statistics') else ''), resolution=f"{s['gsd']:.2f} m a pixel" if s.get('gsd') else 'unknown', patch=f"{s.get('patch_size')} px",
                 objects=', '.join(c['name'] for c in s['classes'] if c['index'] in s['things']) if finds_objects(s) else None, threshold=None if finds_objects(s) else _rule_row(t, s['n_out']), temperature=s.get('temperature') and f"{s['temperature']:.3f}", clean_up=_clean_row(s.get('clean')),
-                training=', '.join(f"{p['epochs']} epochs {p['name']}" for p in r.get('phases', [])) + (f", {r['seconds']:.0f} s" if 'seconds' in r else '') if r else 'unknown', size=f'{model.stat().st_size/1e6:.1f} MB')
+                training=', '.join(f"{p['epochs']} epochs {p['name']}" for p in r.get('phases', [])) + (f", {r['seconds']:.0f} s" if 'seconds' in r else '') if r else 'unknown', teacher=teacher_line(r), size=f'{model.stat().st_size/1e6:.1f} MB')
     for k, v in rows.items():
         if v is not None: print(f'{k.replace("_", "-"):>12}  {v}')
 

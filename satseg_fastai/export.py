@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from rasterio.errors import RasterioError
 
 from . import __version__
-from .bundle import load_bundle, read_spec
+from .bundle import load_bundle, read_spec, teacher_line
 from .classes import ClassTable, code_hex, color_code
 from .errors import BadInput, FailedWork
 from .levels import LEVELS, NODATA
@@ -390,8 +390,9 @@ def _training(r):
     if not r: return ['Unknown: the bundle holds no training receipt.']
     phases = ', '.join(f"{told(p.get('name'))} {whole(p.get('epochs'))}" for p in r.get('phases') or []) or 'unknown'
     versions = ', '.join(f'{plain(k)} {told(v)}' for k, v in (r.get('versions') or {}).items()) or 'unknown'
+    taught = [f'- teacher: {plain(who)}'] if (who := teacher_line(r)) else []
     return [f"- training and validation scenes: {len(r.get('scenes') or []) or 'unknown'}", f'- epochs: {phases}', f"- batches of {whole(r.get('batch_size'))} crops of {whole(r.get('crop'))} px; loss {told(r.get('loss'))}, {told(r.get('optimizer'))}",
-            f"- time: {figure(r.get('seconds'), 1)} s on {told(r.get('device'))}", f"- seed: {whole(r.get('seed'))}; versions: {versions}", *_history(history_of(r))]
+            f"- time: {figure(r.get('seconds'), 1)} s on {told(r.get('device'))}", f"- seed: {whole(r.get('seed'))}; versions: {versions}", *taught, *_history(history_of(r))]
 
 def _history(h, most=8):
     "Some epochs of the training, evenly chosen, the last among them."

@@ -29,7 +29,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from . import __version__
-from .bundle import check_spec, read_spec
+from .bundle import check_spec, read_spec, teacher_line
 from .classes import ClassTable
 from .datasets import LABEL_SUFFIXES, natural_key
 from .errors import BadInput
@@ -672,10 +672,11 @@ def line_picture(
 
 def training_section(spec:dict)->Markup:
     "How the model was trained, where its receipt says it."
-    history = history_of(spec)
-    if not history: return Markup()
-    pictures = map(line_picture, history_panels(history).values())
-    return section('Training of the model', tag('div', *pictures, class_='windows'))
+    history, teacher = history_of(spec), teacher_line(spec.get('receipt'))
+    if not history and not teacher: return Markup()
+    pictures = map(line_picture, history_panels(history).values()) if history else ()
+    taught = [tag('p', f'Taught by {teacher}.')] if teacher else []
+    return section('Training of the model', *taught, tag('div', *pictures, class_='windows'))
 
 
 # %% ../nbs/81_report.ipynb #da08ca7c
