@@ -134,6 +134,20 @@ def test_train_info_objects(world, tmp_path):
     assert r['tp'] + r['fp'] == len(got) and r['name'] == 'buildings' == land_cover().names[3]
 
 
+def test_train_inside_an_area_of_interest(world, tmp_path):
+    "Only ground inside the polygons is trained on; a scene that they do not touch is left out."
+    with rasterio.open(world.image) as s: box, crs = s.bounds, s.crs
+    west = shapely.box(box.left, box.bottom, (box.left + box.right)/2, box.top)
+    geopandas.GeoDataFrame(geometry=[west], crs=crs).to_file(tmp_path/'aoi.gpkg')
+    images, labels = tmp_path/'images', tmp_path/'labels'
+    for place, source in ((images, world.images), (labels, world.labels)):
+        place.mkdir()
+        for p in source.glob('*.tif'): shutil.copy(p, place)
+    model = tmp_path/'west.safetensors'
+    fine('train', '--images', images, '--labels', labels, '--out', model, *TINY, '--epochs', 1, '--valid', 'none', '--aoi', tmp_path/'aoi.gpkg')
+    assert read_spec(model, True)['receipt']['trained'] == [[world.image.name, 0, 0, SIDE, SIDE//2]]
+
+
 def test_interrupted_training_goes_on(world, out, monkeypatch):
     "The same command after a Ctrl-C gives the weights that one run gives."
     from satseg_fastai.learner import Checkpoint
