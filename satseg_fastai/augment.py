@@ -11,8 +11,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from fastai.torch_core import TensorImage
-from fastai.vision.augment import (AffineCoordTfm, Brightness, Contrast, Dihedral, LightingTfm, PadMode, Rotate, Saturation,
-                                   setup_aug_tfms)
+from fastai.vision.augment import (AffineCoordTfm, Brightness, Contrast, Dihedral, LightingTfm, PadMode, Rotate,
+                                   Saturation, setup_aug_tfms)
 from fasttransform.transform import compose_tfms
 
 # %% ../nbs/09_augment.ipynb #c2cf97af
@@ -21,7 +21,8 @@ def _drawn_from(batch):
     while isinstance(batch, tuple): batch = batch[0]
     return torch.empty(1).expand(batch.shape)
 
-plainly = torch._C.DisableTorchFunctionSubclass  # fastai's own types cost it 2 ms a batch in draws of eight numbers each
+# fastai's own types cost it 2 ms a batch in draws of eight numbers each
+plainly = torch._C.DisableTorchFunctionSubclass
 
 def right_angle(
     mat # (2,3) affine map of a square onto itself, as `F.affine_grid` reads it
@@ -87,7 +88,8 @@ class PatchAffine(AffineCoordTfm):
         for i, (patch, mat) in enumerate(zip(x, self.mat)):
             move = right_angle(mat)
             if move == (False, []) and out is x: continue
-            out[i] = move_pixels(patch, *move) if move else self._sample(patch[None], self._points_of(i, patch), mode)[0]
+            if move: out[i] = move_pixels(patch, *move)
+            else: out[i] = self._sample(patch[None], self._points_of(i, patch), mode)[0]
         return out
     def _points_of(self, i, patch):
         "One map for a patch and its label."
@@ -142,5 +144,8 @@ def seg_augment(
     "The seed documents' augmentation."
     kw = dict(mode='bilinear', pad_mode=PadMode.Reflection)
     tfms = [Dihedral(p=.9, **kw)] + ([Rotate(max_deg=max_rotate, p=.5, **kw)] if max_rotate else [])
-    if max_lighting: tfms += [t(max_lighting=max_lighting, p=.75) for t in (Brightness, Contrast) + ((Saturation,) if n_in == 3 else ())]
+    if max_lighting:
+        tfms += [
+            t(max_lighting=max_lighting, p=.75) for t in (Brightness, Contrast) + ((Saturation, ) if n_in == 3 else ())
+        ]
     return [_swift(tfm) for tfm in setup_aug_tfms(tfms)]

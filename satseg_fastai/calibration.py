@@ -46,7 +46,8 @@ COLDEST, HOTTEST = .05, 20.
 def _coolest(loss):
     "The temperature of least loss, searched over its logarithm."
     from scipy.optimize import minimize_scalar
-    found = minimize_scalar(lambda t: loss(np.exp(t)), bounds=np.log([COLDEST, HOTTEST]), method='bounded', options=dict(xatol=1e-5))
+    found = minimize_scalar(lambda t: loss(np.exp(t)), bounds=np.log([COLDEST, HOTTEST]), method='bounded',
+                            options=dict(xatol=1e-5))
     return float(np.exp(found.x))
 
 def fit_temperature(
@@ -54,7 +55,9 @@ def fit_temperature(
 )->float: # from COLDEST to HOTTEST
     "The temperature that makes the labels of a histogram most likely."
     negative, positive = histogram.counts
-    if not histogram.counts.any(1).all(): raise BadInput(f'the labels hold no {"negative" if positive.any() else "positive"} pixel', 'both classes', 'add scenes')
+    if not histogram.counts.any(1).all():
+        raise BadInput(f'the labels hold no {"negative" if positive.any() else "positive"} pixel', 'both classes',
+                       'add scenes')
     p = level_probability(np.arange(histogram.levels + 1), histogram.levels)
     z = np.log(p) - np.log1p(-p)
     return _coolest(lambda t: positive @ np.logaddexp(0, -z/t) + negative @ np.logaddexp(0, z/t))
@@ -78,7 +81,8 @@ def top_label(
 )->tuple: # (labels: 1 right, 0 wrong, ignore; levels of the most likely class), for RocHistogram.update
     "Is the most likely class right, and how likely was it said to be?"
     right = (levels.argmax(0) == y_true).astype(np.uint8)
-    return np.where(y_true == ignore, np.uint8(ignore), right), np.where(levels[0] == NODATA, np.uint16(NODATA), levels.max(0))
+    return np.where(y_true == ignore, np.uint8(ignore), right), np.where(
+        levels[0] == NODATA, np.uint16(NODATA), levels.max(0))
 
 # %% ../nbs/61_calibration.ipynb #b297c347
 class PixelSample:
@@ -87,7 +91,8 @@ class PixelSample:
         size:int=200_000, # pixels to keep
         seed:int=0, # of the draw
         ignore:int=255 # label of pixels to leave out
-    ): self.size, self.rng, self.ignore, self.key = size, np.random.default_rng(seed), ignore, np.zeros(0)
+    ):
+        self.size, self.rng, self.ignore, self.key = size, np.random.default_rng(seed), ignore, np.zeros(0)
 
     def update(self,
         levels:np.ndarray, # (K,h,w) uint16 levels, 65535 nodata
@@ -95,9 +100,11 @@ class PixelSample:
     ):
         "Add a window and return self."
         key = self.rng.random(y_true.shape)
-        keep = (y_true != self.ignore) & (levels[0] != NODATA) & (key < (self.key.max() if len(self.key) == self.size else 2))
+        drawn = key < (self.key.max() if len(self.key) == self.size else 2)
+        keep = drawn & (y_true != self.ignore) & (levels[0] != NODATA)
         key, levels, y = key[keep], levels[:, keep], y_true[keep]
-        if len(self.key): key, levels, y = np.r_[self.key, key], np.concatenate([self.levels, levels], 1), np.r_[self.y, y]
+        if len(self.key):
+            key, levels, y = np.r_[self.key, key], np.concatenate([self.levels, levels], 1), np.r_[self.y, y]
         least = np.argsort(key, kind='stable')[:self.size]
         self.key, self.levels, self.y = key[least], levels[:, least], y[least]
         return self

@@ -36,11 +36,17 @@ def on_grid(
     "A mask on the grid of another one."
     from rasterio.vrt import WarpedVRT
     from rasterio.windows import Window
-    same = scene.crs == like.crs and (scene.height, scene.width) == (like.height, like.width) and scene.transform.almost_equals(like.transform)
-    if same: yield lambda row, n: next(mask_bands(scene, table, n, (row, 0, n, scene.width)))[1]; return
-    if scene.crs is None or like.crs is None: raise BadInput(f'{(scene if scene.crs is None else like).name} has no CRS and lies on another grid than {(like if scene.crs is None else scene).name}', 'two maps with a CRS, or of one grid', 'assign its CRS with gdal_edit -a_srs')
+    same_size = (scene.height, scene.width) == (like.height, like.width)
+    if scene.crs == like.crs and same_size and scene.transform.almost_equals(like.transform):
+        yield lambda row, n: next(mask_bands(scene, table, n, (row, 0, n, scene.width)))[1]
+        return
+    if scene.crs is None or like.crs is None:
+        lost, other = (scene, like) if scene.crs is None else (like, scene)
+        raise BadInput(f'{lost.name} has no CRS and lies on another grid than {other.name}',
+                       'two maps with a CRS, or of one grid', 'assign its CRS with gdal_edit -a_srs')
     for _ in mask_bands(scene, table): pass  # values are checked as they are stored
-    grid, nodata = dict(crs=like.crs, transform=like.transform, width=like.width, height=like.height), 255 if scene.ds.nodata is None else scene.ds.nodata
+    grid = dict(crs=like.crs, transform=like.transform, width=like.width, height=like.height)
+    nodata = 255 if scene.ds.nodata is None else scene.ds.nodata
     def read(row, n):
         y = vrt.read(1, window=Window(0, row, like.width, n))
         return np.where(y == table.ignore, np.uint8(255), y)
@@ -101,13 +107,16 @@ def _before(blobs, damaged, gone, min_area):
     area, absent, seen = judge(blobs)
     unseen, keep = seen < .5 - TIE, area >= min_area
     status = np.select([unseen, absent >= gone - TIE, absent >= damaged - TIE], [4, 2, 1], 0)
-    return Buildings(closed(select(blobs, keep)).shape, status[keep], area[keep], np.where(unseen, np.nan, absent)[keep])
+    return Buildings(
+        closed(select(blobs, keep)).shape, status[keep], area[keep],
+        np.where(unseen, np.nan, absent)[keep])
 
 def _after(blobs, min_overlap, min_area):
     "New buildings of the second map."
     area, absent, seen = judge(blobs)
     fresh = (absent > 1 - min_overlap + TIE) & (seen >= .5 - TIE) & (area >= min_area)
-    return Buildings(closed(select(blobs, fresh)).shape, np.full(fresh.sum(), 3), area[fresh], np.full(fresh.sum(), np.nan))
+    return Buildings(
+        closed(select(blobs, fresh)).shape, np.full(fresh.sum(), 3), area[fresh], np.full(fresh.sum(), np.nan))
 
 TIE = 1e-9 # a share as large as a limit, up to rounding
 
@@ -130,14 +139,20 @@ def find_changes(
     "Status of each building."
     least, held = min_area/areas.max() - 1, deque(maxlen=1)
     each = (held.append(b) or b for b in bands), iter(held.pop, None)
-    steps = [stream_blobs(looked_up(b, i, index, areas, tolerance), len(areas), [index[i]], min_pixels=least) for i, b in enumerate(each)]
+    steps = [
+        stream_blobs(looked_up(b, i, index, areas, tolerance), len(areas), [index[i]], min_pixels=least)
+        for i, b in enumerate(each)
+    ]
     found = [(_before(p.done, damaged, gone, min_area), _after(q.done, min_overlap, min_area)) for p, q in zip(*steps)]
     return Buildings(*map(np.concatenate, zip(*map(_in_order, zip(*found)))))
 
 # %% ../nbs/68_change.ipynb #bf5595d7
 def _figures(b):
     "Counts and areas by status, and the share of the area seen that was lost."
-    out = {s: dict(buildings=int((b.status == i).sum()), area=float(b.area[b.status == i].sum())) for i, s in enumerate(STATUS)}
+    out = {
+        s: dict(buildings=int((b.status == i).sum()), area=float(b.area[b.status == i].sum()))
+        for i, s in enumerate(STATUS)
+    }
     there = (b.status != 3) & (b.status != 4)
     lost = float((b.area*np.nan_to_num(b.lost))[there].sum())
     return dict(status=out, lost_area=lost, share_lost=lost/float(b.area[there].sum()) if there.any() else None)
@@ -172,7 +187,8 @@ def net_change(
     if a < 1e-6: return dict(share=None, low=None, high=None)
     share = 1 - b/a
     low, high = _limits(np.clip(1 - db/np.maximum(da, 1e-6) - share, -MOST_OFF, MOST_OFF), level)
-    if share + low <= -1 and share + high >= 1 or max(-low, high) >= MOST_OFF: return dict(share=float(share), low=None, high=None)
+    if share + low <= -1 and share + high >= 1 or max(-low, high) >= MOST_OFF:
+        return dict(share=float(share), low=None, high=None)
     return dict(share=float(share), low=float(share + low), high=float(min(1, share + high)))
 
 MOST_OFF = 9 # errors of the share beyond this are cut, and then the interval is none
@@ -180,7 +196,9 @@ MOST_OFF = 9 # errors of the share beyond this are cut, and then the interval is
 # %% ../nbs/68_change.ipynb #67d77c26
 def _check_shares(damaged, gone, min_overlap, min_area, tolerance):
     if not 0 < damaged <= gone <= 1 or not 0 <= min_overlap <= 1 or min_area < 0 or tolerance < 0:
-        raise BadInput(f'damaged {damaged}, gone {gone}, min_overlap {min_overlap}, min_area {min_area}, tolerance {tolerance}', 'shares with 0 < damaged <= gone <= 1, and no negative number')
+        raise BadInput(
+            f'damaged {damaged}, gone {gone}, min_overlap {min_overlap}, min_area {min_area}, tolerance {tolerance}',
+            'shares with 0 < damaged <= gone <= 1, and no negative number')
 
 def _titles(before, after):
     "Names of the maps, with as much of their folders as tells them apart."
@@ -195,7 +213,8 @@ def _zone_rows(b, zones, place, column):
     for z in found:
         if z.inside == 0: continue
         inside = _in_zone(b, z.shape) if len(b.status) else np.zeros(0, bool)
-        out[z.name], names = dict(inside=z.inside, **_figures(_subset(b, inside))), np.where((names == '') & inside, z.name, names)
+        out[z.name] = dict(inside=z.inside, **_figures(_subset(b, inside)))
+        names = np.where((names == '') & inside, z.name, names)
     return out, names, [z.name for z in found if z.inside == 0]
 
 def _write(dst, b, scene, names):
@@ -203,10 +222,16 @@ def _write(dst, b, scene, names):
     import shapely
     unit = 'px' if scene.gsd is None else 'm2'
     lost = b.lost.astype(float)
-    columns = {'status': np.array([STATUS[i] for i in b.status], object), 'share_lost': lost, f'area_{unit}': b.area.astype(float), f'lost_{unit}': b.area*lost}
+    columns = {
+        'status': np.array([STATUS[i] for i in b.status], object), 'share_lost': lost,
+        f'area_{unit}': b.area.astype(float), f'lost_{unit}': b.area*lost
+    }
     if names is not None: columns['zone'] = names
     world = lambda c: np.stack(scene.transform @ tuple(c.T), -1)
-    chunks = ((shapely.transform(b.parts[i:i + 5000], world), {k: v[i:i + 5000] for k, v in columns.items()}) for i in range(0, max(1, len(lost)), 5000))
+    def chunk(i):
+        part = slice(i, i + 5000)
+        return shapely.transform(b.parts[part], world), {k: v[part] for k, v in columns.items()}
+    chunks = map(chunk, range(0, max(1, len(lost)), 5000))
     return write_layer(dst, chunks, scene, 'MultiPolygon' if (shapely.get_type_id(b.parts) == 6).any() else 'Polygon')
 
 # %% ../nbs/68_change.ipynb #69578ff5
@@ -235,20 +260,29 @@ def compare_maps(
     with Scene(before) as s, Scene(after) as t:
         tables = classes or mask_classes(s), classes or mask_classes(t)
         index, areas = tuple(c.index(cls) for c in tables), pixel_areas(place_of(s))
-        each, rows, pairs = np.ones(s.height) if areas is None else areas, max(1, min(s.height, most//s.width)), np.zeros((256, 256), np.int64)
-        with bounded_cache(sum(strip_bytes(m, min(s.height, rows + 2*tolerance)) for m in (s, t))), on_grid(s, tables[0], s) as x, on_grid(t, tables[1], s) as y:
-            b = find_changes(both_bands((x, y), s.height, rows, tolerance, pairs), index, each, damaged, gone, min_overlap, min_area, tolerance)
-        if not (both := pairs[:255, :255]).any(): raise BadInput(f'{t.name} does not overlap {s.name}', 'two maps of the same ground', 'check their CRS and which scenes they are of')
+        each = np.ones(s.height) if areas is None else areas
+        rows = max(1, min(s.height, most//s.width))
+        pairs = np.zeros((256, 256), np.int64)
+        with bounded_cache(sum(strip_bytes(m, min(s.height, rows + 2*tolerance))
+                               for m in (s, t))), on_grid(s, tables[0], s) as x, on_grid(t, tables[1], s) as y:
+            b = find_changes(both_bands((x, y), s.height, rows, tolerance, pairs), index, each, damaged, gone,
+                             min_overlap, min_area, tolerance)
+        if not (both := pairs[:255, :255]).any():
+            raise BadInput(f'{t.name} does not overlap {s.name}', 'two maps of the same ground',
+                           'check their CRS and which scenes they are of')
         rows, names, outside = ({}, None, []) if zones is None else _zone_rows(b, zones, place_of(s), column)
         if dst is not None: _write(dst, b, s, names)
     sure = blocks is not None and all(v is not None for v in blocks)
     net = net_change((both.sum(1), both.sum(0)), blocks, index, seed=seed) if sure else None
-    return dict(**titles, unit='px' if areas is None else 'm2', **_figures(b), net=net, zones=rows, outside=outside, notes=_notes(pairs, sure, cls))
+    return dict(**titles, unit='px' if areas is None else 'm2', **_figures(b), net=net, zones=rows, outside=outside,
+                notes=_notes(pairs, sure, cls))
 
 def _notes(pairs, sure, cls):
     unseen = pairs[:255, 255].sum()/max(1, pairs[:255].sum())
     notes = [f'{100*unseen:.1f} % of the ground before has no data after'] if unseen > .001 else []
-    return notes if sure else notes + [f'no validation blocks of both maps: the change of {cls} areas is as mapped, without an interval']
+    return notes if sure else notes + [
+        f'no validation blocks of both maps: the change of {cls} areas is as mapped, without an interval'
+    ]
 
 # %% ../nbs/68_change.ipynb #0bfdd8a1
 def describe_changes(
@@ -256,11 +290,20 @@ def describe_changes(
 )->list: # lines of text
     "Buildings by status, of the scene and of each zone, the loss, the notes."
     def one(f):
-        counts = ', '.join(f'{v["buildings"]:,} {s} ({_area([v["area"]], figures["unit"])})' for s, v in f['status'].items() if v['buildings'])
-        return (counts or 'no buildings') + (f'; {100*f["share_lost"]:.1f} % of the area lost, as mapped' if f['share_lost'] is not None else '')
-    lines = [f'{figures["before"]} to {figures["after"]}: {one(figures)}', *(f'  zone {n} ({100*z["inside"]:.0f} % inside): {one(z)}' for n, z in figures['zones'].items())]
+        counts = ', '.join(
+            f'{v["buildings"]:,} {s} ({_area([v["area"]], figures["unit"])})' for s, v in f['status'].items()
+            if v['buildings'])
+        return (counts or 'no buildings') + (f'; {100*f["share_lost"]:.1f} % of the area lost, as mapped'
+                                             if f['share_lost'] is not None else '')
+
+    lines = [
+        f'{figures["before"]} to {figures["after"]}: {one(figures)}',
+        *(f'  zone {n} ({100*z["inside"]:.0f} % inside): {one(z)}' for n, z in figures['zones'].items())
+    ]
     if (n := figures['net']) and n['share'] is not None:
         known = n['low'] is not None
-        lines.append('net loss of built area: ' + (f'{100*n["share"]:.1f} % (95 % {100*n["low"]:.1f} to {100*n["high"]:.1f} %)' if known else 'too uncertain to tell'))
+        lines.append('net loss of built area: ' +
+                     (f'{100*n["share"]:.1f} % (95 % {100*n["low"]:.1f} to {100*n["high"]:.1f} %)'
+                      if known else 'too uncertain to tell'))
     outside = [f'outside of the scene: {", ".join(figures["outside"])}'] if figures.get('outside') else []
     return lines + [f'note: {t}' for t in dict.fromkeys([*outside, *figures['notes']])]

@@ -71,9 +71,11 @@ def _check_table(entries, ignore):
     indices = sorted(e.index for e in entries if e.index != ignore)
     names = {e.index: e.name.lower().strip('_') for e in entries}
     if len(indices) == 2 and names.get(1) == 'background':
-        raise BadInput(f'class 1 of two is {names[1]!r}', 'class 0, the other one is what is looked for', 'name background first')
+        raise BadInput(f'class 1 of two is {names[1]!r}', 'class 0, the other one is what is looked for',
+                       'name background first')
     if len(indices) < 2 or indices != list(range(len(indices))) or ignore < len(indices):
-        raise BadInput(f'class indices {indices[:20]} and ignore index {ignore}', 'at least two classes, indices 0, 1, 2, ... without '
+        raise BadInput(f'class indices {indices[:20]} and ignore index {ignore}',
+                       'at least two classes, indices 0, 1, 2, ... without '
                        'a gap, and an ignore index above them')
 
 # %% ../nbs/03_classes.ipynb #9a275249
@@ -104,11 +106,13 @@ class ClassTable:
         "Index of pixels that no polygon covers: class 0 where it is a background, else the ignore index."
         return 0 if self.n == 2 or self.names[0].lower().strip('_') in ('background', 'other', 'none') else self.ignore
     @cached_property
-    def ignore_color(self): return next((e.color for e in self.entries if e.index == self.ignore), None) or _free_gray(self.entries)
+    def ignore_color(self):
+        return next((e.color for e in self.entries if e.index == self.ignore), None) or _free_gray(self.entries)
     @cached_property
     def codes(self):
         "Sorted 24-bit colors and the index of each."
-        pairs = sorted({(int(color_code(e.color)), e.index) for e in self.entries} | {(int(color_code(self.ignore_color)), self.ignore)})
+        pairs = sorted({(int(color_code(e.color)), e.index)
+                        for e in self.entries} | {(int(color_code(self.ignore_color)), self.ignore)})
         return np.array([c for c, _ in pairs], np.int32), np.array([i for _, i in pairs], np.uint8)
 
 # %% ../nbs/03_classes.ipynb #bb99e393
@@ -117,7 +121,8 @@ def _index(self:ClassTable,
 )->int: # its index
     "The index of a class name; an unknown name is an error that lists the known ones."
     if name in (known := {e.name: e.index for e in self.entries}): return known[name]
-    raise BadInput(f'class {name!r:.60} is not in the class table', ', '.join(self.names), 'check the spelling or the table')
+    raise BadInput(f'class {name!r:.60} is not in the class table', ', '.join(self.names),
+                   'check the spelling or the table')
 
 ClassTable.index = _index
 
@@ -133,15 +138,16 @@ def land_cover()->ClassTable: # five classes
 
 def dubai()->ClassTable: # five classes and an ignored color
     "MBRSC Dubai: the colors that its masks really hold; Unlabeled is ignored."
-    return ClassTable((('Building', '#3C1098', 0), ('Land', '#8429F6', 1), ('Road', '#6EC1E4', 2), ('Vegetation', '#FEDD3A', 3),
-                       ('Water', '#E2A929', 4), ('Unlabeled', '#9B9B9B', 255)))
+    return ClassTable((('Building', '#3C1098', 0), ('Land', '#8429F6', 1), ('Road', '#6EC1E4', 2),
+                       ('Vegetation', '#FEDD3A', 3), ('Water', '#E2A929', 4), ('Unlabeled', '#9B9B9B', 255)))
 
 # %% ../nbs/03_classes.ipynb #a021b728
 def _to_json(self:ClassTable,
     path:str|Path=None # also write it to this file
 )->dict: # what JSON holds
     "The table as plain data; `ClassTable.from_json` reads it back."
-    d = dict(ignore=self.ignore, classes=[dict(name=e.name, color=code_hex(color_code(e.color)), index=e.index) for e in self.entries])
+    d = dict(ignore=self.ignore,
+             classes=[dict(name=e.name, color=code_hex(color_code(e.color)), index=e.index) for e in self.entries])
     if path is not None: write_json(path, d)
     return d
 
@@ -151,7 +157,8 @@ ClassTable.to_json = _to_json
 def _read_json(path, limit=1 << 20):
     path = Path(path)
     try:
-        if path.stat().st_size > limit: raise BadInput(f'{path} has {path.stat().st_size} bytes', 'a class table of at most 1 MB')
+        if path.stat().st_size > limit:
+            raise BadInput(f'{path} has {path.stat().st_size} bytes', 'a class table of at most 1 MB')
         return json.loads(path.read_text(encoding='utf-8-sig'))
     except OSError as e: raise BadInput(f'{path} could not be read: {e.strerror}', 'a class table in JSON') from None
     except (ValueError, RecursionError) as e:
@@ -165,7 +172,8 @@ def _from_json(cls:type,
     d = src if isinstance(src, dict) else _read_json(src)
     items = d.get('classes') if isinstance(d, dict) else None
     if not isinstance(items, list) or not all(isinstance(i, dict) for i in items) or len(items) > 256:
-        raise BadInput('a class table without a list of classes', '{"classes": [{"name": "land", "color": "#8429F6", "index": 0}, ...]}')
+        raise BadInput('a class table without a list of classes',
+                       '{"classes": [{"name": "land", "color": "#8429F6", "index": 0}, ...]}')
     ignore, place = d.get('ignore', 255), iter(range(256))
     index = lambda i: i['index'] if 'index' in i else ignore if i.get('ignore') is True else next(place)
     return cls(tuple((i.get('name', i.get('title')), i.get('color'), index(i)) for i in items), ignore)
@@ -182,7 +190,8 @@ def named_table(
 )->ClassTable: # with colors around the color wheel; a class named background is black
     "A table from names only."
     names = [str(n).strip() for n in names]
-    return ClassTable(tuple((n, (0, 0, 0) if n.lower() == 'background' else _hue(i, len(names)), i) for i, n in enumerate(names)))
+    return ClassTable(
+        tuple((n, (0, 0, 0) if n.lower() == 'background' else _hue(i, len(names)), i) for i, n in enumerate(names)))
 
 def class_table(
     spec # ClassTable, dict, 'building' | 'land_cover' | 'dubai', path of a JSON file, list of names or 'name,name'
@@ -212,7 +221,8 @@ def encode(
 )->np.ndarray: # uint8 (H,W,3) colors
     "Class indices as colors."
     if bad := sorted(set(np.unique(mask).tolist()) - {e.index for e in table.entries} - {table.ignore}):
-        raise BadInput(f'mask values {bad[:8]}', f'0 to {table.n - 1} ({", ".join(table.names)}) or {table.ignore} for ignore')
+        raise BadInput(f'mask values {bad[:8]}',
+                       f'0 to {table.n - 1} ({", ".join(table.names)}) or {table.ignore} for ignore')
     return palette(table)[mask]
 
 # %% ../nbs/03_classes.ipynb #e9ff696d

@@ -39,7 +39,8 @@ class Clean(NamedTuple):
     unit: str = 'px'       # 'px': pixels; 'm2': areas in square meters, the radius in meters
     connectivity: int = 4  # 4: pixels touch by a side, 8: also by a corner
 
-def _is_size(v): return isinstance(v, (int, float, np.number)) and not isinstance(v, bool) and math.isfinite(v) and v >= 0
+def _is_size(v):
+    return isinstance(v, (int, float, np.number)) and not isinstance(v, bool) and math.isfinite(v) and v >= 0
 
 def check_clean(
     how:Clean # perhaps from a user
@@ -66,8 +67,10 @@ def in_pixels(
     "Sizes on the grid of a scene."
     area, side = pixel if check_clean(how).unit == 'm2' else (1., 1.)
     least = lambda v: math.ceil(round(v/area, 6))
-    found = how._replace(min_object=least(how.min_object), min_hole=least(how.min_hole), opening=how.opening/side, unit='px')
-    if found.opening > 50: raise BadInput(f'an opening of {found.opening:.0f} pixels', 'a radius of at most 50 pixels', 'see the unit')
+    found = how._replace(min_object=least(how.min_object), min_hole=least(how.min_hole), opening=how.opening/side,
+                         unit='px')
+    if found.opening > 50:
+        raise BadInput(f'an opening of {found.opening:.0f} pixels', 'a radius of at most 50 pixels', 'see the unit')
     return found
 
 def pixel_of(
@@ -93,7 +96,8 @@ def check_background(
     "A hole, or an opening, without a background is an error."
     what = 'min_hole' if how.min_hole else 'opening' if how.opening else None
     if what and background(table) is None:
-        raise BadInput(f'{what} for the classes {", ".join(table.names)[:80]}', 'classes with a background', 'without one, set min_object alone: a hole in one class is an object of another')
+        raise BadInput(f'{what} for the classes {", ".join(table.names)[:80]}', 'classes with a background',
+                       'without one, set min_object alone: a hole in one class is an object of another')
 
 # %% ../nbs/63_clean.ipynb #086ae953
 def disk(
@@ -131,15 +135,20 @@ class InFolder:
         folder:Path, # for the files
         height:int, # rows
         width:int # columns
-    ): self.folder, self.n, self.shape = Path(folder), 0, dict(height=height, width=width)
+    ):
+        self.folder, self.n, self.shape = Path(folder), 0, dict(height=height, width=width)
     def __call__(self, bands, dtype='uint8'):
         self.n += 1
         path = self.folder/f'{self.n}.tif'
         try: self._write(path, bands, dtype)
-        except GDAL_ERRORS: raise FailedWork(f'{self.folder.parent} could not take an intermediate layer', do='check disk space and the folder, and run again') from None
+        except GDAL_ERRORS:
+            raise FailedWork(f'{self.folder.parent} could not take an intermediate layer',
+                             do='check disk space and the folder, and run again') from None
         return partial(self.read, path)
     def _write(self, path, bands, dtype):
-        row, profile = 0, dict(driver='GTiff', count=1, dtype=dtype, compress='deflate', zlevel=1, blockysize=16, bigtiff='IF_SAFER', **self.shape)
+        row = 0
+        profile = dict(driver='GTiff', count=1, dtype=dtype, compress='deflate', zlevel=1, blockysize=16,
+                       bigtiff='IF_SAFER', **self.shape)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
             with rasterio.open(path, 'w', **profile) as ds:
@@ -175,7 +184,8 @@ def opened(
 # %% ../nbs/63_clean.ipynb #2568ef9f
 MOST = np.iinfo(np.int32).max
 
-def _pixels(labels, n): return sum(np.bincount(labels[r:r + 64].ravel(), minlength=n + 1) for r in range(0, len(labels), 64))[1:]
+def _pixels(labels, n):
+    return sum(np.bincount(labels[r:r + 64].ravel(), minlength=n + 1) for r in range(0, len(labels), 64))[1:]
 
 def _sized(layer, row, n, classes, connectivity):
     labels, cls = label_regions(layer(row, n), classes, connectivity)
@@ -188,7 +198,8 @@ def region_sizes(
     connectivity:int=4 # 4 or 8
 ): # yields bands, int32: pixels of the region that a pixel is in, 0 for other classes
     "How large the region of each pixel is."
-    for labels, _, pixels, _ in whole_regions([partial(_sized, layer, *s, classes, connectivity) for s in spans], connectivity):
+    for labels, _, pixels, _ in whole_regions([partial(_sized, layer, *s, classes, connectivity) for s in spans],
+                                              connectivity):
         yield np.r_[0, np.minimum(pixels[:, 0], MOST)].astype(np.int32)[labels]
 
 # %% ../nbs/63_clean.ipynb #4f759d3f
@@ -216,7 +227,8 @@ def look_gaps(
     r, c = np.nonzero(labels)
     region = labels[r, c].astype(np.int64) - 1
     sides = sum(_votes(region, around[r + 1 + i, c + 1 + j], m, k) for i, j in ((-1, 0), (1, 0), (0, -1), (0, 1)))
-    inside = _votes(region, x[r + 1, c], m, k, 1/s[r + 1, c]) if label is None else _votes(region, label(row, n)[r, c], m, k)
+    if label is None: inside = _votes(region, x[r + 1, c], m, k, 1/s[r + 1, c])
+    else: inside = _votes(region, label(row, n)[r, c], m, k)
     return labels, np.zeros(m, np.int64), np.hstack([sides, inside, np.bincount(region, minlength=m)[:, None]])
 
 # %% ../nbs/63_clean.ipynb #8e9c61f6
@@ -290,14 +302,17 @@ def mask_layer(
 ): # (row, rows) -> uint8 class indices, 255 for nodata
     "The rows of a mask, checked."
     if scene.count != 1 or scene.dtype != 'uint8':
-        raise BadInput(f'{scene.name} has {scene.count} bands of {scene.dtype}', 'a mask: one band of uint8 class indices', 'make one of a probability raster with satseg predict or write_mask')
+        raise BadInput(f'{scene.name} has {scene.count} bands of {scene.dtype}',
+                       'a mask: one band of uint8 class indices',
+                       'make one of a probability raster with satseg predict or write_mask')
     return lambda row, n: read_indices(scene, table, row, 0, n, scene.width)
 
 def _dress(scene, table, how):
     "What a clean mask takes over from its source."
     try: colors = scene.ds.colormap(scene.bands[0])
     except ValueError: colors = mask_colors(table)
-    tags = scene.ds.tags() | dict(quantity='class', classes=json.dumps(table.to_json()), clean=json.dumps(how._asdict()))
+    tags = scene.ds.tags() | dict(quantity='class', classes=json.dumps(table.to_json()), clean=json.dumps(
+        how._asdict()))
     return dict(nodata=MASK_NODATA, colormap=colors, categories=table.names, names=['class'], tags=tags)
 
 def _counts(table, gone, filled):
@@ -379,13 +394,18 @@ def grid_confusions(
 )->np.ndarray: # (radii,objects,holes,k,k)
     "Confusion matrices of every clean-up of a grid; what comes to the same on this scene is done once."
     k, ground = table.n, background(table)
-    (radii, i), (objects, j), (holes, h) = (np.unique(v, return_inverse=True) for v in (np.where(np.array(radii) < 1, 0, radii), objects, holes))
+    (radii, i), (objects, j), (holes, h) = (np.unique(v, return_inverse=True)
+                                            for v in (np.where(np.array(radii) < 1, 0, radii), objects, holes))
     things, out = [c for c in range(k) if c != ground], []
     for r in radii:
         base = store(opened(layer, spans, table, r))
         sizes = store(region_sizes(base, spans, things, connectivity), 'int32')
-        fewer = lambda least: base if least <= 1 else store(fill_gaps(base, sizes, spans, least, k, connectivity, ground))
-        out.append([hole_confusions(fewer(int(o)), label, spans, k, ground, holes.tolist(), connectivity, store) for o in objects])
+        fewer = lambda least: base if least <= 1 else store(
+            fill_gaps(base, sizes, spans, least, k, connectivity, ground))
+        out.append([
+            hole_confusions(fewer(int(o)), label, spans, k, ground, holes.tolist(), connectivity, store)
+            for o in objects
+        ])
     return np.array(out)[np.ix_(i, j, h)]
 
 def label_layer(
@@ -404,8 +424,9 @@ def label_layer(
     return read
 
 # %% ../nbs/63_clean.ipynb #f10041fb
-GRIDS = dict(m2=dict(objects=(0, 2, 5, 10, 20, 50, 100), holes=(0, 2, 5, 10, 20, 50, 100), openings=(0, .5, 1)),
-             px=dict(objects=(0, 20, 50, 100, 200, 500, 1000), holes=(0, 20, 50, 100, 200, 500, 1000), openings=(0, 1, 2)))
+GRIDS = dict(
+    m2=dict(objects=(0, 2, 5, 10, 20, 50, 100), holes=(0, 2, 5, 10, 20, 50, 100), openings=(0, .5, 1)),
+    px=dict(objects=(0, 20, 50, 100, 200, 500, 1000), holes=(0, 20, 50, 100, 200, 500, 1000), openings=(0, 1, 2)))
 
 def _iou(counts):
     c = Confusion(len(counts))
@@ -422,13 +443,17 @@ def mildest(
     return min(near, key=lambda t: (t['opening'], t['min_object'] + t['min_hole'], t['min_object']))
 
 def _grid(table, unit, **given):
-    some = {name: sorted({0, *(values if given[name] is None else given[name])}) for name, values in GRIDS[unit].items()}
+    some = {
+        name: sorted({0, *(values if given[name] is None else given[name])}) for name, values in GRIDS[unit].items()
+    }
     return some if background(table) is not None else some | dict(holes=[0], openings=[0])
 
 # %% ../nbs/63_clean.ipynb #3febe475
 def _pixel_grid(grid, pixel, unit, connectivity):
     "The grid on a scene, in pixels."
-    each = lambda field, name: [getattr(in_pixels(Clean(**{field: v}, unit=unit, connectivity=connectivity), pixel), field) for v in grid[name]]
+    each = lambda field, name: [
+        getattr(in_pixels(Clean(**{field: v}, unit=unit, connectivity=connectivity), pixel), field) for v in grid[name]
+    ]
     return each('opening', 'openings'), each('min_object', 'objects'), each('min_hole', 'holes')
 
 def scene_confusions(
@@ -446,7 +471,9 @@ def scene_confusions(
         sizes = _pixel_grid(grid, pixel_of(s, unit), unit, connectivity)
         spans = list(strips(s.height, max(1, min(s.height, most//s.width))))
         store = in_memory if len(spans) == 1 else InFolder(work, s.height, s.width)
-        layer, label = (store(read(*span) for span in spans) for read in (mask_layer(s, table), label_layer(s, labels(s), table, region)))
+        layer, label = (store(read(*span)
+                              for span in spans)
+                        for read in (mask_layer(s, table), label_layer(s, labels(s), table, region)))
         return grid_confusions(layer, label, spans, table, *sizes, connectivity, store)
 
 # %% ../nbs/63_clean.ipynb #82a5646c
@@ -468,12 +495,18 @@ def search_clean(
     "The clean-up that does labeled masks the most good, over all their pixels."
     if not maps: raise BadInput('no labeled masks', 'one or more to choose a clean-up with')
     unit = unit or ('m2' if all(_placed(mask) for mask, *_ in maps) else 'px')
-    grid = _grid(table, check_clean(Clean(unit=unit, connectivity=connectivity)).unit, objects=objects, holes=holes, openings=openings)
+    grid = _grid(table,
+                 check_clean(Clean(unit=unit, connectivity=connectivity)).unit, objects=objects, holes=holes,
+                 openings=openings)
     kind = labels_kind([label for _, label, *_ in maps], table)
     opener = lambda label, aoi=None: lambda s: open_labels(label, s, table, attribute, kind, aoi)
     confusions = partial(scene_confusions, table=table, grid=grid, unit=unit, connectivity=connectivity, **kw)
     counts = sum(confusions(mask, opener(label, *aoi), region) for mask, label, region, *aoi in maps)
     places = [(i, j, h) for i in range(counts.shape[0]) for j in range(counts.shape[1]) for h in range(counts.shape[2])]
-    tried = [dict(opening=grid['openings'][i], min_object=grid['objects'][j], min_hole=grid['holes'][h], iou=_iou(counts[i, j, h])) for i, j, h in places]
+    tried = [
+        dict(opening=grid['openings'][i], min_object=grid['objects'][j], min_hole=grid['holes'][h],
+             iou=_iou(counts[i, j, h])) for i, j, h in places
+    ]
     best = mildest(tried)
-    return Clean(*(float(best[f]) for f in Clean._fields[:3]), unit, connectivity), dict(iou_before=tried[0]['iou'], iou_after=best['iou'], tried=tried)
+    return Clean(*(float(best[f]) for f in Clean._fields[:3]), unit,
+                 connectivity), dict(iou_before=tried[0]['iou'], iou_after=best['iou'], tried=tried)

@@ -62,7 +62,9 @@ class Store:
     def _add(self, pair, first, bands):
         count, dtype, _, _, shape = _facts(pair.image, bands)
         if (count, dtype) != first[:2]:
-            raise BadInput(f'{pair.image.name} has {count} bands of {dtype}', f'{self.n_in} of {self.dtype}, as {self.pairs[0].image.name}', 'choose common bands with --bands')
+            raise BadInput(f'{pair.image.name} has {count} bands of {dtype}',
+                           f'{self.n_in} of {self.dtype}, as {self.pairs[0].image.name}',
+                           'choose common bands with --bands')
         self.regions.append(tuple(getattr(pair, 'region', None) or (0, 0, *shape)))
         self.shapes.append(shape)
     def __getstate__(self): return {**self.__dict__, '_open': {}, '_cache': None, '_last': (None, None)}
@@ -73,7 +75,8 @@ class Store:
         if i not in self._open:
             if len(self._open) >= MOST_OPEN: self._open.pop(next(iter(self._open)))[0].ds.close()
             s = Scene(self.pairs[i].image, self.bands)
-            self._open[i] = s, open_labels(self.pairs[i].label, s, self.classes, self.attribute, self.kind, getattr(self.pairs[i], 'aoi', None))
+            self._open[i] = s, open_labels(self.pairs[i].label, s, self.classes, self.attribute, self.kind,
+                                           getattr(self.pairs[i], 'aoi', None))
         return self._open[i]
 
     @property
@@ -85,7 +88,8 @@ class Store:
             counts = [math.ceil(h/self.side)*math.ceil(w/self.side) for h, w in self.shapes]
             self.first = _first_blocks(self.pairs, counts)
             pixel = self.n_in*np.dtype(self.dtype).itemsize + 2
-            self._cache = BlockCache(sum(counts), pixel*self.side**2, self.memory//(worker.num_workers if worker else 1))
+            self._cache = BlockCache(sum(counts), pixel*self.side**2,
+                                     self.memory // (worker.num_workers if worker else 1))
         return self._cache
     def _decode(self, i, row, col, height, width):
         "The bytes of a block: image, label, validity."
@@ -97,11 +101,15 @@ class Store:
         "Image (h,w,C), label (h,w) and validity (h,w) in the bytes of a block."
         n = height*width
         image = n*self.n_in*np.dtype(self.dtype).itemsize
-        return (data[:image].view(self.dtype).reshape(height, width, self.n_in), data[image:image + n].reshape(height, width),
+        return (data[:image].view(self.dtype).reshape(height, width,
+                                                      self.n_in), data[image:image + n].reshape(height, width),
                 data[image + n:image + 2*n].view(bool).reshape(height, width))
     def _assemble(self, i, row, col, height, width):
         "Image, label and validity of a window inside the scene."
-        whole = [np.empty((height, width, *more), dtype) for more, dtype in (((self.n_in,), self.dtype), ((), np.uint8), ((), bool))]
+        whole = [
+            np.empty((height, width, *more), dtype)
+            for more, dtype in (((self.n_in, ), self.dtype), ((), np.uint8), ((), bool))
+        ]
         cache = self.cache
         for number, place, inside, of_block in window_blocks(self.shapes[i], self.side, row, col, height, width):
             def copy(data):
@@ -133,7 +141,8 @@ class Store:
         if as_stored and x.dtype == np.uint8 and ok.all(): return x
         x = np.array(x, np.float32, order='C')
         if fill is not None and not ok.all(): x[:, ~ok] = np.asarray(fill, np.float32)[:, None]
-        return np.where(np.isnan(x), 0 if fill is None else np.asarray(fill, np.float32)[:, None, None], x) if np.isnan(x).any() else x
+        return np.where(np.isnan(x), 0 if fill is None else np.asarray(fill, np.float32)[:, None, None],
+                        x) if np.isnan(x).any() else x
     def label(self, i, window):
         "`(h,w)` uint8 class indices; the ignore index outside the pair's region and where the scene has no data."
         y, (row, col, h, w) = self.read(i, window)[1], self.regions[i]
@@ -193,14 +202,16 @@ class SceneMask(TensorMask):
         import matplotlib.pyplot as plt
         ax = ctx or plt.gca()
         rgb = palette(self.colors)[self.cpu().numpy()] if self.colors is not None else None
-        y = np.ma.masked_equal(self.cpu().numpy(), 0) if rgb is None else np.dstack([rgb/255., ((self.cpu().numpy() > 0) | (self.colors.n > 2))*alpha])
+        y = np.ma.masked_equal(self.cpu().numpy(), 0) if rgb is None else np.dstack(
+            [rgb/255., ((self.cpu().numpy() > 0) | (self.colors.n > 2))*alpha])
         ax.imshow(y, interpolation='nearest', **({} if rgb is not None else dict(alpha=alpha, cmap='tab20')))
         return ax
 
 def _resize(x, size):
     "Bilinear (C,h,w), smoothed where it shrinks."
     if x.shape[-1] == size: return x
-    if x.dtype == torch.uint8 and len(x) > 4: return torch.cat([_resize(group, size) for group in x.split(4)])  # torch is swift with up to four
+    if x.dtype == torch.uint8 and len(x) > 4:  # torch is swift with up to four
+        return torch.cat([_resize(group, size) for group in x.split(4)])
     return F.interpolate(x[None], (size, size), mode='bilinear', align_corners=False, antialias=True)[0]
 
 def pick_nearest(
@@ -223,7 +234,8 @@ class ReadPatch:
         return item.window or _drawn(item, self.store.regions[item.pair], self.store.epoch, self.seed, self.max_scale)
     def __call__(self, item):
         w = self.window(item)
-        if self.what == 'label': return torch.from_numpy(pick_nearest(self.store.label(item.pair, w), item.size)).as_subclass(SceneMask)
+        if self.what == 'label':
+            return torch.from_numpy(pick_nearest(self.store.label(item.pair, w), item.size)).as_subclass(SceneMask)
         x = torch.from_numpy(self.store.image(item.pair, w, fill=self.fill, as_stored=True))
         return _resize(x, item.size).contiguous().as_subclass(TensorImage)
 
@@ -245,18 +257,24 @@ def data_stats(
 )->tuple: # (mean, std) per band in raw units, (low, span) per band of the middle 99.8 %
     "Statistics of the training scenes' valid pixels."
     x = np.concatenate([np.where(np.isfinite(v), v, np.nan) for v in _sample(store, pairs, n, size)], 1)
-    if (~np.isnan(x)).sum(1).min() < 2: raise BadInput('the training scenes hold no valid pixel', 'data', 'check nodata and alpha')
+    if (~np.isnan(x)).sum(1).min() < 2:
+        raise BadInput('the training scenes hold no valid pixel', 'data', 'check nodata and alpha')
     low, high = np.nanpercentile(x, (.1, 99.9), axis=1)
-    return (np.nanmean(x, 1).tolist(), np.maximum(np.nanstd(x, 1), 1e-6).tolist()), (low.tolist(), np.maximum(high - low, 1e-6).tolist())
+    return (np.nanmean(x, 1).tolist(), np.maximum(np.nanstd(
+        x, 1), 1e-6).tolist()), (low.tolist(), np.maximum(high - low, 1e-6).tolist())
 
 def choose_stats(store, pairs, stats):
     "(mean, std) and (low, span) that becomes 0 to 1: 'imagenet' for three bytes, else from the data."
     if isinstance(stats, str) and stats not in ('imagenet', 'data'):
-        raise BadInput(f'statistics {stats!r}', 'imagenet, data or (mean, std)', 'weights_stats gives those of an encoder')
+        raise BadInput(f'statistics {stats!r}', 'imagenet, data or (mean, std)',
+                       'weights_stats gives those of an encoder')
     if isinstance(stats, (tuple, list)) and len(stats[0]) != store.n_in:
         raise BadInput(f'statistics of {len(stats[0])} bands', f'{store.n_in}, as the scenes have', "use stats='data'")
-    if stats == 'imagenet' and (store.dtype, store.n_in) != ('uint8', 3): raise BadInput(f'{store.n_in} bands of {store.dtype}', 'three of uint8 for imagenet statistics', "use stats='data'")
-    if stats == 'imagenet' or (stats is None and store.dtype == 'uint8' and store.n_in == 3): return IMAGENET, (0., 255.)
+    if stats == 'imagenet' and (store.dtype, store.n_in) != ('uint8', 3):
+        raise BadInput(f'{store.n_in} bands of {store.dtype}', 'three of uint8 for imagenet statistics',
+                       "use stats='data'")
+    if stats == 'imagenet' or (stats is None and store.dtype == 'uint8' and store.n_in == 3):
+        return IMAGENET, (0., 255.)
     measured, scale = data_stats(store, pairs)
     if store.dtype == 'uint8': scale = (0., 255.)
     return (measured if stats in (None, 'data') else stats), scale
@@ -293,7 +311,8 @@ class SceneDL(TfmdDL):
         return tuple(read(item) for read in readers)
     def create_batch(self, samples):
         "Bytes and floats, from patches with voids, become floats."
-        if len({sample[0].dtype for sample in samples}) > 1: samples = [(sample[0].float(), *sample[1:]) for sample in samples]
+        if len({sample[0].dtype for sample in samples}) > 1:
+            samples = [(sample[0].float(), *sample[1:]) for sample in samples]
         return super().create_batch(samples)
     def __iter__(self):
         batches = super().__iter__()
@@ -309,9 +328,11 @@ def _valid_size(store, pairs, size):
 class Stretch(DisplayedTransform):
     "Raw values to 0 ... 1 band by band, which is what brightness and contrast expect: they clip what lies outside. Floats change in place."
     order = 10  # before the augmentations
-    def __init__(self, low, span): self.low, self.span, self.shifts = low[:, None, None], span[:, None, None], bool(low.any())
+    def __init__(self, low, span):
+        self.low, self.span, self.shifts = low[:, None, None], span[:, None, None], bool(low.any())
     def encodes(self, o:TensorImage):
-        x = o.float() if o.dtype != torch.uint8 or o.device.type != 'cpu' else new_memory(o.shape).as_subclass(type(o)).copy_(o)
+        x = o.float() if o.dtype != torch.uint8 or o.device.type != 'cpu' else new_memory(o.shape).as_subclass(
+            type(o)).copy_(o)
         if self.shifts: x.sub_(self.low.to(o.device))
         return x.div_(self.span.to(o.device))
     def decodes(self, o:TensorImage): return (o.clamp(0., 1.)*255).long()
@@ -322,7 +343,8 @@ class PatchNormalize(Normalize):
         plain = x.as_subclass(torch.Tensor)
         torch.addcmul(-self.mean/self.std, plain, 1/self.std, out=plain)
         return x
-    def encodes(self, y:TensorMask): return y.long() if y.device.type != 'cpu' else new_memory(y.shape, np.int64).as_subclass(type(y)).copy_(y)
+    def encodes(self, y:TensorMask):
+        return y.long() if y.device.type != 'cpu' else new_memory(y.shape, np.int64).as_subclass(type(y)).copy_(y)
 
 def read_directly(
     dls, # DataLoaders of a DataBlock whose items are Items
@@ -344,12 +366,16 @@ def scene_block(
     low, span = (torch.as_tensor(s, dtype=torch.float32).reshape(-1) for s in scale)
     mean, std = ((torch.tensor(s, dtype=torch.float32) - o)/span for s, o in zip(stats, (low, 0)))
     read = partial(ReadPatch, store, seed=seed, max_scale=max_scale)
-    tfms = [Stretch(low, span), *(seg_augment(store.n_in) if augment is None else augment), PatchNormalize.from_stats(mean, std)]
-    return DataBlock(blocks=(TransformBlock(), TransformBlock()), get_x=read('image', fill=stats[0]), get_y=read('label'),
-                     splitter=_by_window, batch_tfms=tfms, dl_type=SceneDL)
+    tfms = [
+        Stretch(low, span), *(seg_augment(store.n_in) if augment is None else augment),
+        PatchNormalize.from_stats(mean, std)
+    ]
+    return DataBlock(blocks=(TransformBlock(), TransformBlock()), get_x=read('image', fill=stats[0]),
+                     get_y=read('label'), splitter=_by_window, batch_tfms=tfms, dl_type=SceneDL)
 
 def _by_window(items):
-    return [i for i, o in enumerate(items) if o.window is None], [i for i, o in enumerate(items) if o.window is not None]
+    return [i for i, o in enumerate(items)
+            if o.window is None], [i for i, o in enumerate(items) if o.window is not None]
 
 # %% ../nbs/10_data.ipynb #d693736c
 def scene_dls(
@@ -381,12 +407,18 @@ def scene_dls(
     bs = min(bs, sum(i.window is None for i in items))
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     if num_workers is None: num_workers = 4 if device.type == 'cuda' else 0
-    kw = dict(bs=bs, val_bs=max(1, bs*size**2//vs**2), num_workers=num_workers, device=device, pin_memory=device.type == 'cuda' and num_workers > 0)
+    kw = dict(bs=bs, val_bs=max(1, bs*size**2 // vs**2), num_workers=num_workers, device=device,
+              pin_memory=device.type == 'cuda' and num_workers > 0)
     import random; random.seed(seed)
     block = scene_block(store, stats, scale, augment, seed, max_scale)
     dls = block.dataloaders(items, verbose=False, **kw)
     read_directly(dls, store, block.getters)
-    dls.store, dls.stats, dls.size, dls.valid_size, dls.vocab, dls.c = store, stats, size, vs, store.classes.names, store.classes.n
+    dls.store = store
+    dls.stats = stats
+    dls.size = size
+    dls.valid_size = vs
+    dls.vocab = store.classes.names
+    dls.c = store.classes.n
     SceneMask.colors = store.classes
     return dls
 
@@ -397,8 +429,11 @@ def data_spec(
     "What a bundle must say about the data of its model."
     s, (mean, std) = dls.store, dls.stats
     entry = lambda c: dict(name=c.name, color=list(c.color))
-    return dict(n_in=s.n_in, ignore=s.classes.ignore, classes=[dict(entry(c), index=c.index) for c in s.classes.classes], ignored=[entry(c) for c in s.classes.entries if c.index == s.classes.ignore],
-                bands=list(s.bands), source_count=s.source_count, dtype=s.dtype, mean=[float(v) for v in mean], std=[float(v) for v in std], gsd=s.gsd and round(s.gsd, 4), crop=dls.size)
+    return dict(n_in=s.n_in, ignore=s.classes.ignore,
+                classes=[dict(entry(c), index=c.index) for c in s.classes.classes
+                         ], ignored=[entry(c) for c in s.classes.entries if c.index == s.classes.ignore],
+                bands=list(s.bands), source_count=s.source_count, dtype=s.dtype, mean=[float(v) for v in mean],
+                std=[float(v) for v in std], gsd=s.gsd and round(s.gsd, 4), crop=dls.size)
 
 # %% ../nbs/10_data.ipynb #36e2227a
 def cut_patches(
@@ -415,9 +450,13 @@ def cut_patches(
         scene, labels = store.opened(i)
         for w in Grid(*store.regions[i][2:], size, overlap):
             w = w._replace(row=w.row + store.regions[i][0], col=w.col + store.regions[i][1])
-            like, name = _Patch(scene, w), f'{stems[i] if stems.count(stems[i]) == 1 else f"{i}_{stems[i]}"}_{w.row}_{w.col}.tif'
-            write_cog(folder/'images'/name, like, [(0, scene.read(*w))], count=scene.count, dtype=scene.dtype, nodata=scene.ds.nodata)
-            write_cog(folder/'labels'/name, like, [(0, np.where(scene.valid(*w), labels.read(*w), np.uint8(store.classes.ignore)))], nodata=store.classes.ignore)
+            like = _Patch(scene, w)
+            name = f'{stems[i] if stems.count(stems[i]) == 1 else f"{i}_{stems[i]}"}_{w.row}_{w.col}.tif'
+            write_cog(folder/'images'/name, like, [(0, scene.read(*w))], count=scene.count, dtype=scene.dtype,
+                      nodata=scene.ds.nodata)
+            write_cog(folder/'labels'/name, like,
+                      [(0, np.where(scene.valid(*w), labels.read(*w), np.uint8(store.classes.ignore)))],
+                      nodata=store.classes.ignore)
             out.append(folder/'images'/name)
     return out
 

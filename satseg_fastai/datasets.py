@@ -42,7 +42,8 @@ def natural_key(
     return [(int(t), '') if t.isdecimal() else (math.inf, t) for t in re.split(r'(\d+)', str(path)) if t]
 
 def _files(folder, suffixes):
-    found = (p for p in Path(folder).iterdir() if p.suffix.lower() in suffixes and not p.name.startswith('.') and p.is_file())
+    found = (p for p in Path(folder).iterdir()
+             if p.suffix.lower() in suffixes and not p.name.startswith('.') and p.is_file())
     return sorted(found, key=natural_key)
 
 def _some(names, most=4):
@@ -57,7 +58,8 @@ def _by_stem(files, what, key=_stem):
     for f in files:
         name = key(f)
         if name in found:
-            raise BadInput(f'two {what} are named {name}: {found[name].name} and {f.name} in {f.parent}', 'one', 'move one away')
+            raise BadInput(f'two {what} are named {name}: {found[name].name} and {f.name} in {f.parent}', 'one',
+                           'move one away')
         found[name] = f
     return found
 
@@ -79,9 +81,11 @@ def match_stems(
     by_image, by_label = _by_stem(images, 'images', image_key), _by_stem(labels, 'labels', label_key)
     told = lambda name, path: path.name if name == path.stem else f'{name}{path.suffix}'
     if lone := [told(s, p) for s, p in by_image.items() if s not in by_label]:
-        raise BadInput(f'{len(lone)} of {len(images)} images have no label in {where}: {_some(lone)}', 'a label with the name of its image, any extension')
+        raise BadInput(f'{len(lone)} of {len(images)} images have no label in {where}: {_some(lone)}',
+                       'a label with the name of its image, any extension')
     if lone := [told(s, p) for s, p in by_label.items() if s not in by_image]:
-        raise BadInput(f'{len(lone)} of {len(labels)} labels in {where} have no image: {_some(lone)}', 'an image with the name of its label', 'move the others away')
+        raise BadInput(f'{len(lone)} of {len(labels)} labels in {where} have no image: {_some(lone)}',
+                       'an image with the name of its label', 'move the others away')
     return [(p, by_label[s]) for s, p in by_image.items()]
 
 def _pair_folders(images, labels, layout):
@@ -214,7 +218,9 @@ def inria(
     tiles = [(c, k) for c in cities for k in range(1, 37)]
     pair = lambda c, k: Pair(train/'images'/f'{c}{k}.tif', train/'gt'/f'{c}{k}.tif', c)
     lost = [f'{f.parent.name}/{f.name}' for t in tiles for f in pair(*t)[:2] if not f.is_file()]
-    if lost: raise BadInput(f'{train} lacks {len(lost)} files: {_some(lost)}', f'tiles 1 to 36 of {", ".join(cities)}', 'fetch the rest, or choose the cities')
+    if lost:
+        raise BadInput(f'{train} lacks {len(lost)} files: {_some(lost)}', f'tiles 1 to 36 of {", ".join(cities)}',
+                       'fetch the rest, or choose the cities')
     last = 5 if valid == 'first5' else 1
     return Split([pair(c, k) for c, k in tiles if k > last], [pair(c, k) for c, k in tiles if k <= last], 'given')
 
@@ -223,10 +229,16 @@ def dubai(
     root:str|Path # the folder that holds `Tile 1`, `Tile 2`, ...
 )->list: # of Pair; groups 'tile 1+3', 'tile 2', ...
     "MBRSC Dubai: color masks, grouped by tiles."
-    tiles = sorted((p for p in _folder(root, 'a folder with Tile 1, Tile 2, ...').iterdir() if re.fullmatch(r'Tile \d+', p.name)), key=natural_key)
+    tiles = sorted(
+        (p for p in _folder(root, 'a folder with Tile 1, Tile 2, ...').iterdir() if re.fullmatch(r'Tile \d+', p.name)),
+        key=natural_key)
     if not tiles: raise BadInput(f'{root} holds no tiles', 'folders Tile 1, Tile 2, ... with images and masks')
     group = lambda t: 'tile 1+3' if t.name in ('Tile 1', 'Tile 3') else t.name.lower()
-    return [Pair(i, l, group(t)) for t in tiles for i, l in _pair_folders(t/'images', t/'masks', f'{t.name}/images and {t.name}/masks')]
+    return [
+        Pair(i, l, group(t))
+        for t in tiles
+        for i, l in _pair_folders(t/'images', t/'masks', f'{t.name}/images and {t.name}/masks')
+    ]
 
 # %% ../nbs/06_datasets.ipynb #ba25d503
 def massachusetts(
@@ -235,7 +247,9 @@ def massachusetts(
     "The Massachusetts Buildings data set with its own split."
     layout = 'train, train_labels, val, val_labels, test, test_labels (or these below tiff or png)'
     base = next((b for b in (Path(root), Path(root)/'tiff', Path(root)/'png') if (b/'train').is_dir()), Path(root))
-    train, valid, test = ([Pair(i, l, part) for i, l in _pair_folders(base/part, base/f'{part}_labels', layout)] for part in ('train', 'val', 'test'))
+    train, valid, test = ([Pair(i, l, part)
+                           for i, l in _pair_folders(base/part, base/f'{part}_labels', layout)]
+                          for part in ('train', 'val', 'test'))
     return Split(train, valid, 'given', test)
 
 # %% ../nbs/06_datasets.ipynb #741277cb
@@ -294,7 +308,8 @@ def parse_valid(
     if how in ('group', 'name') and rest.strip(): return Rule(how, [t.strip() for t in rest.split(',') if t.strip()])
     if how in ('groups', 'random', 'blocks'): return Rule(how, _share(rest or .2))
     if not rest and re.fullmatch(r'[\d.eE+-]+', how): return Rule('share', _share(how))
-    raise BadInput(f'--valid {str(text)!r:.60}', "a share such as .2, group:NAME, name:'*PATTERN*', blocks, random:.2 or none")
+    raise BadInput(f'--valid {str(text)!r:.60}',
+                   "a share such as .2, group:NAME, name:'*PATTERN*', blocks, random:.2 or none")
 
 # %% ../nbs/06_datasets.ipynb #67da2e54
 def draw_groups(
@@ -344,12 +359,15 @@ def _by_groups(pairs, share, seed):
     return [p.group in chosen for p in pairs]
 
 def _by_random(pairs, share, seed):
-    warnings.warn('a random split leaks: neighbors of training images are in validation, and its figures come out too good')
+    warnings.warn(
+        'a random split leaks: neighbors of training images are in validation, and its figures come out too good')
     n = min(max(1, round(share*len(pairs))), len(pairs) - 1)
     last = set(random.Random(seed).sample(range(len(pairs)), n))
     return [i in last for i in range(len(pairs))]
 
-_CHOICES = dict(groups=_by_groups, random=_by_random, group=lambda pairs, what, seed: [_fits(p.group, what) for p in pairs],
+
+_CHOICES = dict(groups=_by_groups, random=_by_random,
+                group=lambda pairs, what, seed: [_fits(p.group, what) for p in pairs],
                 name=lambda pairs, what, seed: [_fits(p.image.name, what) for p in pairs])
 
 # %% ../nbs/06_datasets.ipynb #0fdf49dc
@@ -357,7 +375,9 @@ def _check_sides(pairs, chosen, rule):
     if any(chosen) and not all(chosen): return
     groups = sorted({p.group for p in pairs}, key=natural_key)
     known = f'groups {_some(groups, 8)}' if rule.how == 'group' else f'files {_some((p.image.name for p in pairs), 3)}'
-    raise BadInput(f'--valid {rule.how}:{",".join(rule.what)} chooses {"all" if all(chosen) else "none"} of {len(pairs)} images', f'some of the {known}')
+    raise BadInput(
+        f'--valid {rule.how}:{",".join(rule.what)} chooses {"all" if all(chosen) else "none"} of {len(pairs)} images',
+        f'some of the {known}')
 
 def split(
     pairs:list, # of Pair
@@ -422,7 +442,8 @@ def spatial_blocks(
         raise BadInput(f'{name} of {height} x {width} pixels cannot be cut into blocks for crops of {size}',
                        f'at least {size} x {2*size + gap} pixels', f'{smaller}, or --valid none')
     train, valid = _strips(length, size, share, gap, most)
-    window = (lambda a, b: Window(a, 0, b - a, width)) if height >= width else (lambda a, b: Window(0, a, height, b - a))
+    window = (lambda a, b: Window(a, 0, b - a, width)) if height >= width else (
+        lambda a, b: Window(0, a, height, b - a))
     return Blocks([window(*s) for s in train], [window(*s) for s in valid])
 
 # %% ../nbs/06_datasets.ipynb #adf16a09
@@ -459,8 +480,8 @@ def _apart(split):
     lost = f'{left + limited} training areas share ground with the {len(split.valid)} to validate on'
     if told: warnings.warn(f'{lost}: {", ".join(told)}')
     if train: return split._replace(train=train)
-    raise BadInput(f'{split.valid[0].image.name} shows the ground of all images to train on', 'images that do not all overlap',
-                   'use --valid none, or ground of its own (--valid-images)')
+    raise BadInput(f'{split.valid[0].image.name} shows the ground of all images to train on',
+                   'images that do not all overlap', 'use --valid none, or ground of its own (--valid-images)')
 
 # %% ../nbs/06_datasets.ipynb #d4b76583
 NEAR = .25 # of a share: whole images that miss it by more are not taken
@@ -471,8 +492,10 @@ def _tail(pairs, share):
     for p in sorted(pairs, key=lambda p: natural_key(p.image))[:0:-1]:
         if last and sum(map(pair_pixels, last)) + pair_pixels(p)/2 > target: break
         last.add(p)
-    warnings.warn(f'{pairs[0].image.name} and {len(pairs) - 1} more do not say where they are: the last {len(last)} by name '
-                  'are for validation, and their neighbors may leak; --valid group:NAME, name:PATTERN or --valid-images is better')
+    warnings.warn(
+        f'{pairs[0].image.name} and {len(pairs) - 1} more do not say where they are: the last {len(last)} by name '
+        'are for validation, and their neighbors may leak; --valid group:NAME, name:PATTERN or --valid-images is better'
+    )
     return _sides(pairs, [p in last for p in pairs], 'name')
 
 def _near(part, pairs, share):
@@ -551,7 +574,8 @@ def known_dataset(
 )->Split: # its own split; all is for training where it has none
     "A data set whose layout is known."
     if name not in DATASETS:
-        raise BadInput(f'data set {name!r:.40}', f'one of {", ".join(DATASETS)}', 'use --images and --labels for others')
+        raise BadInput(f'data set {name!r:.40}', f'one of {", ".join(DATASETS)}',
+                       'use --images and --labels for others')
     found = DATASETS[name](root)
     if isinstance(found, Split): return found
     return Split(touching_groups(found) if name == 'chips' else found, [], 'none')
@@ -561,7 +585,8 @@ def _named_pairs(images, labels, dataset):
     if dataset and labels is not None:
         raise BadInput(f'--labels together with --dataset {dataset}', 'one of the two', 'the data set knows its labels')
     if not dataset and labels is None:
-        raise BadInput(f'no labels for {images}', 'a folder or file of labels', 'use --labels, or --dataset for a known layout')
+        raise BadInput(f'no labels for {images}', 'a folder or file of labels',
+                       'use --labels, or --dataset for a known layout')
     return known_dataset(dataset, images) if dataset else Split(folder_pairs(images, labels), [], 'none')
 
 def labeled_split(

@@ -72,7 +72,8 @@ def _layout(ds, name):
     bands = ds.count - alpha
     if bands == 1: return 'palette' if ds.colorinterp[0] == ColorInterp.palette else 'gray', alpha
     if bands in (3, 4) and ds.dtypes[0] == 'uint8': return 'color', alpha
-    raise BadInput(f'label {name} has {ds.count} bands of {ds.dtypes[0]}', 'one band of class indices, or three bands of uint8 colors')
+    raise BadInput(f'label {name} has {ds.count} bands of {ds.dtypes[0]}',
+                   'one band of class indices, or three bands of uint8 colors')
 
 # %% ../nbs/04_labels.ipynb #559a340b
 def _read_codes(ds, layout, alpha, window):
@@ -100,7 +101,8 @@ def _scan(path, stamp):
         try: counts = _count(ds, layout, alpha)
         except RasterioError as e: raise BadInput(f'label {path} could not be read: {e}', 'a complete raster') from None
         colors = _palette_codes(ds) if layout == 'palette' else {}
-        return Mask(layout, alpha, counts, colors, ds.nodata, _is_jpeg(ds), Place(path.name, ds.height, ds.width, ds.crs, ds.transform))
+        return Mask(layout, alpha, counts, colors, ds.nodata, _is_jpeg(ds),
+                    Place(path.name, ds.height, ds.width, ds.crs, ds.transform))
 
 def scan_mask(
     path:str|Path # mask file
@@ -173,12 +175,15 @@ def _by_color(m, classes):
 # %% ../nbs/04_labels.ipynb #d9f37c2a
 def _refuse_gray(m, classes):
     levels, name = sorted(_gray_levels(m)), m.place.name
-    expected = f'0 to {classes.n - 1} ({", ".join(classes.names)}), {classes.ignore} for ignore' + (', or 0 and 255' if classes.n == 2 else '')
+    expected = f'0 to {classes.n - 1} ({", ".join(classes.names)}), {classes.ignore} for ignore' + (
+        ', or 0 and 255' if classes.n == 2 else '')
     lossy = f'{name} is a JPEG, which smears class values; ' if m.jpeg else f'label {name}: '
     if len(levels) <= 16 and not m.jpeg:
-        raise BadInput(f'{lossy}found the values {", ".join(f"{v:g}" for v in levels)}', expected, 'give the class table that the mask was made with')
+        raise BadInput(f'{lossy}found the values {", ".join(f"{v:g}" for v in levels)}', expected,
+                       'give the class table that the mask was made with')
     many = 'more than 4096' if len(levels) > 4096 else len(levels)
-    raise BadInput(f'{lossy}found {many} gray levels between {levels[0]:g} and {levels[-1]:g}', expected, 'save the original mask as PNG, or threshold it')
+    raise BadInput(f'{lossy}found {many} gray levels between {levels[0]:g} and {levels[-1]:g}', expected,
+                   'save the original mask as PNG, or threshold it')
 
 def _refuse(m, classes, max_unknown):
     counts = _color_counts(m) if m.layout != 'gray' else {}
@@ -222,7 +227,8 @@ def polygon_parts(
     import shapely
     g = np.array(geometries, object)
     bad = ~(shapely.is_valid(g) | shapely.is_missing(g))
-    if name and bad.any(): warnings.warn(f'{name}: {bad.sum()} of {len(g)} polygons cross or touch themselves and were repaired')
+    if name and bad.any():
+        warnings.warn(f'{name}: {bad.sum()} of {len(g)} polygons cross or touch themselves and were repaired')
     g[bad] = shapely.make_valid(g[bad])
     origin = np.arange(len(g))
     for _ in range(2):            # a collection may hold multipolygons
@@ -238,7 +244,8 @@ def _labelme_geometry(shape, where):
     try: p = np.array(points, float).reshape(-1, 2)
     except (TypeError, ValueError): p = np.full((1, 2), np.nan)
     least = dict(polygon=3, rectangle=2, circle=2)
-    if not isinstance(kind, str) or kind not in least: raise BadInput(f'{where} is a {kind!r:.30}', 'polygon, rectangle or circle')
+    if not isinstance(kind, str) or kind not in least:
+        raise BadInput(f'{where} is a {kind!r:.30}', 'polygon, rectangle or circle')
     if len(p) < least[kind] or not np.isfinite(p).all() or np.abs(p).max() > 1e9:
         raise BadInput(f'{where} has unusable points', f'at least {least[kind]} pairs of numbers')
     if kind == 'polygon': return shapely.Polygon(p)
@@ -261,9 +268,11 @@ def labelme_shapes(
     if None not in size and size != (place.height, place.width):
         raise BadInput(f'{name} is for an image of {size[0]!r:.9} x {size[1]!r:.9} pixels (height x width)',
                        f'{place.height} x {place.width} as {place.name}', 'pair it with its own image')
-    if not isinstance(shapes, list) or not all(isinstance(s, dict) for s in shapes): raise BadInput(f'{name} has no list of shapes', 'a labelme file')
+    if not isinstance(shapes, list) or not all(isinstance(s, dict) for s in shapes):
+        raise BadInput(f'{name} has no list of shapes', 'a labelme file')
     if unknown := sorted({str(s.get('label'))[:40] for s in shapes if _labelme_index(s.get('label'), classes) is None}):
-        raise BadInput(f'{name} has the unknown labels {", ".join(unknown[:8])}', ', '.join(classes.names), 'rename them or give the class table')
+        raise BadInput(f'{name} has the unknown labels {", ".join(unknown[:8])}', ', '.join(classes.names),
+                       'rename them or give the class table')
     found = [_labelme_geometry(s, f'{name}: shape {i}') for i, s in enumerate(shapes, 1)]
     parts, origin = polygon_parts(found, name)
     return [(g, _labelme_index(shapes[i]['label'], classes)) for g, i in zip(parts, origin)]
@@ -274,14 +283,21 @@ VECTOR_SUFFIXES = {'.geojson', '.gpkg', '.shp', '.fgb', '.json'}
 def _polygon_layer(path):
     import pyogrio
     try: layers = pyogrio.list_layers(path).tolist()
-    except pyogrio.errors.DataSourceError as e: raise BadInput(f'{path} could not be opened: {str(e):.120}', 'GeoJSON, GPKG, SHP or FGB polygons') from None
-    named = [str(name) for name, kind in layers if kind is not None and any(w in kind for w in ('Polygon', 'Unknown', 'Collection', 'Surface'))]
+    except pyogrio.errors.DataSourceError as e:
+        raise BadInput(f'{path} could not be opened: {str(e):.120}', 'GeoJSON, GPKG, SHP or FGB polygons') from None
+    named = [
+        str(name)
+        for name, kind in layers
+        if kind is not None and any(w in kind for w in ('Polygon', 'Unknown', 'Collection', 'Surface'))
+    ]
     if len(named) == 1: return named[0]
-    raise BadInput(f'{path} has {len(named)} polygon layers' + (f': {", ".join(named[:6])}' if named else ''), 'one', 'keep one polygon layer in the file')
+    raise BadInput(f'{path} has {len(named)} polygon layers' + (f': {", ".join(named[:6])}' if named else ''), 'one',
+                   'keep one polygon layer in the file')
 
 def _scene_bounds(place, crs):
     from rasterio.warp import transform_bounds
-    xs, ys = zip(*(place.transform @ p for p in ((0, 0), (place.width, 0), (0, place.height), (place.width, place.height))))
+    xs, ys = zip(*(place.transform @ p
+                   for p in ((0, 0), (place.width, 0), (0, place.height), (place.width, place.height))))
     return transform_bounds(place.crs, crs, min(xs), min(ys), max(xs), max(ys), densify_pts=21)
 
 def _overlap(a, b): return b is not None and a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
@@ -299,24 +315,32 @@ def check_vector_units(
     (x, y), kind = np.abs(total).reshape(2, 2).max(0), CRS.from_user_input(crs)
     unit = kind.axis_info[0].unit_name if kind.axis_info else ''
     if kind.is_geographic and unit == 'degree' and (x > 361 or y > 91):
-        raise BadInput(f'{path} is in degrees by its CRS, but reaches {x:.7g}, {y:.7g}', 'longitudes up to 180 and latitudes up to 90', 'set the projected CRS that its coordinates are in (QGIS: Layer > Set CRS)')
+        raise BadInput(f'{path} is in degrees by its CRS, but reaches {x:.7g}, {y:.7g}',
+                       'longitudes up to 180 and latitudes up to 90',
+                       'set the projected CRS that its coordinates are in (QGIS: Layer > Set CRS)')
     if kind.is_projected and x <= 180 and y <= 90 and not near:
-        raise BadInput(f'{path} is in {unit or "a unit of length"} by its CRS, but no coordinate exceeds {x:.6g}, {y:.6g}, and none is on the scene', 'coordinates of that CRS', 'they seem to be degrees: set EPSG:4326 (QGIS: Layer > Set CRS)')
+        raise BadInput(
+            f'{path} is in {unit or "a unit of length"} by its CRS, but no coordinate exceeds {x:.6g}, {y:.6g}, and none is on the scene',
+            'coordinates of that CRS', 'they seem to be degrees: set EPSG:4326 (QGIS: Layer > Set CRS)')
 
 # %% ../nbs/04_labels.ipynb #92f858c9
 def _read_vector(path, place, attribute):
     import pyogrio, shapely
     layer = _polygon_layer(path)
     info = pyogrio.read_info(path, layer=layer, force_total_bounds=True)
-    if not info['crs']: raise BadInput(f'{path} has no CRS', 'vector labels with a CRS', 'set it in QGIS (Layer > Set CRS)')
+    if not info['crs']:
+        raise BadInput(f'{path} has no CRS', 'vector labels with a CRS', 'set it in QGIS (Layer > Set CRS)')
     if attribute is not None and attribute not in info['fields']:
-        raise BadInput(f'{path} has no column {attribute!r}', ', '.join(map(str, info['fields'])) or 'a file with columns', 'choose it with --attribute')
+        raise BadInput(f'{path} has no column {attribute!r}', ', '.join(map(str, info['fields']))
+                       or 'a file with columns', 'choose it with --attribute')
     bounds = _scene_bounds(place, info['crs'])
     check_vector_units(path, info['crs'], info['total_bounds'], _overlap(bounds, info['total_bounds']))
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Several features with id', RuntimeWarning)      # ids play no part here
-        _, _, wkb, columns = pyogrio.raw.read(path, layer=layer, bbox=bounds, columns=[attribute] if attribute else [], force_2d=True)
-    if not len(wkb) and not _overlap(bounds, info['total_bounds']): warnings.warn(f'{path} does not reach {place.name}: all of it is background')
+        _, _, wkb, columns = pyogrio.raw.read(path, layer=layer, bbox=bounds, columns=[attribute] if attribute else [],
+                                              force_2d=True)
+    if not len(wkb) and not _overlap(bounds, info['total_bounds']):
+        warnings.warn(f'{path} does not reach {place.name}: all of it is background')
     return shapely.from_wkb(wkb), columns[0] if columns else None, info['crs']
 
 # %% ../nbs/04_labels.ipynb #4dd0198a
@@ -336,12 +360,14 @@ def to_pixels(
 # %% ../nbs/04_labels.ipynb #b65c8306
 def _class_values(values, n, classes, path):
     if values is None and classes.n > 2:
-        raise BadInput(f'{path} labels {classes.n} classes', 'a column that holds the class of each polygon', 'name it with --attribute')
+        raise BadInput(f'{path} labels {classes.n} classes', 'a column that holds the class of each polygon',
+                       'name it with --attribute')
     if values is None: return np.ones(n, np.uint8)
     by = {e.name: e.index for e in classes.entries} | {e.index: e.index for e in classes.entries}
     key = lambda v: int(v) if isinstance(v, (int, float, np.number)) and v == v and v == int(v) else v
     if unknown := sorted({str(v)[:40] for v in values if key(v) not in by}):
-        raise BadInput(f'{path} has the unknown classes {", ".join(unknown[:8])}', f'{", ".join(classes.names)} or their indices')
+        raise BadInput(f'{path} has the unknown classes {", ".join(unknown[:8])}',
+                       f'{", ".join(classes.names)} or their indices')
     return np.array([by[key(v)] for v in values], np.uint8)
 
 # %% ../nbs/04_labels.ipynb #f7281ef8
@@ -354,7 +380,8 @@ def vector_shapes(
     "The polygons of a vector file that touch an image."
     import shapely
     if place.crs is None or not on_earth(place.crs):
-        raise BadInput(f'{place.name} has ' + ('no CRS' if place.crs is None else 'a local CRS'), 'a georeferenced image for vector labels', 'label it with masks or labelme')
+        raise BadInput(f'{place.name} has ' + ('no CRS' if place.crs is None else 'a local CRS'),
+                       'a georeferenced image for vector labels', 'label it with masks or labelme')
     found, values, crs = _read_vector(path, place, attribute)
     values = _class_values(values, len(found), classes, path)
     some = ~(shapely.is_missing(found) | shapely.is_empty(found))
@@ -362,7 +389,8 @@ def vector_shapes(
     finite = np.isfinite(shapely.bounds(pixels)).all(1)
     parts, origin = polygon_parts(pixels[finite], str(path))
     near = shapely.intersects(parts, shapely.box(0, 0, place.width, place.height))
-    if len(found) and not len(parts): warnings.warn(f'{path}: none of {len(found)} features on {place.name} is a polygon')
+    if len(found) and not len(parts):
+        warnings.warn(f'{path}: none of {len(found)} features on {place.name} is a polygon')
     return list(zip(parts[near], values[finite][origin[near]].tolist()))
 
 # %% ../nbs/04_labels.ipynb #c18eb955
@@ -378,7 +406,8 @@ class MaskSource:
         return self._opened
     def __call__(self, row, col, height, width):
         try: codes = _read_codes(self.opened(), self.mask.layout, self.mask.alpha, RioWindow(col, row, width, height))
-        except RasterioError as e: raise BadInput(f'label {self.path} could not be read: {e}', 'a complete raster') from None
+        except RasterioError as e:
+            raise BadInput(f'label {self.path} could not be read: {e}', 'a complete raster') from None
         values, known = lookup(codes, self.coding.keys, self.coding.values)
         return np.where(known, values, np.uint8(self.ignore))
 
@@ -405,7 +434,8 @@ class Labels:
     ):
         self.path, self.place, self.classes, self.source, self.kind = Path(path), place, classes, source, kind
         self.height, self.width, self.aoi = place.height, place.width, aoi
-    def __repr__(self): return f'Labels({self.path.name}: {self.kind}, {self.classes.n} classes, {self.height} x {self.width})'
+    def __repr__(self):
+        return f'Labels({self.path.name}: {self.kind}, {self.classes.n} classes, {self.height} x {self.width})'
     def read(self,
         row:int, # first row, may be negative
         col:int, # first column, may be negative
@@ -425,11 +455,14 @@ class Labels:
 def _check_grid(mask, place):
     own, at = mask.place, f'{place.height} x {place.width} as {place.name}'
     if (own.height, own.width) != (place.height, place.width):
-        raise BadInput(f'label {own.name} has {own.height} x {own.width} pixels (height x width)', at, 'pair it with its own image')
+        raise BadInput(f'label {own.name} has {own.height} x {own.width} pixels (height x width)', at,
+                       'pair it with its own image')
     if own.crs is None or own.crs != place.crs: return
     corners = ((0, 0), (own.width, own.height))
     off = max(abs(a - b) for p in corners for a, b in zip(~place.transform @ (own.transform @ p), p))
-    if off > .5: raise BadInput(f'label {own.name} lies {off:.0f} pixels away from {place.name}', 'a label on the grid of its image', 'pair it with its own image')
+    if off > .5:
+        raise BadInput(f'label {own.name} lies {off:.0f} pixels away from {place.name}',
+                       'a label on the grid of its image', 'pair it with its own image')
 
 # %% ../nbs/04_labels.ipynb #442ceb60
 def area_shapes(
@@ -451,9 +484,11 @@ def area_shapes(
 # %% ../nbs/04_labels.ipynb #214eafb7
 def _read_labelme(path, most=1 << 28):
     if path.suffix.lower() != '.json' or not path.is_file(): return None
-    if path.stat().st_size > most: raise BadInput(f'{path} has {path.stat().st_size} bytes', 'at most 256 MB of JSON', 'use GPKG or FGB')
+    if path.stat().st_size > most:
+        raise BadInput(f'{path} has {path.stat().st_size} bytes', 'at most 256 MB of JSON', 'use GPKG or FGB')
     try: data = json.loads(path.read_text(encoding='utf-8-sig'))
-    except (ValueError, RecursionError) as e: raise BadInput(f'{path} is not valid JSON: {str(e):.100}', 'a labelme file or GeoJSON') from None
+    except (ValueError, RecursionError) as e:
+        raise BadInput(f'{path} is not valid JSON: {str(e):.100}', 'a labelme file or GeoJSON') from None
     return data if isinstance(data, dict) and data.get('type') not in ('FeatureCollection', 'Feature') else None
 
 def open_labels(
@@ -493,9 +528,12 @@ def labels_kind(
         values |= set(m.counts)
         if set(m.counts) - {0}: found.setdefault(mask_coding(m, classes).kind, path.name)
     if classes.n > 2 and values == {0, 255}:
-        raise BadInput('the masks hold only 0 and 255', f'class indices 0-{classes.n - 1}', 'for buildings alone use --classes building')
+        raise BadInput('the masks hold only 0 and 255', f'class indices 0-{classes.n - 1}',
+                       'for buildings alone use --classes building')
     if len(found) < 2: return None
-    warnings.warn(f"{found['binary']} holds 255 without 1, {found['index']} holds class indices: 255 is read as ignore in all masks")
+    warnings.warn(
+        f"{found['binary']} holds 255 without 1, {found['index']} holds class indices: 255 is read as ignore in all masks"
+    )
     return 'index'
 
 # %% ../nbs/04_labels.ipynb #92372ad2
@@ -512,5 +550,7 @@ def write_labels(
         raise BadInput(f'labels of shape {np.shape(labels)}', f'({place.height}, {place.width}) as {place.name}')
     get = labels.read if isinstance(labels, Labels) else lambda r, c, h, w: np.asarray(labels[r:r+h], np.uint8)
     strips = ((r, get(r, 0, min(rows, place.height - r), place.width)) for r in range(0, place.height, rows))
-    colors = {i: tuple(int(v) for v in c) for i, c in enumerate(palette(classes)) if i < classes.n or i == classes.ignore}
+    colors = {
+        i: tuple(int(v) for v in c) for i, c in enumerate(palette(classes)) if i < classes.n or i == classes.ignore
+    }
     write_cog(dst, place, strips, nodata=classes.ignore, colormap=colors, categories=classes.names)

@@ -54,7 +54,8 @@ def run_spec(
     arch_args:dict # of the architecture
 )->dict: # the bundle's spec, without threshold and receipt
     "What a bundle must say about a model and its data."
-    return dict(schema=1, arch=arch, encoder=encoder, arch_args=arch_args, n_out=dls.store.classes.n, **data_spec(dls), patch_size=min(4*dls.size, 8192))
+    return dict(schema=1, arch=arch, encoder=encoder, arch_args=arch_args, n_out=dls.store.classes.n, **data_spec(dls),
+                patch_size=min(4*dls.size, 8192))
 
 # %% ../nbs/43_learner.ipynb #1771990e
 def default_metrics(
@@ -62,7 +63,12 @@ def default_metrics(
 )->list: # fastai metrics
     "Accuracy, IoU and boundary IoU of the class table."
     kw = dict(ignore_index=classes.ignore)
-    if classes.n == 2: return [Accuracy(**kw), IoU(1, name=f'{classes.names[1]}_iou', **kw), BoundaryIoU(1, name=f'{classes.names[1]}_boundary_iou', **kw)]
+    if classes.n == 2:
+        return [
+            Accuracy(**kw),
+            IoU(1, name=f'{classes.names[1]}_iou', **kw),
+            BoundaryIoU(1, name=f'{classes.names[1]}_boundary_iou', **kw)
+        ]
     return [Accuracy(**kw), MeanIoU(**kw), *(IoU(i, name=f'{n}_iou', **kw) for i, n in enumerate(classes.names))]
 
 # %% ../nbs/43_learner.ipynb #4163068a
@@ -96,7 +102,8 @@ def balance(
     "Weights that go with the inverse of the counts."
     rarest = counts[counts > 0].min(initial=counts.max())
     if not rarest:
-        raise BadInput('class weights balanced on labels without a class', 'labels that count', 'look at the label values')
+        raise BadInput('class weights balanced on labels without a class', 'labels that count',
+                       'look at the label values')
     weights = 1/np.maximum(counts, rarest)
     weights = np.minimum(weights, most*weights.min())
     return (weights/weights.mean()).round(4).tolist()
@@ -114,9 +121,11 @@ def _from_bundle(init, dls):
     spec = run_spec(dls, old['arch'], old['encoder'], old['arch_args'])
     for what in ('n_in', 'n_out', 'dtype'):
         if spec[what] != old.get(what, spec[what]):
-            raise BadInput(f'the scenes have {what} {spec[what]}', f'{old[what]}, as {Path(init).name}', 'choose --bands or --classes to match, or train anew')
+            raise BadInput(f'the scenes have {what} {spec[what]}', f'{old[what]}, as {Path(init).name}',
+                           'choose --bands or --classes to match, or train anew')
     if not np.allclose([spec['mean'], spec['std']], [old['mean'], old['std']], rtol=1e-3):
-        raise BadInput(f'the DataLoaders normalize otherwise than {Path(init).name}', 'the same statistics', "make them with stats=(spec['mean'], spec['std'])")
+        raise BadInput(f'the DataLoaders normalize otherwise than {Path(init).name}', 'the same statistics',
+                       "make them with stats=(spec['mean'], spec['std'])")
     return model, spec
 
 def _new_model(dls, arch, encoder, pretrained, weights, arch_args):
@@ -129,20 +138,23 @@ def _new_model(dls, arch, encoder, pretrained, weights, arch_args):
 
 def _precision(mixed):
     if mixed is None: mixed = torch.cuda.is_available()
-    return [MixedPrecision(AMPMode.BF16 if torch.cuda.is_bf16_supported() else AMPMode.FP16)] if mixed and torch.cuda.is_available() else []
+    return [MixedPrecision(AMPMode.BF16 if torch.cuda.is_bf16_supported() else AMPMode.FP16)
+            ] if mixed and torch.cuda.is_available() else []
 
 def print_epoch(learn, values):
     "One line an epoch with the names of its figures, where there is no progress bar; nothing for an epoch done before an interruption."
     names = learn.recorder.metric_names
     some = [(n, v) for n, v in zip(names, values) if v is not None and (v == v or len(learn.dls.valid_ds))]
-    if len(values) == len(names): print(', '.join(f'{n} {v:.4f}' if isinstance(v, float) else f'{n} {v}' for n, v in some), flush=True)
+    if len(values) == len(names):
+        print(', '.join(f'{n} {v:.4f}' if isinstance(v, float) else f'{n} {v}' for n, v in some), flush=True)
 
 class AuxiliaryLoss(Callback):
     "Adds the loss of an auxiliary head, which speaks in training only."
     order = 5.5  # after PointRendCallback has taken its part, before GradientAccumulation (6)
     def __init__(self,
         weight:float=.4 # of the auxiliary loss, PSPNet's
-    ): self.weight = weight
+    ):
+        self.weight = weight
     def after_pred(self):
         if not self.training or not isinstance(self.pred, tuple): return
         pred, aux = self.pred
@@ -157,7 +169,10 @@ class AuxiliaryLoss(Callback):
 
 def _model_callbacks(model, mixed):
     "What the model and the machine need."
-    return [ChannelsLast(), *_precision(mixed), AuxiliaryLoss(), *([PointRendCallback()] if isinstance(model, PointRend) else [])]
+    return [
+        ChannelsLast(), *_precision(mixed),
+        AuxiliaryLoss(), *([PointRendCallback()] if isinstance(model, PointRend) else [])
+    ]
 
 # %% ../nbs/43_learner.ipynb #2b76e24a
 DEFAULTS = dict(
@@ -178,11 +193,11 @@ DEFAULTS = dict(
 )
 GOING_ON = dict(schedule='phases', lr=1e-3, wd=10**-3.5, arch_args={}) # with a bundle: gently
 PRESETS = dict(
-    unet_resnet=dict(schedule='cycle', lr=1e-4, wd=1e-4, opt_func=partial(Adam, decouple_wd=False), arch_args={}, threshold=.7),
+    unet_resnet=dict(schedule='cycle', lr=1e-4, wd=1e-4, opt_func=partial(Adam, decouple_wd=False), arch_args={},
+                     threshold=.7),
     inria=dict(schedule='phases', epochs=10, frozen=6, lr=1e-3, wd=10**-3.5, opt_func=Adam, loss='ce',
                class_weights=None, ema=None, mixup=0., cutmix=0., keep='last', patience=None,
-               arch_args=dict(norm=None, decoder_width=None))
-)
+               arch_args=dict(norm=None, decoder_width=None)))
 TOLD = ('schedule', 'class_weights', 'ema', 'mixup', 'cutmix', 'keep', 'patience')  # of them, what a receipt repeats
 
 def settings_of(
@@ -260,8 +275,8 @@ def seg_learner(
 )->Learner: # with .spec, ready for save_bundle and predict_scene
     "A Learner that segments scenes."
     set_seed(seed)
-    how = settings_of(preset, bool(init), loss=loss, class_weights=class_weights, wd=wd, opt_func=opt_func, schedule=schedule,
-                      ema=ema, mixup=mixup, cutmix=cutmix, keep=keep, patience=patience)
+    how = settings_of(preset, bool(init), loss=loss, class_weights=class_weights, wd=wd, opt_func=opt_func,
+                      schedule=schedule, ema=ema, mixup=mixup, cutmix=cutmix, keep=keep, patience=patience)
     if init: _check_init(encoder=encoder, pointrend=pointrend, weights=weights, **dict.fromkeys(arch_args, True))
     own = {k: v for k, v in how['arch_args'].items() if init is None and takes(arch, k)}
     args = {**own, **arch_args, 'pointrend': pointrend}
@@ -276,7 +291,8 @@ def seg_learner(
     learn.logger = partial(print_epoch, learn)
     learn.spec, learn.seed, learn.how, learn.preset = spec, seed, how, preset
     learn.pretrained = bool(pretrained or weights or init)
-    if 'threshold' in how and spec['n_out'] <= 2: spec['threshold'] = dict(value=how['threshold'], criterion=f'preset {preset}')
+    if 'threshold' in how and spec['n_out'] <= 2:
+        spec['threshold'] = dict(value=how['threshold'], criterion=f'preset {preset}')
     return learn
 
 # %% ../nbs/43_learner.ipynb #23d768b4
@@ -292,7 +308,8 @@ def random_state(
 )->dict: # plain values and tensors
     "Where all random numbers of a training stand."
     kind, keys, *rest = np.random.get_state()
-    return dict(python=random.getstate(), torch=torch.get_rng_state(), numpy=[kind, keys.tolist(), *rest], shuffle=learn.dls.train.rng.getstate())
+    return dict(python=random.getstate(), torch=torch.get_rng_state(), numpy=[kind, keys.tolist(), *rest],
+                shuffle=learn.dls.train.rng.getstate())
 
 def restore_random_state(
     learn:Learner, # the same, or one that goes on for it
@@ -322,8 +339,8 @@ class Checkpoint(Callback):
     def after_epoch(self):
         if not self.trained: return
         parts = {cb.name: cb.run_state() for cb in run_parts(self.learn)}
-        state = dict(phase=self.phase, epoch=self.epoch, model=self.model.state_dict(),
-                     opt=self.opt.state_dict(), drawn=self.learn.dls.store.epoch, rng=random_state(self.learn), parts=parts)
+        state = dict(phase=self.phase, epoch=self.epoch, model=self.model.state_dict(), opt=self.opt.state_dict(),
+                     drawn=self.learn.dls.store.epoch, rng=random_state(self.learn), parts=parts)
         data = BytesIO()
         torch.save(_plain(state), data)       # a full disk is an OSError only where Python itself writes
         with atomic_path(self.path) as tmp: tmp.write_bytes(data.getbuffer())
@@ -342,7 +359,8 @@ def read_state(
     if not Path(path).exists(): return None
     try: return torch.load(path, weights_only=True, map_location='cpu')
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError):
-        raise BadInput(f'{path} holds no state of a training run', 'what an interrupted run left', 'remove the file to train from the start') from None
+        raise BadInput(f'{path} holds no state of a training run', 'what an interrupted run left',
+                       'remove the file to train from the start') from None
 
 # %% ../nbs/43_learner.ipynb #da6be687
 class Phase(NamedTuple):
@@ -434,22 +452,28 @@ def fit_recipe(
     return learn
 
 # %% ../nbs/43_learner.ipynb #cfedf8a7
-def _name(f): return f'{_name(f.func)} {f.keywords}' if isinstance(f, partial) else getattr(f, '__name__', type(f).__name__)
+def _name(f):
+    return f'{_name(f.func)} {f.keywords}' if isinstance(f, partial) else getattr(f, '__name__', type(f).__name__)
 def _plain_lr(lr): return [lr.start, lr.stop] if isinstance(lr, slice) else lr
 
 def _trained(dls):
     "The ground that was trained on: name of the scene, row, column, height, width."
     names = short_names(p.image for p in dls.store.pairs)
-    return [[names[dls.store.pairs[i].image], *map(int, dls.store.regions[i])] for i in sorted({item.pair for item in dls.train_ds.items})]
+    return [[names[dls.store.pairs[i].image], *map(int, dls.store.regions[i])]
+            for i in sorted({item.pair for item in dls.train_ds.items})]
 
 def training_receipt(learn, phases, seconds):
     "What a training run did, for the bundle."
     row = (learn.history.rows[-1:] or [{}])[0]
     apart = 'phase', 'epoch', 'lr', 'seconds'
-    last = {k: v for k, v in row.items() if k not in apart and v is not None and v == v}  # without validation little is measured
-    return dict(phases=[dict(name=n, epochs=e, lr=_plain_lr(lr)) for n, e, lr, _ in phases], batch_size=learn.dls.train.bs, batches=len(learn.dls.train), crop=learn.dls.size,
+    # without validation little is measured
+    last = {k: v for k, v in row.items() if k not in apart and v is not None and v == v}
+    return dict(phases=[dict(name=n, epochs=e, lr=_plain_lr(lr)) for n, e, lr, _ in phases
+                        ], batch_size=learn.dls.train.bs, batches=len(learn.dls.train), crop=learn.dls.size,
                 history=history_lists(learn.history.rows), settings={k: learn.how[k] for k in TOLD if k in learn.how},
-                pretrained=bool(learn.pretrained),
-                loss=_name(learn.loss_func), weight_decay=float(learn.wd), optimizer=_name(learn.opt_func), seed=learn.seed, seconds=round(seconds, 1), last={k: round(v, 6) for k, v in last.items()},
-                scenes=[p.image.name for p in learn.dls.store.pairs], trained=_trained(learn.dls), device=str(learn.dls.device), threads=torch.get_num_threads(), processor=platform.machine(),
-                versions=dict(satseg_fastai=__version__, torch=torch.__version__, python=platform.python_version()))
+                pretrained=bool(learn.pretrained), loss=_name(learn.loss_func), weight_decay=float(learn.wd),
+                optimizer=_name(learn.opt_func), seed=learn.seed, seconds=round(seconds, 1),
+                last={k: round(v, 6) for k, v in last.items()}, scenes=[p.image.name for p in learn.dls.store.pairs],
+                trained=_trained(learn.dls), device=str(learn.dls.device), threads=torch.get_num_threads(),
+                processor=platform.machine(), versions=dict(satseg_fastai=__version__, torch=torch.__version__,
+                                                            python=platform.python_version()))

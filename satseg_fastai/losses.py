@@ -60,10 +60,12 @@ def check_pair(
     n, k, *size = logits.shape
     if is_soft(target): return check_shares(logits, target)
     if tuple(target.shape) != (n, *size):
-        raise BadInput(f'targets of shape {tuple(target.shape)} for logits of shape {tuple(logits.shape)}', f'{(n, *size)}')
+        raise BadInput(f'targets of shape {tuple(target.shape)} for logits of shape {tuple(logits.shape)}',
+                       f'{(n, *size)}')
     highest = target.masked_fill(target == ignore_index, 0).amax().item() if target.numel() else 0
     if highest >= max(k, 2):
-        raise BadInput(f'a label has the value {highest}', f'0 to {max(k, 2) - 1}, or {ignore_index} for pixels that do not count',
+        raise BadInput(f'a label has the value {highest}',
+                       f'0 to {max(k, 2) - 1}, or {ignore_index} for pixels that do not count',
                        'map the label values to class indices first')
 
 def check_shares(
@@ -76,7 +78,8 @@ def check_shares(
         raise BadInput('soft targets of shape {} for logits of shape {}'.format(*shapes), 'the same shape')
     known = target[~target.isnan()]
     if known.numel() and not -1e-3 <= known.amin() <= known.amax() <= 1.001:
-        raise BadInput(f'soft targets from {known.amin():.3g} to {known.amax():.3g}', 'shares between 0 and 1', 'use probabilities, not logits')
+        raise BadInput(f'soft targets from {known.amin():.3g} to {known.amax():.3g}', 'shares between 0 and 1',
+                       'use probabilities, not logits')
 
 # %% ../nbs/40_losses.ipynb #11574614
 def as_classes(
@@ -106,11 +109,13 @@ class SegmentationLoss(nn.Module):
         logits, target = plain(logits), plain(target)
         if not is_soft(target): target = target.long()
         check_pair(logits, target, self.ignore_index)
-        if self.reduction == 'none': return torch.stack([self.of_batch(l[None], t[None]) for l, t in zip(logits, target)])
+        if self.reduction == 'none':
+            return torch.stack([self.of_batch(l[None], t[None]) for l, t in zip(logits, target)])
         return self.of_batch(logits, target)
 
     def activation(self, logits:Tensor)->Tensor: return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
-    def decodes(self, probs:Tensor)->Tensor: return (probs[:, 0] >= .5).long() if probs.shape[1] == 1 else probs.argmax(1)
+    def decodes(self, probs:Tensor)->Tensor:
+        return (probs[:, 0] >= .5).long() if probs.shape[1] == 1 else probs.argmax(1)
 
 # %% ../nbs/40_losses.ipynb #ee3113f0
 class CrossEntropy(SegmentationLoss):
@@ -178,7 +183,8 @@ class CrossEntropyDice(SegmentationLoss):
         self.dice_weight = dice_weight
         self.ce, self.dice = CrossEntropy(self.weight, self.ignore_index), SoftDice(ignore_index=self.ignore_index)
 
-    def of_batch(self, logits, target): return self.ce.of_batch(logits, target) + self.dice_weight*self.dice.of_batch(logits, target)
+    def of_batch(self, logits, target):
+        return self.ce.of_batch(logits, target) + self.dice_weight*self.dice.of_batch(logits, target)
 
 # %% ../nbs/40_losses.ipynb #eac24b3a
 class HardPixels(CrossEntropy):
@@ -213,7 +219,8 @@ class Lovasz(SegmentationLoss):
     def of_batch(self, logits, target):
         "The mean over the classes that occur; with one logit, of the positive class."
         if is_soft(target):
-            raise BadInput('soft targets for the Lovász loss', 'class indices', 'choose the loss ce, dice, ce_dice or focal')
+            raise BadInput('soft targets for the Lovász loss', 'class indices',
+                           'choose the loss ce, dice, ce_dice or focal')
         valid = target != self.ignore_index
         scores, labels = logits.float().movedim(1, -1)[valid], target[valid]
         classes = torch.tensor([1]) if logits.shape[1] == 1 else labels.unique()

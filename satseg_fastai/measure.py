@@ -28,7 +28,9 @@ def mask_bands(
     window:tuple|None=None # (row, column, height, width) to read; None: all
 ):
     "Bands `(first row, uint8 (h,W))` of class indices, 255 without data; a value without a class is an error."
-    if scene.count != 1 or scene.dtype != 'uint8': raise BadInput(f'{scene.name} has {scene.count} bands of {scene.dtype}', 'a mask: one band of uint8 class indices')
+    if scene.count != 1 or scene.dtype != 'uint8':
+        raise BadInput(f'{scene.name} has {scene.count} bands of {scene.dtype}',
+                       'a mask: one band of uint8 class indices')
     row, col, height, width = window or (0, 0, scene.height, scene.width)
     for r, n in strips(height, rows):
         x = read_indices(scene, table, row + r, col, n, width)
@@ -44,7 +46,9 @@ def pixel_areas(
     col, row = np.meshgrid((np.arange(5) + .5)*place.width/5, rows)
     (d1, a1), (d2, a2) = (_axis(place, col, row, *step) for step in ((.5, 0), (0, .5)))
     area = (d1*d2*abs(np.sin(np.radians(a1 - a2)))).mean(1)
-    if not np.isfinite(area).all(): raise BadInput(f'{place.name} reaches beyond where its CRS is defined', 'a scene on the globe', 'check its CRS: degrees given as meters?')
+    if not np.isfinite(area).all():
+        raise BadInput(f'{place.name} reaches beyond where its CRS is defined', 'a scene on the globe',
+                       'check its CRS: degrees given as meters?')
     return np.interp(np.arange(place.height) + .5, rows, area)
 
 def _axis(place, col, row, dc, dr):
@@ -60,7 +64,9 @@ class Tally:
     "Pixels, areas and objects (unless `connectivity` is None) of each class, fed band by band."
     def __init__(self, table, areas=None, connectivity=4):
         self.table, self.areas = table, areas
-        self.pixels, self.area, self.counts = np.zeros(table.n, np.int64), np.zeros(table.n), [RegionCount(connectivity) if connectivity else None for _ in range(table.n)]
+        self.pixels = np.zeros(table.n, np.int64)
+        self.area = np.zeros(table.n)
+        self.counts = [RegionCount(connectivity) if connectivity else None for _ in range(table.n)]
     def add(self, row, x):
         for i, count in enumerate(self.counts):
             found = x == i
@@ -72,9 +78,12 @@ class Tally:
 
     def figures(self):
         total, land = self.area.sum(), self.area[[n.lower() != 'water' for n in self.table.names]].sum()
-        return {name: dict(pixels=int(p), area=float(a), share=_part(a, total), share_of_land=None if name.lower() == 'water' else _part(a, land),
-                           objects=c.n if c else None, mean_object=_part(a, c.n) if c else None)
-                for name, p, a, c in zip(self.table.names, self.pixels, self.area, self.counts)}
+        return {
+            name: dict(pixels=int(p), area=float(a), share=_part(a, total),
+                       share_of_land=None if name.lower() == 'water' else _part(a, land), objects=c.n if c else None,
+                       mean_object=_part(a, c.n) if c else None)
+            for name, p, a, c in zip(self.table.names, self.pixels, self.area, self.counts)
+        }
 
 def _part(a, b): return float(a/b) if b else None
 
@@ -110,8 +119,12 @@ def object_points(
     "The center and the size of each connected region."
     with Scene(mask) as s:
         table = classes or mask_classes(s)
-        def look(r, n): return lambda: _center_sums(r, *(x for _, x in mask_bands(s, table, n, (r, 0, n, s.width))), table.n, connectivity)
-        found = [(cls[once], v[once]) for _, cls, v, once in whole_regions([look(r, n) for r, n in strips(s.height, rows)], connectivity)]
+        def look(r, n):
+            return lambda: _center_sums(
+                r, *(x for _, x in mask_bands(s, table, n, (r, 0, n, s.width))), table.n, connectivity)
+
+        found = [(cls[once], v[once])
+                 for _, cls, v, once in whole_regions([look(r, n) for r, n in strips(s.height, rows)], connectivity)]
     cls, v = np.concatenate([c for c, _ in found]), np.concatenate([v for _, v in found])
     return [(v[cls == i, 1:]/v[cls == i, :1], v[cls == i, 0]) for i in range(table.n)]
 
@@ -130,7 +143,8 @@ def _margin_bands(scene, table, rows, margin):
 # %% ../nbs/64_measure.ipynb #6d9e4923
 def _distance(found, cap):
     "Pixels to the nearest other class, at most `cap`; beyond the scene nothing is known."
-    return np.minimum(ndimage.distance_transform_edt(found), cap) if not found.all() else np.full(found.shape, float(cap))
+    return np.minimum(ndimage.distance_transform_edt(found), cap) if not found.all() else np.full(
+        found.shape, float(cap))
 
 def _peaks(found, row, radius, cap):
     "Places that are farthest from the outline within a radius."
@@ -147,11 +161,15 @@ def tree_points(
     rows:int=512 # of a band
 )->np.ndarray: # (n,2) row and column of each, in pixels from the upper left corner
     "Crowns one by one, also where they touch."
-    if not 0 < radius <= widest: raise BadInput(f'crowns from {radius} to {widest} m', 'a smallest radius above 0 and below the widest')
+    if not 0 < radius <= widest:
+        raise BadInput(f'crowns from {radius} to {widest} m', 'a smallest radius above 0 and below the widest')
     with Scene(mask) as s:
         table, small, cap = classes or mask_classes(s), max(1., _length(s, radius)), np.ceil(_length(s, widest))
         index, margin = table.index(name), int(cap + round(small) + 1)
-        found = [np.argwhere(_peaks(x == index, top, small, cap)[keep]) + (top + keep.start + .5, .5) for top, x, keep in _margin_bands(s, table, rows, margin)]
+        found = [
+            np.argwhere(_peaks(x == index, top, small, cap)[keep]) + (top + keep.start + .5, .5)
+            for top, x, keep in _margin_bands(s, table, rows, margin)
+        ]
     return np.concatenate(found)
 
 def count_trees(
@@ -196,7 +214,8 @@ def skeleton(
 # %% ../nbs/64_measure.ipynb #1336050f
 def _squares(found, reach):
     "Squared distances to the outline, and the skeleton where they are at most `reach`."
-    d2 = ndimage.maximum_filter(np.rint(_distance(found, reach + 1)**2).astype(np.int64), 3)  # a thinned line may lie beside the ridge
+    # a thinned line may lie beside the ridge
+    d2 = ndimage.maximum_filter(np.rint(_distance(found, reach + 1)**2).astype(np.int64), 3)
     return d2, skeleton(found, reach) & (d2 <= reach**2)
 
 def _edge(row, height, width, scene):
@@ -220,7 +239,8 @@ def street_points(
         for top, x, keep in _margin_bands(s, table, rows, 2*reach + 3):
             d2, line = _squares(x == index, reach)
             line = (line & (_edge(top, *x.shape, s) >= d2))[keep]
-            found.append((np.argwhere(line) + (top + keep.start + .5, .5), unit*(2*d2[keep][line]**.5 - .5)))  # from pixel center to pixel center: a width of 2d-1 or 2d
+            # from pixel center to pixel center: a width of 2d-1 or 2d
+            found.append((np.argwhere(line) + (top + keep.start + .5, .5), unit*(2*d2[keep][line]**.5 - .5)))
     return tuple(map(np.concatenate, zip(*found)))
 
 def width_figures(
@@ -228,7 +248,11 @@ def width_figures(
 )->dict: # pixels of middle lines that it rests on; mean, median, p10 and p90, None where there is no street
     "Widths in five numbers."
     if not len(width): return dict(pixels=0, mean=None, median=None, p10=None, p90=None)
-    return dict(pixels=len(width), mean=float(width.mean()), **{k: float(np.quantile(width, q, method='inverted_cdf')) for k, q in (('median', .5), ('p10', .1), ('p90', .9))})
+    return dict(
+        pixels=len(width), mean=float(width.mean()), **{
+            k: float(np.quantile(width, q, method='inverted_cdf'))
+            for k, q in (('median', .5), ('p10', .1), ('p90', .9))
+        })
 
 def street_width(
     mask:str|Path, # a mask with a class of roads

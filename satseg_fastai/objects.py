@@ -78,7 +78,8 @@ def _joined(shapes, whole):
     several = whole[origin] & (np.bincount(origin, minlength=len(shapes))[origin] > 1)
     own = np.unique(origin[several])
     made = [shapely.multipolygons(parts[origin == o]) for o in own]
-    return np.array([*parts[~several], *made, None], object)[:-1], np.concatenate([origin[~several], own]).astype(np.int64)
+    return np.array([*parts[~several], *made, None], object)[:-1], np.concatenate([origin[~several], own]).astype(
+        np.int64)
 
 def clip_objects(
     objects:Objects, # anywhere
@@ -112,14 +113,19 @@ def vector_objects(
 )->Objects: # those that touch the grid
     "The polygons of one class of a vector file."
     import shapely
-    if place.crs is None or not on_earth(place.crs): raise BadInput(f'{place.name} has no CRS on the globe', f'a georeferenced raster for the polygons of {Path(path).name}', 'assign its CRS with gdal_edit -a_srs')
+    if place.crs is None or not on_earth(place.crs):
+        raise BadInput(f'{place.name} has no CRS on the globe',
+                       f'a georeferenced raster for the polygons of {Path(path).name}',
+                       'assign its CRS with gdal_edit -a_srs')
     shapes, values, crs = _read_vector(path, place, attribute)
     sure = np.full(len(shapes), np.nan) if score is None else np.asarray(_read_vector(path, place, score)[1], float)
-    keep = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes)) & (_class_values(values, len(shapes), table, path) == cls)
+    keep = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes)) & (
+        _class_values(values, len(shapes), table, path) == cls)
     bad = ~shapely.is_valid(shapes[keep])
     pixels = to_pixels(shapes[keep], crs, place)
     finite = np.isfinite(shapely.bounds(pixels)).all(1)
-    whole = bad | (attribute == 'class_index')  # of this library's own files each feature is one object, in one piece or more
+    # of this library's own files each feature is one object, in one piece or more
+    whole = bad | (attribute == 'class_index')
     found, origin = _joined(pixels[finite], whole[finite])
     return Objects(found, sure[keep][finite][origin], int(bad.sum()))
 
@@ -133,7 +139,8 @@ def raster_objects(
     import shapely
     every = [step.done for step in stream_blobs(bands, region.height, [cls], connectivity)]
     shapes, total, known = (np.concatenate(v) for v in zip(*((unite(b), b.total, b.known) for b in every)))
-    score = total[:, 0]/np.where(known[:, 0] > 0, known[:, 0], np.nan) if total.shape[1] else np.full(len(shapes), np.nan)
+    score = total[:, 0]/np.where(known[:, 0] > 0, known[:, 0], np.nan) if total.shape[1] else np.full(
+        len(shapes), np.nan)
     return Objects(shapely.transform(shapes, lambda xy: xy + (region.col, region.row)), score)
 
 # %% ../nbs/66_objects.ipynb #c8ec5379
@@ -143,7 +150,9 @@ def void_pixels(
 )->np.ndarray: # pixels of each that do not count
     "How much of each object lies on ground that does not count."
     import shapely
-    low, high = (f(v).astype(np.int64) for f, v in zip((np.floor, np.ceil), np.hsplit(np.nan_to_num(shapely.bounds(shapes)).reshape(-1, 4), 2)))
+    low, high = (f(v).astype(np.int64)
+                 for f, v in zip((np.floor,
+                                  np.ceil), np.hsplit(np.nan_to_num(shapely.bounds(shapes)).reshape(-1, 4), 2)))
     n = np.zeros(len(shapes), np.int64)
     for (row, col, height, width), void in bands:
         if not void.any(): continue
@@ -158,7 +167,8 @@ def void_pixels(
 def _may_ignore(labels):
     "Whether labels can hold pixels that do not count; polygons seldom do."
     s, ignore = labels.source, labels.classes.ignore
-    return labels.aoi is not None or not hasattr(s, 'shapes') or s.fill == ignore or any(c == ignore for _, c in s.shapes)
+    return labels.aoi is not None or not hasattr(s, 'shapes') or s.fill == ignore or any(
+        c == ignore for _, c in s.shapes)
 
 def _void_bands(known, labels, region, rows=512):
     "Strips of what does not count: no data in the map, or ignored by the labels."
@@ -174,7 +184,8 @@ class ObjectMatch(NamedTuple):
     found: Objects # of the map
     true: Objects # of the labels
     pairs: tuple # positions in found, positions in true, IoU
-    found_counts: np.ndarray # bool: false where there is no partner; small ones and those on ground that does not count do not
+    # bool: false where there is no partner; small ones and those on ground that does not count do not
+    found_counts: np.ndarray
     true_counts: np.ndarray # bool: missed where there is no partner
     least: float # IoU of a match
     name: str='' # of the class
@@ -191,7 +202,8 @@ class ObjectMatch(NamedTuple):
     def counts(self)->dict: # tp, fp, fn; labels left out; invalid polygons repaired
         "The sums that every score comes from."
         hit, false, _, missed = self.state()
-        return dict(tp=int(hit.sum()), fp=int(false.sum()), fn=int(missed.sum()), left_out=int((~self.true_counts).sum()), repaired=self.found.repaired + self.true.repaired)
+        return dict(tp=int(hit.sum()), fp=int(false.sum()), fn=int(missed.sum()), left_out=int(
+            (~self.true_counts).sum()), repaired=self.found.repaired + self.true.repaired)
 
 def object_rates(
     counts:dict, # tp, fp, fn and others
@@ -200,7 +212,8 @@ def object_rates(
 )->dict: # with name, precision, recall and f1, NaN where there is nothing to divide by
     "Counts of objects as scores."
     hit, false, missed = (counts[k] for k in ('tp', 'fp', 'fn'))
-    rates = dict(precision=ratio(hit, hit + false), recall=ratio(hit, hit + missed), f1=ratio(2*hit, 2*hit + false + missed))
+    rates = dict(precision=ratio(hit, hit + false), recall=ratio(hit, hit + missed),
+                 f1=ratio(2*hit, 2*hit + false + missed))
     return {**counts, **{k: float(v) for k, v in rates.items()}, 'iou': iou} | (dict(name=name) if name else {})
 
 def match_sets(
@@ -212,12 +225,15 @@ def match_sets(
 )->ObjectMatch:
     "Match objects; the surest chooses first, or the largest where nobody says how sure it is."
     import shapely
-    if not 0 < least <= 1 or min_area < 0: raise BadInput(f'IoU {least} and smallest area {min_area}', 'an IoU above 0 and up to 1, and an area of 0 or more')
+    if not 0 < least <= 1 or min_area < 0:
+        raise BadInput(f'IoU {least} and smallest area {min_area}',
+                       'an IoU above 0 and up to 1, and an area of 0 or more')
     area = shapely.area(np.concatenate([found.shapes, true.shapes]))
     lost = void_pixels(np.concatenate([found.shapes, true.shapes]), void)
     counts, n = (area >= min_area) & (lost <= .5*area), len(found.shapes)
     order = np.lexsort((-area[:n], -np.nan_to_num(found.score, nan=-1)))
-    return ObjectMatch(found, true, assign(overlaps(found.shapes, true.shapes, least), order, counts[n:]), counts[:n], counts[n:], least)
+    return ObjectMatch(found, true, assign(overlaps(found.shapes, true.shapes, least), order, counts[n:]), counts[:n],
+                       counts[n:], least)
 
 # %% ../nbs/66_objects.ipynb #e2add6f5
 def _is_vector(path): return Path(path).suffix.lower() in VECTOR_SUFFIXES | {'.parquet'}
@@ -228,13 +244,20 @@ def _ground_plane(paths):
     from pyproj import CRS, Transformer
     name = Path(paths[0]).name
     infos = [pyogrio.read_info(p, layer=_polygon_layer(p), force_total_bounds=True) for p in paths]
-    if lone := [p for p, i in zip(paths, infos) if not i['crs']]: raise BadInput(f'{lone[0]} has no CRS', 'polygons with a CRS', 'set it in QGIS (Layer > Set CRS)')
-    boxes = [Transformer.from_crs(i['crs'], 4326, always_xy=True).transform_bounds(*i['total_bounds'], densify_pts=21) for i in infos if i['features']]
+    if lone := [p for p, i in zip(paths, infos) if not i['crs']]:
+        raise BadInput(f'{lone[0]} has no CRS', 'polygons with a CRS', 'set it in QGIS (Layer > Set CRS)')
+    boxes = [
+        Transformer.from_crs(i['crs'], 4326, always_xy=True).transform_bounds(*i['total_bounds'], densify_pts=21)
+        for i in infos
+        if i['features']
+    ]
     if not boxes: return Place(name, 1, 1, rasterio.CRS.from_user_input(infos[0]['crs']), Affine.identity())
     west, south, east, north = (f([b[k] for b in boxes]) for k, f in enumerate((min, min, max, max)))
     crs = CRS(f'+proj=laea +lat_0={(south + north)/2} +lon_0={(west + east)/2} +datum=WGS84')
-    x0, y0, x1, y1 = Transformer.from_crs(4326, crs, always_xy=True).transform_bounds(west, south, east, north, densify_pts=21)
-    return Place(name, int(y1 - y0) + 3, int(x1 - x0) + 3, rasterio.CRS.from_wkt(crs.to_wkt()), Affine(1, 0, int(x0) - 1, 0, -1, int(y1) + 1))
+    flat = Transformer.from_crs(4326, crs, always_xy=True)
+    x0, y0, x1, y1 = flat.transform_bounds(west, south, east, north, densify_pts=21)
+    transform = Affine(1, 0, int(x0) - 1, 0, -1, int(y1) + 1)
+    return Place(name, int(y1 - y0) + 3, int(x1 - x0) + 3, rasterio.CRS.from_wkt(crs.to_wkt()), transform)
 
 def label_objects(
     labels, # of `labels.open_labels`
@@ -248,7 +271,8 @@ def label_objects(
     if labels.kind == 'labelme':
         shapes = [g for g, c in labels.source.shapes if c == cls]
         return Objects(np.array([*shapes, None], object)[:-1], np.full(len(shapes), np.nan))
-    return raster_objects(((r, labels.read(region.row + r, region.col, n, region.width), []) for r, n in strips(region.height)), region, cls, connectivity)
+    return raster_objects(((r, labels.read(region.row + r, region.col, n, region.width), [])
+                           for r, n in strips(region.height)), region, cls, connectivity)
 
 def _map_bands(reader, region):
     for r, n in strips(region.height):
@@ -261,10 +285,13 @@ def object_class(
     table:ClassTable # of the map
 )->int: # its index
     "The class whose objects count."
-    if cls is None: return next((i for i, n in enumerate(table.names) if table.n > 2 and n.lower().startswith('building')), 1)
+    if cls is None:
+        return next((i for i, n in enumerate(table.names) if table.n > 2 and n.lower().startswith('building')), 1)
     cls = table.index(cls) if isinstance(cls, str) else cls
     if cls != table.background and 0 <= cls < table.n: return cls
-    raise BadInput(f'objects of class {cls}', ', '.join(f'{i} {n}' for i, n in enumerate(table.names) if i != table.background), 'name the class whose objects count')
+    raise BadInput(f'objects of class {cls}',
+                   ', '.join(f'{i} {n}' for i, n in enumerate(table.names) if i != table.background),
+                   'name the class whose objects count')
 
 def _vector_side(pred, label, scene, table, cls, attribute, region):
     "Objects of a vector file, the grid that they are compared on, the part of it that counts, and what of it is known."
@@ -301,12 +328,16 @@ def match_objects(
         reader = None if vector else MapReader(s, classes, threshold)
         table = reader.table if reader else classes or building()
         cls = object_class(cls, table)
-        found, place, region, known = _vector_side(pred, label, s, table, cls, attribute, region) if vector else _raster_side(reader, cls, region, connectivity)
+        found, place, region, known = _vector_side(pred, label, s, table, cls, attribute,
+                                                   region) if vector else _raster_side(
+                                                       reader, cls, region, connectivity)
         labels = open_labels(label, place, table, attribute, kind, aoi)
         if aoi is not None and not labels.aoi.shapes:
-            raise BadInput(f'{aoi} does not touch the ground of {Path(pred).name}', 'polygons on it', 'check its CRS and place in QGIS')
+            raise BadInput(f'{aoi} does not touch the ground of {Path(pred).name}', 'polygons on it',
+                           'check its CRS and place in QGIS')
         true = label_objects(labels, region, cls, attribute, connectivity)
-        return match_sets(clip_objects(found, region), clip_objects(true, region), iou, min_area, _void_bands(known, labels, region))._replace(name=table.names[cls])
+        return match_sets(clip_objects(found, region), clip_objects(true, region), iou, min_area,
+                          _void_bands(known, labels, region))._replace(name=table.names[cls])
 
 def object_scores(
     pred:str|Path, # mask, probability raster, or polygons
@@ -328,9 +359,12 @@ def draw_objects(
     from matplotlib.collections import LineCollection
     ax = ax or plt.subplots(figsize=(4, 4), dpi=70, layout='constrained')[1]
     hit, false, _, missed = match.state()
-    for name, shapes in dict(missed=match.true.shapes[missed], false=match.found.shapes[false], hit=match.found.shapes[hit]).items():
+    for name, shapes in dict(missed=match.true.shapes[missed], false=match.found.shapes[false],
+                             hit=match.found.shapes[hit]).items():
         rings = shapely.get_rings(shapely.get_parts(shapes))
-        ax.add_collection(LineCollection([shapely.get_coordinates(r) - .5 for r in rings], colors=[ERROR_COLORS[name]], linewidths=width, label=f'{len(shapes)} {name}'))
+        ax.add_collection(
+            LineCollection([shapely.get_coordinates(r) - .5 for r in rings], colors=[ERROR_COLORS[name]],
+                           linewidths=width, label=f'{len(shapes)} {name}'))
     ax.autoscale_view(); ax.legend(fontsize=7, loc='upper right')
     return ax
 
@@ -350,7 +384,8 @@ def _one_map_each(files, prefer, root):
         stem, what = map_stem(f)
         if stem.endswith('_errors'): continue
         stem = relative_name(f.with_name(f'{stem}.tif'), root)
-        if found.setdefault(stem, {}).setdefault(what, f) != f: raise BadInput(f'two maps are named {f.stem} in {f.parent}', 'one', 'move one away')
+        if found.setdefault(stem, {}).setdefault(what, f) != f:
+            raise BadInput(f'two maps are named {f.stem} in {f.parent}', 'one', 'move one away')
     return {stem: next(has[o] for o in order if o in has) for stem, has in found.items()}
 
 def _lone(names, total, what, expected, do=''):
@@ -360,7 +395,8 @@ def _lone(names, total, what, expected, do=''):
 
 def _labels_of(maps, labels):
     if labels.is_file():
-        if len(maps) > 1 and not _is_vector(labels): raise BadInput(f'one mask {labels.name} for {len(maps)} maps', 'a folder of labels, or one vector file')
+        if len(maps) > 1 and not _is_vector(labels):
+            raise BadInput(f'one mask {labels.name} for {len(maps)} maps', 'a folder of labels, or one vector file')
         return dict.fromkeys(maps, labels)
     if not labels.is_dir(): raise BadInput(f'no file or folder {labels}', 'a folder of labels, or one label file')
     own, by = {f.resolve() for f in maps.values()}, {}
@@ -394,14 +430,19 @@ def match_maps(
     dataset:str|None=None # name of a known data set, see `datasets.DATASETS`; it may hold more scenes than there are maps
 )->list: # of Pair whose image is the map, in natural order
     "Which map goes with which label: a_mask.tif, a_prob.tif or a.tif with the label named a."
-    if by not in GROUPS or prefer not in OUTPUTS[:2]: raise BadInput(f'groups by {by!r}, maps of kind {prefer!r}', f'{", ".join(GROUPS)}; mask or prob')
+    if by not in GROUPS or prefer not in OUTPUTS[:2]:
+        raise BadInput(f'groups by {by!r}, maps of kind {prefer!r}', f'{", ".join(GROUPS)}; mask or prob')
     files = list_scenes(maps)
     root = root_of(maps) if isinstance(maps, (str, Path)) else Path(os.path.commonpath([f.parent for f in files]))
     maps = _one_map_each(files, prefer, root)
     found = _labels_known(maps, labels, dataset) if dataset else _labels_of(maps, Path(labels))
     every = set(found.pop(None, {}).values())
-    if lone := [maps[s].name for s, l in found.items() if l is None]: raise _lone(lone, len(maps), f'maps have no label in {labels}', 'a label with the name of its scene, any extension', 'move the others away')
-    if lone := [l.name for l in every - set(found.values())]: raise _lone(lone, len(every), f'labels in {labels} have no map', 'a_mask.tif, a_prob.tif or a.tif for a label named a', 'map the scene, or move its label away')
+    if lone := [maps[s].name for s, l in found.items() if l is None]:
+        raise _lone(lone, len(maps), f'maps have no label in {labels}',
+                    'a label with the name of its scene, any extension', 'move the others away')
+    if lone := [l.name for l in every - set(found.values())]:
+        raise _lone(lone, len(every), f'labels in {labels} have no map',
+                    'a_mask.tif, a_prob.tif or a.tif for a label named a', 'map the scene, or move its label away')
     pairs = [Pair(maps[s], found[s], s) for s in sorted(maps, key=natural_key)]
     if by != 'city': return GROUPS[by](pairs)
     cities = city_groups([p._replace(image=p.image.with_name(Path(p.group).name)) for p in pairs])
@@ -433,7 +474,9 @@ def _error_files(pairs, folder):
     folder, inputs = Path(folder), [(n, f) for p in pairs for n, f in (('map', p.image), ('label', p.label))]
     if folder.exists() and not folder.is_dir(): raise BadInput(f'{folder} is a file', 'a folder for the error maps')
     out = [folder/f'{map_stem(p.image)[0]}_errors.tif' for p in pairs]
-    if twice := [f.name for i, f in enumerate(out) if f in out[:i]]: raise BadInput(f'two maps whose errors are {twice[0]}', 'one for each scene', 'evaluate them apart, each with a folder of its own')
+    if twice := [f.name for i, f in enumerate(out) if f in out[:i]]:
+        raise BadInput(f'two maps whose errors are {twice[0]}', 'one for each scene',
+                       'evaluate them apart, each with a folder of its own')
     own = {Path(f).resolve(): n for n, f in inputs}
     for f in out: check_raster(f, {own[f.resolve()]: f} if f.resolve() in own else {}, 'error map')
     return out
@@ -462,18 +505,26 @@ def evaluate_maps(
     for p, file in zip(pairs, files):
         how = dict(classes=classes, threshold=threshold, attribute=attribute, region=p.region, kind=kind, aoi=p.aoi)
         tally = tally_map(p.image, p.label, boundary=boundary, **how)
-        count = match_objects(p.image, p.label, cls=cls, iou=iou, min_area=min_area, **how).counts() if objects else None
+        count = match_objects(p.image, p.label, cls=cls, iou=iou, min_area=min_area, **
+                              how).counts() if objects else None
         if file is not None: write_errors(p.image, p.label, file, **how)
         groups.setdefault(p.group, []).append((tally, count))
         one = _total([(tally, count)], iou, name)
-        scenes.append(dict(name=Path(p.image).name, group=p.group) | {k: v for k, v in one.items() if k not in ('maps', 'confusion')})
+        scenes.append(
+            dict(name=Path(p.image).name, group=p.group)
+            | {k: v for k, v in one.items() if k not in ('maps', 'confusion')})
         if each: each(scenes[-1])
-    return dict(total=_total([c for g in groups.values() for c in g], iou, name), groups={g: _total(c, iou, name) for g, c in groups.items()}, scenes=scenes, worst=_worst(scenes, table, cls, worst))
+    return dict(total=_total([c for g in groups.values() for c in g], iou,
+                             name), groups={g: _total(c, iou, name) for g, c in groups.items()}, scenes=scenes,
+                worst=_worst(scenes, table, cls, worst))
 
 # %% ../nbs/66_objects.ipynb #5d9e413e
 def _percent(v): return '     –' if v != v else f'{v:6.4f}'
 
-def _object_line(o): return f'objects at IoU {o["iou"]:g}' + (f' ({o["name"]})' if o.get('name') else '') + f': {o["tp"]:,} found, {o["fp"]:,} false, {o["fn"]:,} missed: precision {_percent(o["precision"]).strip()}, recall {_percent(o["recall"]).strip()}, F1 {_percent(o["f1"]).strip()}'
+def _object_line(o):
+    return f'objects at IoU {o["iou"]:g}' + (
+        f' ({o["name"]})' if o.get('name') else ''
+    ) + f': {o["tp"]:,} found, {o["fp"]:,} false, {o["fn"]:,} missed: precision {_percent(o["precision"]).strip()}, recall {_percent(o["recall"]).strip()}, F1 {_percent(o["f1"]).strip()}'
 
 def _class_lines(r):
     wide = max(10, *map(len, r['iou']))
@@ -484,10 +535,14 @@ def _class_lines(r):
 
 def _group_lines(groups, name):
     wide = max(5, *map(len, groups))
-    yield f'{"group":>{wide}}  maps  {"IoU":>6}  {"F1":>6}  boundary IoU' + ('  objects F1' if any('objects' in g for g in groups.values()) else '')
+    yield f'{"group":>{wide}}  maps  {"IoU":>6}  {"F1":>6}  boundary IoU' + ('  objects F1' if any(
+        'objects' in g for g in groups.values()) else '')
     for g, r in groups.items():
-        iou, f1, b = (_percent(r[k][name]) for k in ('iou', 'f1', 'boundary_iou')) if name else (_percent(r['mean_iou']), _percent(r['mean_f1']), '')
-        yield f'{g:>{wide}}  {r["maps"]:>4}  {iou}  {f1}  {b:>12}' + (f'  {_percent(r["objects"]["f1"]):>10}' if 'objects' in r else '')
+        iou, f1, b = (_percent(r[k][name])
+                      for k in ('iou', 'f1',
+                                'boundary_iou')) if name else (_percent(r['mean_iou']), _percent(r['mean_f1']), '')
+        yield f'{g:>{wide}}  {r["maps"]:>4}  {iou}  {f1}  {b:>12}' + (
+            f'  {_percent(r["objects"]["f1"]):>10}' if 'objects' in r else '')
 
 def describe_scores(
     result:dict # of `evaluate`, `evaluate_maps` or `object_scores`
@@ -495,9 +550,16 @@ def describe_scores(
     "Scores as a few lines of text."
     r, groups, worst = result.get('total', result), result.get('groups', {}), result.get('worst', [])
     if 'iou' in r and not isinstance(r['iou'], dict): return [_object_line(r)]
-    out = [(f'{r["maps"]} maps, ' if r.get('maps', 1) > 1 else '') + f'{r["pixels"]:,} pixels, accuracy {_percent(r["accuracy"]).strip()}, mean IoU {_percent(r["mean_iou"]).strip()}', *_class_lines(r)]
+    out = [
+        (f'{r["maps"]} maps, ' if r.get('maps', 1) > 1 else '') +
+        f'{r["pixels"]:,} pixels, accuracy {_percent(r["accuracy"]).strip()}, mean IoU {_percent(r["mean_iou"]).strip()}',
+        *_class_lines(r)
+    ]
     if r['left_out']: out.append(f'{r["left_out"]:,} pixels left out: no data in the map, or ignored by the label')
-    if isinstance(r.get('threshold'), float) and 'best_iou' in r: out.append(f'threshold {r["threshold"]:.4f}; the best IoU here would be {r["best_iou"]:.4f} at {r["best_threshold"]:.4f}')
+    if isinstance(r.get('threshold'), float) and 'best_iou' in r:
+        out.append(
+            f'threshold {r["threshold"]:.4f}; the best IoU here would be {r["best_iou"]:.4f} at {r["best_threshold"]:.4f}'
+        )
     if 'objects' in r: out.append(_object_line(r['objects']))
     names = list(r['iou'])
     if len(groups) > 1: out += _group_lines(groups, names[1] if len(names) == 2 else None)

@@ -27,7 +27,8 @@ def overview(
     with Scene(path, bands) as s:
         f = max(1, -(-max(s.height, s.width)//most))
         shape = (-(-s.height//f), -(-s.width//f))
-        return s.ds.read(s.bands, out_shape=(s.count, *shape)), s.ds.read_masks(s.bands, out_shape=(s.count, *shape)).any(0)
+        shape = s.count, *shape
+        return s.ds.read(s.bands, out_shape=shape), s.ds.read_masks(s.bands, out_shape=shape).any(0)
 
 def to_rgb(
     x:np.ndarray, # (C,h,w) values; the first three bands are shown, or the first alone in gray
@@ -36,7 +37,8 @@ def to_rgb(
     "Values as a picture."
     x = x[[0, 1, 2] if len(x) > 2 else [0, 0, 0]].astype(np.float32)
     ok = np.isfinite(x).all(0) & (True if valid is None else valid)
-    lo, hi = (0, 255) if x.max(initial=0) <= 255 and x.min(initial=0) >= 0 and x.max(initial=0) > 1 else np.percentile(x[:, ok], (2, 98)) if ok.any() else (0, 1)
+    lo, hi = (0, 255) if x.max(initial=0) <= 255 and x.min(initial=0) >= 0 and x.max(
+        initial=0) > 1 else np.percentile(x[:, ok], (2, 98)) if ok.any() else (0, 1)
     y = np.clip((np.nan_to_num(x) - lo)/max(hi - lo, 1e-9), 0, 1).transpose(1, 2, 0)
     y[~ok] = 1
     return y
@@ -75,12 +77,14 @@ def plot_curves(
     import matplotlib.pyplot as plt
     axs = plt.subplots(1, 2, figsize=(7, 2.8), dpi=70, layout='constrained')[1] if axs is None else axs
     t = np.clip(curves.thresholds, 0, 1)
-    axs[0].plot(curves.fpr, curves.tpr); axs[0].set(xlabel='false positive rate', ylabel='true positive rate', title='ROC')
+    axs[0].plot(curves.fpr, curves.tpr)
+    axs[0].set(xlabel='false positive rate', ylabel='true positive rate', title='ROC')
     axs[1].plot(t, curves.iou, label='IoU'); axs[1].plot(t, curves.accuracy, label='accuracy')
     axs[1].set(xlabel='threshold', title='validation scenes', ylim=(0, 1))
     if threshold is not None:
         i = int(np.argmin(abs(t - threshold)))
-        axs[0].plot(curves.fpr[i], curves.tpr[i], 'ko', ms=4); axs[1].axvline(threshold, color='k', lw=.8, ls=':', label=f'{threshold:.3f}')
+        axs[0].plot(curves.fpr[i], curves.tpr[i], 'ko', ms=4)
+        axs[1].axvline(threshold, color='k', lw=.8, ls=':', label=f'{threshold:.3f}')
     axs[1].legend(frameon=False, fontsize=8)
     return axs
 
@@ -95,9 +99,16 @@ def _place_curves(t):
 
 def _rows_of(t):
     "Title -> the curves of a row of pictures: all that was validated on; then, of several classes, each place."
-    places = {n: _curves_of({c: dict(d, value=t['classes'].get(c, {}).get('value')) for c, d in g['classes'].items()}) for n, g in (t.get('groups') or {}).items() if t.get('classes') and g.get('classes')}
+    places = {
+        n: _curves_of({c: dict(d, value=t['classes'].get(c, {}).get('value')) for c, d in g['classes'].items()})
+        for n, g in (t.get('groups') or {}).items()
+        if t.get('classes') and g.get('classes')
+    }
     rows = {'': _place_curves(t), **(places if len(places) > 1 else {})}
-    return {title: {n: (curve_from_json(c), v) for n, (c, v) in list(r.items())[:11] if c} for title, r in list(rows.items())[:9]}
+    return {
+        title: {n: (curve_from_json(c), v) for n, (c, v) in list(r.items())[:11] if c}
+        for title, r in list(rows.items())[:9]
+    }
 
 # %% ../nbs/80_plots.ipynb #7b4c1892
 def _draw_place(axs, curves, value, name, color, width):
@@ -106,9 +117,12 @@ def _draw_place(axs, curves, value, name, color, width):
     i = None if value is None else 1 + int(np.argmin(abs(curves.thresholds[1:] - value)))
     for ax, a, b in ((axs[0], curves.fpr, curves.tpr), (axs[1], curves.tpr[inner], curves.precision[inner])):
         ax.plot(a, b, color=color, lw=width, label=name)
-    axs[2].plot(x, curves.iou[inner], color=color, lw=width); axs[2].plot(x, curves.accuracy[inner], color=color, lw=width/2, alpha=.6)
+    axs[2].plot(x, curves.iou[inner], color=color, lw=width)
+    axs[2].plot(x, curves.accuracy[inner], color=color, lw=width/2, alpha=.6)
     if i is None: return
-    for ax, a, b in ((axs[0], curves.fpr, curves.tpr), (axs[1], curves.tpr, curves.precision), (axs[2], np.clip(curves.thresholds, 0, 1), curves.iou)): ax.plot(a[i], b[i], 'o', color=color, ms=4)
+    for ax, a, b in ((axs[0], curves.fpr, curves.tpr), (axs[1], curves.tpr, curves.precision),
+                     (axs[2], np.clip(curves.thresholds, 0, 1), curves.iou)):
+        ax.plot(a[i], b[i], 'o', color=color, ms=4)
 
 # %% ../nbs/80_plots.ipynb #5bc9e703
 def plot_reliability(
@@ -122,15 +136,22 @@ def plot_reliability(
     ax.plot([0, 1], [0, 1], ':', color='gray'); ax.plot(p, share, color='k', lw=.8)
     ax.scatter(p, share, s=8 + 120*n/max(n.sum(), 1), color='k')
     warm = f', T {calibration["temperature"]:.2f}' if calibration.get('temperature') else ''
-    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel='probability', ylabel='share found', title=f'reliability, ECE {calibration["ece"]:.3f}{warm}')
+    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel='probability', ylabel='share found',
+           title=f'reliability, ECE {calibration["ece"]:.3f}{warm}')
     return ax
 
 # %% ../nbs/80_plots.ipynb #941e2a2c
 def _plot_row(axs, drawn, t, title):
-    for i, (name, (curves, value)) in enumerate(drawn.items()): _draw_place(axs, curves, value, name, 'k' if name == 'all' else f'C{i % 10}', 1.6 if name == 'all' else 1)
-    if low_high := (t.get('interval') or {}).get('threshold'): axs[2].axvspan(*low_high, color='k', alpha=.1, lw=0, label=f'{t["interval"]["level"]:.0%} interval')
-    if isinstance(t.get('value'), (int, float)): axs[2].axvline(t['value'], color='k', lw=.8, ls=':', label=f'{t["value"]:.3f}'); axs[2].legend(frameon=False, fontsize=8)
-    for ax, x, y, what in zip(axs, ('false positive rate', 'recall', 'threshold'), ('true positive rate', 'precision', ''), ('ROC', 'precision and recall', 'IoU and accuracy')):
+    for i, (name, (curves, value)) in enumerate(drawn.items()):
+        _draw_place(axs, curves, value, name, 'k' if name == 'all' else f'C{i % 10}', 1.6 if name == 'all' else 1)
+    if low_high := (t.get('interval') or {}).get('threshold'):
+        axs[2].axvspan(*low_high, color='k', alpha=.1, lw=0, label=f'{t["interval"]["level"]:.0%} interval')
+    if isinstance(t.get('value'), (int, float)):
+        axs[2].axvline(t['value'], color='k', lw=.8, ls=':', label=f'{t["value"]:.3f}')
+        axs[2].legend(frameon=False, fontsize=8)
+    for ax, x, y, what in zip(axs, ('false positive rate', 'recall', 'threshold'),
+                              ('true positive rate', 'precision', ''),
+                              ('ROC', 'precision and recall', 'IoU and accuracy')):
         ax.set(xlim=(0, 1), ylim=(0, 1.01), xlabel=x, ylabel=y, title=f'{title}: {what}' if title else what)
     if len(drawn) > 1: axs[1].legend(frameon=False, fontsize=8)
 
@@ -198,19 +219,24 @@ def plot_map(
     import matplotlib.pyplot as plt
     x, ok = overview(image, most); rgb = to_rgb(x, ok)
     (p, p_ok), (m, _) = overview(prob, most), overview(mask, most)
-    panels = dict(scene=rgb, probability=np.where(p_ok, p[0]/(65534 if p.dtype == np.uint16 else 1), np.nan), map=overlay(rgb, m[0], classes))
+    panels = dict(scene=rgb, probability=np.where(p_ok, p[0]/(65534 if p.dtype == np.uint16 else 1), np.nan),
+                  map=overlay(rgb, m[0], classes))
     if label is not None:
         y = overview(label, most)[0][0]
-        panels = dict(scene=rgb, truth=overlay(rgb, np.where(ok, y, 255), classes), **dict(list(panels.items())[1:]), errors=error_map(np.where(ok, y, 255), m[0], rgb))
+        panels = dict(scene=rgb, truth=overlay(rgb, np.where(ok, y, 255), classes), **dict(list(panels.items())[1:]),
+                      errors=error_map(np.where(ok, y, 255), m[0], rgb))
     n = len(panels) + (2 if curves is not None else 0)
     cols = min(n, 4 if n > 6 else 3)
-    fig, axs = plt.subplots(-(-n//cols), cols, figsize=(3.4*cols, 3.6*-(-n//cols)), dpi=100, layout='constrained', squeeze=False)
+    fig, axs = plt.subplots(-(-n // cols), cols, figsize=(3.4*cols, 3.6* -(-n // cols)), dpi=100, layout='constrained',
+                            squeeze=False)
     for ax, (name, img) in zip(axs.flat, panels.items()):
         ax.imshow(img, cmap='magma', vmin=0, vmax=1); ax.set_title(name)
     for ax in axs.flat: ax.set(xticks=[], yticks=[])
     for ax in axs.flat[n:]: ax.set_axis_off()
-    if label is not None: axs.flat[list(panels).index('errors')].legend(handles=[plt.Rectangle((0, 0), 1, 1, color=c, label=k) for k, c in ERROR_COLORS.items()],
-                                                                        loc='upper center', bbox_to_anchor=(.5, 0), ncols=3, fontsize=8, frameon=False)
+    if label is not None:
+        axs.flat[list(panels).index('errors')].legend(
+            handles=[plt.Rectangle((0, 0), 1, 1, color=c, label=k) for k, c in ERROR_COLORS.items()],
+            loc='upper center', bbox_to_anchor=(.5, 0), ncols=3, fontsize=8, frameon=False)
     if curves is not None:
         for ax in axs.flat[n - 2:n]: ax.set(xticks=np.arange(0, 1.1, .25), yticks=np.arange(0, 1.1, .25))
         plot_curves(curves, threshold, axs.flat[n - 2:n])

@@ -41,7 +41,8 @@ def reflect_index(
     return np.where(i < n, i, 2*n - 2 - i)
 
 # %% ../nbs/01_raster.ipynb #bc4c029a
-GDAL_ERRORS = RasterioError, CPLE_BaseError, SystemError  # rasterio lets GDAL's own errors through when it writes and closes
+# rasterio lets GDAL's own errors through when it writes and closes
+GDAL_ERRORS = RasterioError, CPLE_BaseError, SystemError
 
 def _describe(e): return ' '.join(str(e.__cause__ or e).split())[:160]
 
@@ -51,7 +52,8 @@ def open_raster(
     "Open a raster for reading; a file that is missing or is no raster is one clear line."
     path = Path(path)
     if path.is_dir() or not path.exists():
-        raise BadInput(f'{path} is a folder' if path.is_dir() else f'{path} does not exist', 'a raster file', 'check the path')
+        raise BadInput(f'{path} is a folder' if path.is_dir() else f'{path} does not exist', 'a raster file',
+                       'check the path')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', NotGeoreferencedWarning)
         try: return rasterio.open(path)
@@ -145,7 +147,8 @@ def stored_place(
     return None if ds.crs is None and ds.transform.is_identity else (ds.crs, ds.transform)
 
 # %% ../nbs/01_raster.ipynb #14e6e673
-def _color_bands(ds): return [i for i, c in zip(ds.indexes, ds.colorinterp) if c != ColorInterp.alpha] or list(ds.indexes)
+def _color_bands(ds):
+    return [i for i, c in zip(ds.indexes, ds.colorinterp) if c != ColorInterp.alpha] or list(ds.indexes)
 
 def _check_bands(ds, bands, name):
     if bad := [b for b in bands if b not in ds.indexes]:
@@ -177,9 +180,12 @@ def check_units(
     if ds.crs is None or not on_earth(ds.crs): return
     if ds.crs.is_geographic:
         x, y = ds.transform @ (ds.width/2, ds.height/2)
-        if abs(y) > 91 or abs(x) > 361: raise BadInput(f'{name} is in degrees by its CRS, but lies at {x:.7g}, {y:.7g}', 'longitude and latitude', 'give it the projected CRS that its coordinates are in (gdal_edit -a_srs)')
+        if abs(y) > 91 or abs(x) > 361:
+            raise BadInput(f'{name} is in degrees by its CRS, but lies at {x:.7g}, {y:.7g}', 'longitude and latitude',
+                           'give it the projected CRS that its coordinates are in (gdal_edit -a_srs)')
     elif (side := abs(ds.transform.determinant)**.5*ds.crs.linear_units_factor[1]) < 1e-3:
-        raise BadInput(f'{name} has pixels of {side:.2g} m by its CRS', 'pixels of a millimeter or more', 'its coordinates seem to be degrees: give it EPSG:4326 (gdal_edit -a_srs)')
+        raise BadInput(f'{name} has pixels of {side:.2g} m by its CRS', 'pixels of a millimeter or more',
+                       'its coordinates seem to be degrees: give it EPSG:4326 (gdal_edit -a_srs)')
 
 # %% ../nbs/01_raster.ipynb #7d2656bb
 class Scene:
@@ -223,14 +229,18 @@ class Scene:
     )->tuple: # (C,h,w) array in the raster's dtype, (h,w) bool: True where the scene has data
         "Values and validity of one window, mirrored where it overhangs."
         x = self._voids(self.read(row, col, height, width))
-        if self.masks == {MaskFlags.nodata} and not self.is_float:  # values tell it themselves; GDAL would read them again
+        # values tell it themselves; GDAL would read them again
+        if self.masks == {MaskFlags.nodata} and not self.is_float:
             return x, np.logical_or.reduce([v != self.ds.nodatavals[b - 1] for b, v in zip(self.bands, x)])
         ok = self._masks(row, col, height, width)
         return x, ok & ~np.isnan(x).all(0) if self.is_float else ok
     def _voids(self, x):
         "A band's own nodata becomes NaN where the pixel has data in other bands: no network should see -9999."
         if not self.is_float or not any(self.ds.nodatavals[b - 1] is not None for b in self.bands): return x
-        return np.stack([v if (n := self.ds.nodatavals[b - 1]) is None else np.where(v == n, np.nan, v) for b, v in zip(self.bands, x)]).astype(x.dtype)
+        return np.stack([
+            v if (n := self.ds.nodatavals[b - 1]) is None else np.where(v == n, np.nan, v)
+            for b, v in zip(self.bands, x)
+        ]).astype(x.dtype)
     def _masks(self, *window): return self._get(self.ds.read_masks, *window).any(0)
     def read(self, row, col, height, width):
         "`(C,h,w)` values of one window."
@@ -282,7 +292,9 @@ def list_scenes(
     paths, found = [paths] if isinstance(paths, (str, Path)) else list(paths), {}
     for p in paths:
         hits = _expand(p)
-        if not hits: raise BadInput(f'{p} holds no raster', f'files ending in {", ".join(sorted(RASTER_SUFFIXES))}', 'check the path')
+        if not hits:
+            raise BadInput(f'{p} holds no raster', f'files ending in {", ".join(sorted(RASTER_SUFFIXES))}',
+                           'check the path')
         found.update(dict.fromkeys(hits))
     return list(found)
 
@@ -290,7 +302,8 @@ def list_scenes(
 def _failed(dst, e):
     why = os.strerror(e.errno) if getattr(e, 'errno', None) else _describe(e)
     full = getattr(e, 'errno', None) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-    return FailedWork(f'{dst} could not be written: {why}', do='free some space and run again' if full else 'check the folder and its rights')
+    return FailedWork(f'{dst} could not be written: {why}',
+                      do='free some space and run again' if full else 'check the folder and its rights')
 
 @contextmanager
 def atomic_path(
@@ -320,7 +333,8 @@ def _clear(work):
     "An empty folder; a link of that name is not followed, and stays."
     shutil.rmtree(work, ignore_errors=True)
     try: work.mkdir()
-    except FileExistsError: raise FailedWork(f'{work} is in the way', do='remove it, or wait for the run that writes there') from None
+    except FileExistsError:
+        raise FailedWork(f'{work} is in the way', do='remove it, or wait for the run that writes there') from None
     return work
 
 @contextmanager
@@ -360,8 +374,9 @@ def bounded_cache(
 
 # %% ../nbs/01_raster.ipynb #fe675e2e
 def _profile(like, count, dtype, nodata):
-    return dict(driver='GTiff', height=like.height, width=like.width, count=count, dtype=dtype, nodata=nodata, crs=like.crs,
-                transform=like.transform, tiled=True, blockxsize=512, blockysize=512, compress='deflate', zlevel=1, BIGTIFF='IF_SAFER')
+    return dict(driver='GTiff', height=like.height, width=like.width, count=count, dtype=dtype, nodata=nodata,
+                crs=like.crs, transform=like.transform, tiled=True, blockxsize=512, blockysize=512, compress='deflate',
+                zlevel=1, BIGTIFF='IF_SAFER')
 
 def _dress(ds, names, colormap, scale, tags):
     if names:
@@ -382,10 +397,12 @@ def _write_rows(path, profile, rows, dress):
 
 def _verify(path, sums, dst):
     with rasterio.open(path) as ds:
-        if sum(h for _, h, _ in sums) != ds.height: raise FailedWork(f'{dst} got {sum(h for _, h, _ in sums)} of {ds.height} rows')
+        if sum(h for _, h, _ in sums) != ds.height:
+            raise FailedWork(f'{dst} got {sum(h for _, h, _ in sums)} of {ds.height} rows')
         for row, h, crc in sums:
             if zlib.crc32(np.ascontiguousarray(ds.read(window=RioWindow(0, row, ds.width, h)))) != crc:
-                raise FailedWork(f'{dst} was not stored as written at row {row}', do='check disk space and the disk, and run again')
+                raise FailedWork(f'{dst} was not stored as written at row {row}',
+                                 do='check disk space and the disk, and run again')
 
 # %% ../nbs/01_raster.ipynb #ad11551e
 def _category_xml(names):
@@ -424,7 +441,9 @@ def write_cog(
             _verify(cog, sums, dst)
             if categories: _write_categories(dst, categories)
             os.replace(cog, dst)
-    except GDAL_ERRORS as e: raise FailedWork(f'{dst} could not be written: {_describe(e)}', do='check disk space and the folder, and run again') from None
+    except GDAL_ERRORS as e:
+        raise FailedWork(f'{dst} could not be written: {_describe(e)}',
+                         do='check disk space and the folder, and run again') from None
 
 def _write_categories(dst, categories):
     with atomic_path(f'{dst}.aux.xml') as tmp: tmp.write_text(_category_xml(categories), encoding='utf-8')

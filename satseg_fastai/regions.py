@@ -110,7 +110,10 @@ def _chain(parts, connectivity):
         if last:
             a, b = seam_pairs(last[0], labels[0].astype(np.int64) - 1, last[1], cls, connectivity)
             links.append(np.unique(np.stack([last[2][a], node[b]]), axis=1))
-        edges, sums, n, last = edges + [edge], sums + [values[edge]], n + len(edge), (labels[-1].astype(np.int64) - 1, cls, node)
+        edges = edges + [edge]
+        sums = sums + [values[edge]]
+        n = n + len(edge)
+        last = (labels[-1].astype(np.int64) - 1, cls, node)
     return edges, np.concatenate(sums), np.concatenate(links, 1)
 
 def _whole(parts, connectivity):

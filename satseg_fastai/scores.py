@@ -50,7 +50,8 @@ class Confusion:
         return total
 
     def accuracy(self)->float: return float(ratio(self.counts.trace(), self.counts.sum()))
-    def iou(self)->np.ndarray: return ratio(self.counts.diagonal(), self.counts.sum(0) + self.counts.sum(1) - self.counts.diagonal())
+    def iou(self)->np.ndarray:
+        return ratio(self.counts.diagonal(), self.counts.sum(0) + self.counts.sum(1) - self.counts.diagonal())
     def mean_iou(self)->float: return float(mean_present(self.iou()))
 
 # %% ../nbs/40_scores.ipynb #a8aeb06c

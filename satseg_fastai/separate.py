@@ -42,7 +42,8 @@ def passes(
         found.append((np.stack([np.minimum(a[at], b[at]), np.maximum(a[at], b[at])]), np.minimum(x[at], y[at])))
     pairs, levels = (np.concatenate(v, -1) for v in zip(*found))
     order = np.argsort(-levels, kind='stable')
-    first = order[np.sort(np.unique(pairs[0, order].astype(np.int64)*(basins.max() + 1) + pairs[1, order], return_index=True)[1])]
+    first = order[np.sort(
+        np.unique(pairs[0, order].astype(np.int64)*(basins.max() + 1) + pairs[1, order], return_index=True)[1])]
     return pairs[:, first].T, levels[first]
 
 def _standing(peaks, pairs, levels, depth):

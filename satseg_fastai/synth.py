@@ -20,7 +20,8 @@ from .errors import BadInput
 from .raster import atomic_path
 
 # %% ../nbs/05_synth.ipynb #df4869c8
-TOWN_CLASSES = dict(greenery=(0, 255, 0), soil=(255, 255, 0), water=(0, 0, 255), buildings=(255, 0, 0), utility=(255, 0, 255))
+TOWN_CLASSES = dict(greenery=(0, 255, 0), soil=(255, 255, 0), water=(0, 0, 255), buildings=(255, 0, 0),
+                    utility=(255, 0, 255))
 GREENERY, SOIL, WATER, BUILDINGS, UTILITY = range(5)
 OUTSIDE = 255 # class index where the scene has no data
 
@@ -46,17 +47,19 @@ class Palette(NamedTuple):
     paving: tuple  # of sidewalks, perhaps of lots
     water: tuple
 
+
 PALETTES = dict(
-    tile=Palette(((172, 98, 72), (148, 82, 62), (126, 92, 74), (168, 160, 152), (126, 120, 116)), (152, 118, 88), (104, 124, 70),
-        (128, 138, 78), (58, 84, 48), (112, 110, 110), (158, 152, 146), (66, 92, 96)),
-    metal=Palette(((178, 180, 180), (150, 146, 140), (146, 108, 84), (124, 136, 152), (190, 176, 154)), (184, 158, 124), (142, 138, 92),
-        (166, 152, 98), (84, 96, 58), (136, 130, 124), (176, 168, 156), (92, 108, 96)),
-    white=Palette(((200, 195, 186), (190, 176, 152), (180, 134, 104), (164, 158, 150), (194, 181, 165)), (200, 179, 148), (128, 134, 84),
-        (168, 158, 104), (76, 92, 56), (124, 120, 116), (200, 192, 180), (58, 98, 120)),
-    slate=Palette(((112, 115, 124), (134, 130, 130), (142, 98, 80), (158, 154, 150), (114, 124, 116)), (122, 102, 82), (88, 116, 66),
-        (112, 128, 66), (46, 74, 42), (98, 98, 102), (140, 138, 136), (54, 74, 84)),
-    tropic=Palette(((164, 128, 102), (134, 146, 142), (180, 172, 160), (146, 96, 74), (128, 132, 142)), (158, 114, 84), (96, 124, 70),
-        (122, 146, 74), (50, 88, 44), (120, 112, 106), (166, 150, 134), (104, 100, 78)))
+    tile=Palette(((172, 98, 72), (148, 82, 62), (126, 92, 74), (168, 160, 152), (126, 120, 116)), (152, 118, 88),
+                 (104, 124, 70), (128, 138, 78), (58, 84, 48), (112, 110, 110), (158, 152, 146), (66, 92, 96)),
+    metal=Palette(
+        ((178, 180, 180), (150, 146, 140), (146, 108, 84), (124, 136, 152), (190, 176, 154)), (184, 158, 124),
+        (142, 138, 92), (166, 152, 98), (84, 96, 58), (136, 130, 124), (176, 168, 156), (92, 108, 96)), white=Palette(
+            ((200, 195, 186), (190, 176, 152), (180, 134, 104), (164, 158, 150), (194, 181, 165)), (200, 179, 148),
+            (128, 134, 84), (168, 158, 104), (76, 92, 56), (124, 120, 116), (200, 192, 180), (58, 98, 120)),
+    slate=Palette(((112, 115, 124), (134, 130, 130), (142, 98, 80), (158, 154, 150), (114, 124, 116)), (122, 102, 82),
+                  (88, 116, 66), (112, 128, 66), (46, 74, 42), (98, 98, 102), (140, 138, 136), (54, 74, 84)),
+    tropic=Palette(((164, 128, 102), (134, 146, 142), (180, 172, 160), (146, 96, 74), (128, 132, 142)), (158, 114, 84),
+                   (96, 124, 70), (122, 146, 74), (50, 88, 44), (120, 112, 106), (166, 150, 134), (104, 100, 78)))
 
 # Beside its own materials every place holds some of any other: mixtures of brick, sand, stone, lime and slate.
 
@@ -215,14 +218,18 @@ def _parcels(cv, rng, angle, cell, n):
     _, u, v = cv.frame(cv.extent[0]/2, cv.extent[1]/2, angle, max(cv.extent))
     cuts = np.cumsum(rng.uniform(.7, 1.3, 2*int(2*max(cv.extent)/cell) + 4)*cell)
     strip = np.searchsorted(cuts, (v - v.min()).ravel()).reshape(v.shape)
-    size, shift = rng.uniform(.7, 1.8, len(cuts)).astype(np.float32)*cell, rng.uniform(0, 99, len(cuts)).astype(np.float32)*cell
+    size = rng.uniform(.7, 1.8, len(cuts)).astype(np.float32)*cell
+    shift = rng.uniform(0, 99, len(cuts)).astype(np.float32)*cell
     plot = ((u - u.min() + shift[strip])/size[strip]).astype(np.int32)
     return (plot*31 + strip*17)%n, v
 
 def _plots(rng, pal, shares, n):
     "Class and color of `n` plots: greenery, soil or paving, each in tones of its own and of the roofs."
     cls = rng.choice([GREENERY, SOIL, UTILITY], n, p=shares)
-    own = {GREENERY: ((pal.grass, pal.grass, pal.crop), 1), SOIL: ((pal.soil,), .55), UTILITY: ((pal.paving, pal.asphalt), .45)}
+    own = {
+        GREENERY: ((pal.grass, pal.grass, pal.crop), 1), SOIL: ((pal.soil, ), .55),
+        UTILITY: ((pal.paving, pal.asphalt), .45)
+    }
     return cls.astype(np.uint8), np.float32([_material(rng, *own[int(c)], 8)*(1 if c == GREENERY else .9) for c in cls])
 
 # %% ../nbs/05_synth.ipynb #63a8122b
@@ -242,7 +249,8 @@ def _ground(cv, plan, rng):
 def _worn(cv, plan, rng):
     "Soil shows through worn grass, weeds grow over soil."
     z = _noise(cv.shape, rng, 7/cv.gsd) + .5*plan.coarse
-    for mask, cls, color in (((z > 1.7) & (cv.cls == GREENERY), SOIL, plan.palette.soil), ((z < -1.5) & (cv.cls == SOIL), GREENERY, plan.palette.grass)):
+    for mask, cls, color in (((z > 1.7) & (cv.cls == GREENERY), SOIL, plan.palette.soil),
+                             ((z < -1.5) & (cv.cls == SOIL), GREENERY, plan.palette.grass)):
         cv.rgb[mask] = np.float32(color)*(1 + .1*plan.fine[mask])[:,None]
         cv.cls[mask] = cls
 
@@ -302,7 +310,9 @@ class Wing(NamedTuple):
     b: float           # half extent along v
     roof: str='gable'  # gable, hip, flat
 
-def _house(rng): return [Wing(0, 0, rng.uniform(5.2, 8), rng.uniform(4.3, 5.8), _pick(rng, ('gable', 'gable', 'hip')))], rng.uniform(4, 7)
+def _house(rng):
+    return [Wing(0, 0, rng.uniform(5.2, 8), rng.uniform(4.3, 5.8),
+                 _pick(rng, ('gable', 'gable', 'hip')))], rng.uniform(4, 7)
 def _hall(rng): return [Wing(0, 0, rng.uniform(12, 17), rng.uniform(8, 11), 'gable')], rng.uniform(6, 9)
 def _slab(rng): return [Wing(0, 0, rng.uniform(14, 22), rng.uniform(5.5, 7), 'flat')], rng.uniform(10, 14)
 def _row(rng): return [Wing(0, 0, 3.1*rng.integers(4, 9), rng.uniform(4.6, 5.6), 'gable')], rng.uniform(5, 8)
@@ -314,7 +324,8 @@ def _block(rng):
 
 def _ell(rng):
     a, b, c, roof = rng.uniform(7, 10), rng.uniform(4, 5), rng.uniform(6, 9), _pick(rng, ('gable', 'hip'))
-    return [Wing(0, -c/2, a, b, roof), Wing((a - b)*_pick(rng, (-1, 1)), c/2 - b/2, b*.95, c, roof)], rng.uniform(4.5, 7)
+    return [Wing(0, -c/2, a, b, roof),
+            Wing((a - b)*_pick(rng, (-1, 1)), c/2 - b/2, b*.95, c, roof)], rng.uniform(4.5, 7)
 
 def _court(rng):
     a, b, t = rng.uniform(12, 16), rng.uniform(11, 14), rng.uniform(3.9, 4.6)
@@ -335,7 +346,9 @@ def _wing_surface(u, v, w, pitch):
     d = np.minimum(p, q) if w.roof == 'hip' else q + 0*p if w.a >= w.b else p + 0*q
     slope = 0 if w.roof == 'flat' else pitch
     z = np.where((p > 0) & (q > 0), slope*d, -1)
-    return z, np.where((d == p) & (slope > 0), np.sign(u - w.u), 0), np.where((d != p) & (slope > 0), np.sign(v - w.v), 0)
+    along_u = np.where((d == p) & (slope > 0), np.sign(u - w.u), 0)
+    along_v = np.where((d != p) & (slope > 0), np.sign(v - w.v), 0)
+    return z, along_u, along_v
 
 def _surface(u, v, wings, pitch):
     "Rise and downhill direction of the upper envelope."
@@ -354,7 +367,8 @@ def _roof_detail(u, v, z, wings, kind, inside):
     flat = wings[0].roof == 'flat'
     inner = _inside(u, v, [w._replace(a=w.a - .45, b=w.b - .45) for w in wings])
     tone = np.where(inside & ~inner, 1.22 if flat else .84, 1).astype(np.float32)
-    if not flat: tone *= np.where(z > z.max() - .12, 1.18, 1 + .08*np.sin(2*np.pi/1.2*(v if wings[0].a >= wings[0].b else u)))
+    if not flat:
+        tone *= np.where(z > z.max() - .12, 1.18, 1 + .08*np.sin(2*np.pi/1.2*(v if wings[0].a >= wings[0].b else u)))
     if flat: tone *= np.where((u%3 < .35) | (v%3 < .35), .88, 1)
     if kind == 'hall': tone *= 1 + .09*np.sin(2*np.pi/1.5*u)
     if kind == 'row': tone *= np.where(abs((u + wings[0].a)%6.2 - .15) < .16, .72, 1)
@@ -367,7 +381,8 @@ def _units(cv, x, y, angle, wings, height, rng):
             du, dv = w.u + w.a*rng.uniform(-.7, .7), w.v + w.b*rng.uniform(-.7, .7)
             c, s, size = math.cos(angle), math.sin(angle), rng.uniform(.35, 1.1)
             where, p, q = cv.frame(x + du*c - dv*s, y + du*s + dv*c, angle, 2)
-            cv.paint(where, (abs(p) < size) & (abs(q) < size*.7), np.float32([1, 1, 1])*rng.uniform(70, 210), None, height + rng.uniform(.3, 2.4))
+            cv.paint(where, (abs(p) < size) & (abs(q) < size*.7),
+                     np.float32([1, 1, 1])*rng.uniform(70, 210), None, height + rng.uniform(.3, 2.4))
 
 # %% ../nbs/05_synth.ipynb #00680547
 def _build(cv, plan, x, y, angle, kind, wings, height, rng):
@@ -447,7 +462,9 @@ def _car(cv, x, y, angle, rng):
     "A car with its windshields."
     a = rng.uniform(2, 2.5) if rng.random() < .93 else 4.5
     where, body, u, v = _rect(cv, x, y, angle, a, a*.42 if a < 3 else 1.25)
-    color = _jitter(rng, _pick(rng, ((225, 225, 222), (60, 62, 66), (150, 152, 156), (150, 50, 44), (52, 72, 118), (190, 184, 170))), 8)
+    color = _jitter(
+        rng, _pick(rng,
+                   ((225, 225, 222), (60, 62, 66), (150, 152, 156), (150, 50, 44), (52, 72, 118), (190, 184, 170))), 8)
     cv.paint(where, body, color, UTILITY, 1.5 if a < 3 else 3)
     cv.paint(where, body & (abs(abs(u) - .55*a) < .3), color*.45)
 
@@ -569,7 +586,8 @@ def _georeference(seed, gsd): return Affine(gsd, 0, 332000. + seed%97*2000, 0, -
 # %% ../nbs/05_synth.ipynb #f060bfe8
 def _painted(height, width, seed, gsd=.3, palette=None, layout=None):
     "Canvas, plan and trees of a town before the picture is taken, and the streams that are left."
-    if min(height, width) < 64: raise BadInput(f'a town of {height} x {width} pixels', '64 x 64 or more', 'ask for a larger one')
+    if min(height, width) < 64:
+        raise BadInput(f'a town of {height} x {width} pixels', '64 x 64 or more', 'ask for a larger one')
     if seed < 0: raise BadInput(f'seed {seed}', 'a whole number, 0 or more')
     streams = iter(np.random.default_rng([seed, i]) for i in range(20))
     rng = next(streams)
@@ -582,7 +600,8 @@ def _painted(height, width, seed, gsd=.3, palette=None, layout=None):
 def _town(cv, image, trees, valid, seed):
     image[:,~valid], cv.cls[~valid] = 0, OUTSIDE
     trees = trees[valid[tuple(trees[:,:2].astype(int).T)]]
-    return Town(image, cv.cls, (cv.cls == BUILDINGS).astype(np.uint8), valid, trees, _georeference(seed, cv.gsd), 'EPSG:32645')
+    return Town(image, cv.cls, (cv.cls == BUILDINGS).astype(np.uint8), valid, trees, _georeference(seed, cv.gsd),
+                'EPSG:32645')
 
 # %% ../nbs/05_synth.ipynb #17fa24d8
 def make_town(
@@ -632,11 +651,14 @@ DUST = np.float32((158, 148, 136))
 
 def _rubble(cv, plan, lost, rng):
     "Pieces in the tone of the roof and dust, also on the ground around."
-    around = ndimage.binary_dilation(lost, iterations=max(1, round(1.2/cv.gsd))) & ((cv.cls == SOIL) | (cv.cls == UTILITY) | ((cv.cls == GREENERY) & (cv.top < 1)))
+    open_ground = (cv.cls == SOIL) | (cv.cls == UTILITY) | ((cv.cls == GREENERY) & (cv.top < 1))
+    around = ndimage.binary_dilation(lost, iterations=max(1, round(1.2/cv.gsd))) & open_ground
     pieces, color = _noise(cv.shape, rng, 1.1/cv.gsd), DUST*np.ones_like(cv.rgb)
     smooth = ndimage.gaussian_filter(cv.rgb, (8, 8, 0))
     color[lost] = .5*DUST + .5*smooth[lost]
-    cv.paint(..., lost | around, (color*(1 + .13*pieces + .12*plan.fine + .08*plan.coarse)[...,None]).astype(np.float32), SOIL, (.35*abs(pieces)).astype(np.float32))
+    cv.paint(..., lost | around,
+             (color*(1 + .13*pieces + .12*plan.fine + .08*plan.coarse)[..., None]).astype(np.float32), SOIL,
+             (.35*abs(pieces)).astype(np.float32))
 
 def _season(cv, rng):
     "Dry grass: greenery turns towards soil."
@@ -656,7 +678,8 @@ def make_event(
     layout:str=None # a name in `LAYOUTS`; None draws one
 )->Event:
     "A town before and after an event."
-    if min(destroyed, damaged) < 0 or destroyed + damaged > 1: raise BadInput(f'shares of {destroyed} destroyed and {damaged} damaged', 'two shares of together at most 1')
+    if min(destroyed, damaged) < 0 or destroyed + damaged > 1:
+        raise BadInput(f'shares of {destroyed} destroyed and {damaged} damaged', 'two shares of together at most 1')
     before, rng = make_town(height, width, seed, gsd, palette, layout), np.random.default_rng([seed, event, 20])
     cv, plan, trees, _ = _painted(height, width, seed, gsd, palette, layout)
     ids, fate = _fates(cv, destroyed, damaged, rng)
@@ -672,8 +695,8 @@ def _write_tiff(path, bands, town, nodata=None):
     "A tiled, deflated GeoTIFF on the town's grid."
     import rasterio
     n, h, w = bands.shape
-    profile = dict(driver='GTiff', width=w, height=h, count=n, dtype='uint8', crs=town.crs, transform=town.transform, nodata=nodata,
-                   tiled=True, blockxsize=256, blockysize=256, compress='deflate')
+    profile = dict(driver='GTiff', width=w, height=h, count=n, dtype='uint8', crs=town.crs, transform=town.transform,
+                   nodata=nodata, tiled=True, blockxsize=256, blockysize=256, compress='deflate')
     with atomic_path(path) as tmp:
         with rasterio.open(tmp, 'w', **profile) as dst: dst.write(bands)
 
@@ -716,8 +739,10 @@ def make_scenes(
     "Write several towns of different materials and streets."
     palettes, layouts = list(palettes or PALETTES), list(layouts or LAYOUTS)
     seeds = np.random.default_rng(seed).choice(2**31, n, replace=False)
-    return [write_town(make_town(size, size, int(s), gsd, palettes[i%len(palettes)], layouts[i%len(layouts)], collar), folder, f'town_{i:02d}', classes)
-            for i,s in enumerate(seeds)]
+    return [
+        write_town(make_town(size, size, int(s), gsd, palettes[i % len(palettes)], layouts[i % len(layouts)], collar),
+                   folder, f'town_{i:02d}', classes) for i, s in enumerate(seeds)
+    ]
 
 # %% ../nbs/05_synth.ipynb #dffcc3d8
 def _codes(image, blur):

@@ -55,14 +55,16 @@ class Grid:
         size:int, # patch side in pixels, >= 1
         overlap:float=.5 # share of the patch side that neighbors share, 0 ... .9
     ):
-        if min(height, width, size) < 1: raise BadInput(f'scene {height} x {width} with patch {size}', 'sizes of at least 1 pixel')
+        if min(height, width, size) < 1:
+            raise BadInput(f'scene {height} x {width} with patch {size}', 'sizes of at least 1 pixel')
         if not 0 <= overlap <= .9: raise BadInput(f'overlap {overlap}', 'a share between 0 and .9', 'use --overlap .5')
         self.height, self.width, self.size, self.overlap = height, width, size, overlap
         self.stride = max(1, round(size*(1 - overlap)))
         self.rows, self.cols = axis_starts(height, size, self.stride), axis_starts(width, size, self.stride)
     def __len__(self): return len(self.rows)*len(self.cols)
     def __iter__(self): return (w for r in self.rows for w in self.row_windows(r))
-    def __repr__(self): return f'Grid({self.height} x {self.width}: {len(self.rows)} x {len(self.cols)} windows of {self.size}, stride {self.stride})'
+    def __repr__(self):
+        return f'Grid({self.height} x {self.width}: {len(self.rows)} x {len(self.cols)} windows of {self.size}, stride {self.stride})'
 
     def row_windows(self, row): return [Window(row, c, self.size, self.size) for c in self.cols]
     def bands(self):
@@ -73,5 +75,6 @@ class Grid:
         window:Window # one of the grid's windows
     )->tuple: # ((rows, cols) slices of the patch, (rows, cols) slices of the scene)
         "What part of the window lies inside the scene, on both sides."
-        (pr, sr), (pc, sc) = crop_rule(window.row, window.height, self.height), crop_rule(window.col, window.width, self.width)
+        (pr, sr) = crop_rule(window.row, window.height, self.height)
+        (pc, sc) = crop_rule(window.col, window.width, self.width)
         return (pr, pc), (sr, sc)

@@ -43,11 +43,13 @@ def trace(
     import shapely
     from rasterio.features import shapes
     keep = labels > 0 if keep is None else keep[labels]
-    found = list(shapes(labels, mask=keep, connectivity=4, transform=Affine.translation(col, row))) if keep.any() else []
+    place = Affine.translation(col, row)
+    found = list(shapes(labels, mask=keep, connectivity=4, transform=place)) if keep.any() else []
     if not found: return np.zeros(0, object), np.zeros(0, np.int64)
     rings = [r for g, _ in found for r in g['coordinates']]
     ends = np.cumsum([0] + [len(r) for r in rings]), np.cumsum([0] + [len(g['coordinates']) for g, _ in found])
-    polygons = shapely.from_ragged_array(shapely.GeometryType.POLYGON, np.array([p for r in rings for p in r], float), ends)
+    polygons = shapely.from_ragged_array(shapely.GeometryType.POLYGON, np.array([p for r in rings for p in r], float),
+                                         ends)
     bad = ~shapely.is_valid(polygons)
     polygons[bad] = shapely.make_valid(polygons[bad])
     return polygons, np.array([v for _, v in found]).astype(np.int64) - 1
@@ -65,7 +67,8 @@ class Blobs(NamedTuple):
 
 def no_blobs(values=0):
     none = np.zeros(0, np.int64)
-    return Blobs(none, none, np.zeros((0, values)), np.zeros((0, values), np.int64), np.zeros(0, bool), np.zeros(0, object), none)
+    return Blobs(none, none, np.zeros((0, values)), np.zeros((0, values), np.int64), np.zeros(0, bool),
+                 np.zeros(0, object), none)
 
 # %% ../nbs/64_vector.ipynb #5b2fc41a
 def regroup(
@@ -78,7 +81,8 @@ def regroup(
     cls, (pixels, total, known, edge) = np.zeros(n, np.int64), (sums(group, v, n) for v in both[1:])
     cls[group] = both[0]
     owner = group[np.concatenate([a.owner, b.owner + len(a.cls)])]
-    return Blobs(cls, pixels.astype(np.int64), total, known.astype(np.int64), edge > 0, np.concatenate([a.parts, b.parts]), owner)
+    return Blobs(cls, pixels.astype(np.int64), total, known.astype(np.int64), edge > 0,
+                 np.concatenate([a.parts, b.parts]), owner)
 
 # %% ../nbs/64_vector.ipynb #e9ecfdd8
 def sums(
@@ -88,7 +92,8 @@ def sums(
 )->np.ndarray: # (n,) or (n,V) float
     "Sums by group, column by column."
     out = np.zeros((n, *v.shape[1:]))
-    for i, c in enumerate(v.reshape(len(v), -1).T if v.size else ()): out.reshape(n, -1)[:, i] = np.bincount(group, c, n)
+    for i, c in enumerate(v.reshape(len(v), -1).T if v.size else ()):
+        out.reshape(n, -1)[:, i] = np.bincount(group, c, n)
     return out
 
 def select(
@@ -111,7 +116,8 @@ def unite(
     whole = parts[first] if len(parts) else np.zeros(0, object)
     for i in np.flatnonzero(counts > 1):
         g = shapely.union_all(parts[first[i]:first[i] + counts[i]])
-        whole[i] = shapely.simplify(shapely.normalize(g), 0, preserve_topology=False)  # normalized, a ring begins at a corner
+        # normalized, a ring begins at a corner
+        whole[i] = shapely.simplify(shapely.normalize(g), 0, preserve_topology=False)
     return whole
 
 # %% ../nbs/64_vector.ipynb #7c3b2eab
@@ -127,7 +133,10 @@ def band_blobs(
     n, flat = len(cls), labels.ravel()
     pixels, (total, known) = np.bincount(flat, minlength=n + 1)[1:], value_sums(labels, n, values)
     top, bottom, border = labels[0], labels[-1], np.zeros(n + 1, bool)
-    border[np.concatenate([labels[:, 0], labels[:, -1], top if row == 0 else top[:0], bottom if row + len(labels) == height else bottom[:0]])] = True
+    border[np.concatenate([
+        labels[:, 0], labels[:, -1], top if row == 0 else top[:0],
+        bottom if row + len(labels) == height else bottom[:0]
+    ])] = True
     keep = np.r_[False, pixels >= min_pixels]
     keep[np.concatenate([top, bottom])], keep[0] = True, False
     return Blobs(cls, pixels, total, known, border[1:], *trace(labels, row, keep))
@@ -171,7 +180,8 @@ def stream_blobs(
         alive, more = np.zeros(len(every.cls), bool), row + len(x) < height
         if more: alive[seam[seam >= 0]] = True
         still, seam = select(every, alive), np.r_[np.cumsum(alive) - 1, -1][seam]
-        yield Step(select(every, ~alive & (every.pixels >= max(1, min_pixels))), shapely.bounds(still.parts).reshape(-1, 4), row + len(x) if more else np.inf)
+        yield Step(select(every, ~alive & (every.pixels >= max(1, min_pixels))),
+                   shapely.bounds(still.parts).reshape(-1, 4), row + len(x) if more else np.inf)
 
 # %% ../nbs/64_vector.ipynb #a27e37a4
 class Regions(NamedTuple):
@@ -213,7 +223,8 @@ def measure(
     each = [geod.polygon_area_perimeter(lon[a:b], lat[a:b]) for a, b in zip(np.r_[0, ends[:-1]], ends)]
     area, length = np.abs(np.array(each).reshape(-1, 2)).T
     sign = np.where(np.r_[True, part[1:] != part[:-1]][:len(part)], 1, -1)
-    return tuple(np.bincount(mine[part], v, len(polygons)).astype(float) for v in (area*sign, length))  # no weights, no floats
+    # no weights, no floats
+    return tuple(np.bincount(mine[part], v, len(polygons)).astype(float) for v in (area*sign, length))
 
 def to_degrees(
     scene # with a CRS
@@ -230,12 +241,15 @@ def check_mask(
 ):
     "A raster that is no mask, or values on another grid, is an error."
     if mask.count != 1 or np.dtype(mask.dtype).kind not in 'ui' or mask.ds.tags().get('quantity') == 'probability':
-        raise BadInput(f'{mask.name} has {mask.count} bands of {mask.dtype}', 'a mask: one band of class indices', 'make one of a probability raster with satseg predict or write_mask')
+        raise BadInput(f'{mask.name} has {mask.count} bands of {mask.dtype}', 'a mask: one band of class indices',
+                       'make one of a probability raster with satseg predict or write_mask')
     for name, (s, _) in layers.items():
         if name == 'probability': check_probability(s, table)
         elif s.count != 1: raise BadInput(f'{s.name} has {s.count} bands', f'one band of {name}')
-        if (s.height, s.width, s.crs) != (mask.height, mask.width, mask.crs) or not s.transform.almost_equals(mask.transform):
-            raise BadInput(f'{s.name} lies on another grid than {mask.name}', 'a raster of the same rows, columns, transform and CRS')
+        if (s.height, s.width, s.crs) != (mask.height, mask.width,
+                                          mask.crs) or not s.transform.almost_equals(mask.transform):
+            raise BadInput(f'{s.name} lies on another grid than {mask.name}',
+                           'a raster of the same rows, columns, transform and CRS')
 
 def check_values(
     x:np.ndarray, # pixels of a mask
@@ -245,7 +259,8 @@ def check_values(
     "A value without a class is an error."
     known = {e.index for e in table.entries} | {mask.ds.nodata}
     if bad := sorted(set(run_counts(x)) - known):
-        raise BadInput(f'{mask.name} holds the values {", ".join(map(str, bad[:6]))}', f'{", ".join(f"{e.index} {e.name}" for e in table.entries)}',
+        raise BadInput(f'{mask.name} holds the values {", ".join(map(str, bad[:6]))}',
+                       f'{", ".join(f"{e.index} {e.name}" for e in table.entries)}',
                        'give its class table, or declare 255 as nodata' if 255 in bad else 'give its class table')
 
 # %% ../nbs/64_vector.ipynb #10733d0e
@@ -255,7 +270,10 @@ def own_probability(
 )->np.ndarray: # float32 (h,W): probability of each pixel's class, NaN where there is none
     "How sure each pixel is of its class; one plane is that of class 1."
     levels = score_levels(levels)
-    p = levels[0] if len(levels) == 1 else np.take_along_axis(levels, np.minimum(x, len(levels) - 1)[None].astype(np.int64), 0)[0]
+    p = levels[0] if len(levels) == 1 else np.take_along_axis(
+        levels,
+        np.minimum(x,
+                   len(levels) - 1)[None].astype(np.int64), 0)[0]
     return np.where(p == NODATA, np.float32(np.nan), p/np.float32(LEVELS))
 
 def plain_value(
@@ -302,7 +320,9 @@ def split_classes(
     if names is not None: return [table.index(n) for n in ([names] if isinstance(names, str) else names)]
     if table.n == 2: return [1]
     found = [e.index for e in table.classes if e.name.lower().rstrip('s') in ('building', 'roof', 'house')]
-    if not found: raise BadInput(f'the classes {", ".join(table.names)}', 'one named building', 'say which to separate, with separate_classes')
+    if not found:
+        raise BadInput(f'the classes {", ".join(table.names)}', 'one named building',
+                       'say which to separate, with separate_classes')
     return found
 
 def first_pixels(
@@ -319,10 +339,13 @@ def first_pixels(
 def _parts_of(x, values, at, cls, row, col, prob, connectivity, kw):
     "A region's parts as Regions, None where it is one; `at` is one of its pixels."
     labels, _ = label_regions(x, [cls], connectivity)
-    parts = split_region(labels == labels[at], values[prob] if prob is not None else None, connectivity=connectivity, **kw)
+    parts = split_region(labels == labels[at], values[prob] if prob is not None else None, connectivity=connectivity,
+                         **kw)
     if (n := parts.max()) < 2: return None
     kind, none = np.full(n, cls), np.zeros(n, bool)
-    return closed(Blobs(kind, np.bincount(parts.ravel())[1:], *value_sums(parts, n, values), none, *trace(parts, row, col=col)))
+    return closed(
+        Blobs(kind,
+              np.bincount(parts.ravel())[1:], *value_sums(parts, n, values), none, *trace(parts, row, col=col)))
 
 def _windows(regions, mask, layers, rows):
     "Each region's first row and column, its pixels' classes and values; those that are not tall are read together."
@@ -348,12 +371,14 @@ def cut_apart(
 )->tuple: # Regions; how many were too large to be cut
     "Parts instead of the regions that have several."
     import shapely
-    size = np.prod(np.diff(shapely.bounds(regions.shape).reshape(-1, 2, 2), axis=1), (1, 2)) if len(regions.cls) else np.zeros(0)
+    size = np.prod(np.diff(shapely.bounds(regions.shape).reshape(-1, 2, 2), axis=1),
+                   (1, 2)) if len(regions.cls) else np.zeros(0)
     wanted = np.isin(regions.cls, classes) & (regions.pixels >= 2*kw.get('smallest', 20))
     at = np.flatnonzero(wanted & (size <= LARGEST))
     some, prob = pick(regions, at), list(layers).index('probability') if 'probability' in layers else None
     found, whole = [], np.ones(len(regions.cls), bool)
-    for i, cls, r, c, (row, col, x, values) in zip(at, some.cls.tolist(), *first_pixels(some.shape), _windows(some, mask, layers, rows)):
+    for i, cls, r, c, (row, col, x, values) in zip(at, some.cls.tolist(), *first_pixels(some.shape),
+                                                   _windows(some, mask, layers, rows)):
         parts = _parts_of(x, values, (r - row, c - col), cls, row, col, prob, connectivity, kw)
         if parts is not None: found.append(parts); whole[i] = False
     every = join(pick(regions, whole), *found)
@@ -378,7 +403,10 @@ def separated(
         done, n = cut_apart(s.done, mask, layers, classes, connectivity, rows, **kw)
         left += n
         yield s._replace(done=pick(done, done.pixels >= min_pixels))
-    if left: warnings.warn(f'{left} region{"s"*(left != 1)} of {mask.name} span more than {LARGEST:,} pixels and were left whole; a clean-up with an opening may part them')
+    if left:
+        warnings.warn(
+            f'{left} region{"s"*(left != 1)} of {mask.name} span more than {LARGEST:,} pixels and were left whole; a clean-up with an opening may part them'
+        )
 
 # %% ../nbs/64_vector.ipynb #01d06e13
 def unfinished(
@@ -389,7 +417,8 @@ def unfinished(
     "Whether something still to come may lie within reach."
     import shapely
     late = shapely.bounds(shapes).reshape(-1, 4)[:, 3] + reach >= step.row
-    if len(step.boxes): late[shapely.STRtree(shapely.box(*step.boxes.T)).query(shapes, 'dwithin', distance=reach)[0]] = True
+    if len(step.boxes):
+        late[shapely.STRtree(shapely.box(*step.boxes.T)).query(shapes, 'dwithin', distance=reach)[0]] = True
     return late
 
 def neighbors(
@@ -429,9 +458,11 @@ def simplified(
         group = _groups(len(wait.cls), pairs)
         stays = np.isin(group, group[unfinished(wait.shape, s, reach)])
         ready = pick(wait, ~stays)
-        ready = pick(ready, np.lexsort((*shapely.bounds(ready.shape).reshape(-1, 4).T, ready.cls)))   # an order that no band decides
+        # an order that no band decides
+        ready = pick(ready, np.lexsort((*shapely.bounds(ready.shape).reshape(-1, 4).T, ready.cls)))
         wait, pairs = pick(wait, stays), (np.cumsum(stays) - 1)[pairs[:, stays[pairs[0]]]]
-        yield Step(ready._replace(shape=simplify_all(ready.shape, tolerance)), np.concatenate([s.boxes, shapely.bounds(wait.shape).reshape(-1, 4)]), s.row)
+        yield Step(ready._replace(shape=simplify_all(ready.shape, tolerance)),
+                   np.concatenate([s.boxes, shapely.bounds(wait.shape).reshape(-1, 4)]), s.row)
 
 def _groups(n, pairs):
     from scipy.sparse import coo_array
@@ -502,7 +533,9 @@ def side_runs(
     return run[np.where(side < first, last, side)], flat[turn], ring[turn]
 
 # %% ../nbs/64_vector.ipynb #78b1f668
-def _turn(xy, angle): return np.stack([xy[:, 0]*np.cos(angle) + xy[:, 1]*np.sin(angle), xy[:, 1]*np.cos(angle) - xy[:, 0]*np.sin(angle)], -1)
+def _turn(xy, angle):
+    return np.stack([xy[:, 0]*np.cos(angle) + xy[:, 1]*np.sin(angle), xy[:, 1]*np.cos(angle) - xy[:, 0]*np.sin(angle)],
+                    -1)
 
 def _rings_to_polygons(xy, ring, owner, good, n):
     "Polygons of the rings of good owners, None for the others."
@@ -511,7 +544,8 @@ def _rings_to_polygons(xy, ring, owner, good, n):
     if not keep.any(): return out
     number = np.unique(ring[keep], return_inverse=True)[1]
     mine = owner[np.unique(ring[keep])]
-    out[np.unique(mine)] = shapely.polygons(shapely.linearrings(xy[keep], indices=number), indices=np.unique(mine, return_inverse=True)[1])
+    out[np.unique(mine)] = shapely.polygons(shapely.linearrings(xy[keep], indices=number),
+                                            indices=np.unique(mine, return_inverse=True)[1])
     return np.where(shapely.is_valid(out), out, None)
 
 # %% ../nbs/64_vector.ipynb #607327fe
@@ -529,7 +563,8 @@ def at_right_angles(
     d, seen = c.xy[_cyclic(c.ring)[1]] - c.xy, there[c.ring]
     size, mid = np.hypot(*d.T)[seen], (c.xy + d/2)[seen]
     run = run[seen]
-    line = np.bincount(run, size*np.where(along[run], mid[:, 1], mid[:, 0]), len(ring))/np.maximum(1e-12, np.bincount(run, size, len(ring)))
+    line = np.bincount(run, size*np.where(along[run], mid[:, 1], mid[:, 0]), len(ring))/np.maximum(
+        1e-12, np.bincount(run, size, len(ring)))
     before = line[_cyclic(ring)[0]]
     xy = np.where(along, [before, line], [line, before]).T
     return _rings_to_polygons(_turn(xy, -angles[c.owner[ring]]), ring, c.owner, good, len(polygons))
@@ -589,7 +624,9 @@ def better_outlines(
 )->tuple: # new outlines, None where there is none; IoU
     "Right angles wherever they fit."
     import shapely
-    new, ious, simple = np.full(len(polygons), None), np.zeros(len(polygons)), np.flatnonzero(shapely.get_type_id(polygons) == 3)
+    new = np.full(len(polygons), None)
+    ious = np.zeros(len(polygons))
+    simple = np.flatnonzero(shapely.get_type_id(polygons) == 3)
     there, back = (lambda g, f=f: shapely.transform(g, lambda c: c*(f, 1)) for f in (aspect, 1/aspect))
     old = there(polygons[simple])
     got, iou = regular(old, tolerance)
@@ -633,7 +670,8 @@ def regularized(
         late = unfinished(wait.shape, s, REACH)
         ready, wait = pick(wait, ~late), pick(wait, late)
         stays = ready.iou == 0
-        ready = ready._replace(shape=np.where(stays, ready.shape, ready.better), better=np.where(stays, None, ready.better), iou=np.where(stays, 1, ready.iou))
+        ready = ready._replace(shape=np.where(stays, ready.shape, ready.better),
+                               better=np.where(stays, None, ready.better), iou=np.where(stays, 1, ready.iou))
         yield Step(ready, np.concatenate([s.boxes, shapely.bounds(wait.shape).reshape(-1, 4)]), s.row)
 
 # %% ../nbs/64_vector.ipynb #ba461852
@@ -654,9 +692,13 @@ def _gpkg(path, scene, kind):
     import pyogrio, shapely
     crs = scene.crs.to_wkt() if scene.crs else None
     def write(polygons, columns):
-        try: pyogrio.raw.write(path, shapely.to_wkb(polygons), list(columns.values()), list(columns), geometry_type=kind, crs=crs,
-                               driver='GPKG', layer='polygons', append=path.exists(), promote_to_multi=kind == 'MultiPolygon')
-        except RuntimeError as e: raise FailedWork(f'{path.name} could not be written: {str(e):.120}', do='check disk space and the folder') from None
+        try:
+            pyogrio.raw.write(path, shapely.to_wkb(polygons), list(columns.values()), list(columns),
+                              geometry_type=kind, crs=crs, driver='GPKG', layer='polygons', append=path.exists(),
+                              promote_to_multi=kind == 'MultiPolygon')
+        except RuntimeError as e:
+            raise FailedWork(f'{path.name} could not be written: {str(e):.120}',
+                             do='check disk space and the folder') from None
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', "'crs' was not provided")
         yield write
@@ -713,8 +755,11 @@ def check_layer(
     dst:str|Path # the file to write
 ):
     "A suffix that cannot be written is an error before any work."
-    if (suffix := Path(dst).suffix.lower()) not in LAYERS: raise BadInput(f'{Path(dst).name} ends in {suffix or "nothing"}', ', '.join(LAYERS))
-    if suffix == '.parquet' and find_spec('pyarrow') is None: raise BadInput('pyarrow is not installed', 'it, for GeoParquet', 'pip install satseg_fastai[parquet], or write .gpkg')
+    if (suffix := Path(dst).suffix.lower()) not in LAYERS:
+        raise BadInput(f'{Path(dst).name} ends in {suffix or "nothing"}', ', '.join(LAYERS))
+    if suffix == '.parquet' and find_spec('pyarrow') is None:
+        raise BadInput('pyarrow is not installed', 'it, for GeoParquet',
+                       'pip install satseg_fastai[parquet], or write .gpkg')
 
 def write_layer(
     dst:str|Path, # .gpkg, .geojson or .parquet
@@ -755,16 +800,24 @@ def attributes(
 )->dict: # columns
     "What the table of polygons says of each."
     area, length = measure(regions.shape, scene)
-    names, (a, p) = {e.index: e.name for e in table.entries}, ('area_px', 'perimeter_px') if scene.gsd is None else ('area_m2', 'perimeter_m')
-    columns = {'class': np.array([names[c] for c in regions.cls.tolist()], object), 'class_index': regions.cls.astype(np.int32), a: area, p: length}
-    for i, name in enumerate(values): columns[name] = np.where(regions.known[:, i] > 0, regions.total[:, i]/np.maximum(regions.known[:, i], 1), np.nan)
+    names = {e.index: e.name for e in table.entries}
+    (a, p) = ('area_px', 'perimeter_px') if scene.gsd is None else ('area_m2', 'perimeter_m')
+    columns = {
+        'class': np.array([names[c] for c in regions.cls.tolist()], object),
+        'class_index': regions.cls.astype(np.int32), a: area, p: length
+    }
+    for i, name in enumerate(values):
+        columns[name] = np.where(regions.known[:, i] > 0, regions.total[:, i]/np.maximum(regions.known[:, i], 1),
+                                 np.nan)
     return {**columns, 'touches_edge': regions.edge}
 
 # %% ../nbs/64_vector.ipynb #904c003c
 def _check_options(mask, connectivity, rows, simplify, areas, separate):
     neighborhood(connectivity)
     if separate not in (None, 'watershed'): raise BadInput(f'separate {separate!r}', "'watershed', or nothing")
-    if rows < 1 or simplify < 0 or min(areas) < 0: raise BadInput(f'rows {rows}, simplify {simplify}, smallest areas {areas}', 'at least one row, and no negative number')
+    if rows < 1 or simplify < 0 or min(areas) < 0:
+        raise BadInput(f'rows {rows}, simplify {simplify}, smallest areas {areas}',
+                       'at least one row, and no negative number')
     if mask.gsd is None: warnings.warn(f'{mask.name} has no place on the globe: areas and lengths are in pixels')
 
 # %% ../nbs/64_vector.ipynb #11d8216d
@@ -809,7 +862,8 @@ def value_layers(
     disagreement=None # path of a raster of one band
 ): # yields name -> (Scene, reader)
     "What is known of a mask's pixels, opened."
-    with Scene(prob) if prob is not None else nullcontext() as p, Scene(disagreement) if disagreement is not None else nullcontext() as d:
+    with Scene(prob) if prob is not None else nullcontext() as p, Scene(
+            disagreement) if disagreement is not None else nullcontext() as d:
         layers = {} if p is None else {'probability': (p, own_probability)}
         yield layers | ({} if d is None else {'disagreement': (d, lambda x, _: plain_value(x, d.ds))})
 
@@ -837,12 +891,15 @@ def vectorize(
         _check_options(m, connectivity, rows, simplify, (min_area_m2, min_area_px), separate)
         check_mask(m, layers, table := classes or mask_classes(m))
         steps = finished(m, layers, table, connectivity, min_area_px, rows)
-        if separate: steps = separated(steps, m, layers, split_classes(table, separate_classes), connectivity, min_area_px, rows, depth=depth)
+        if separate:
+            steps = separated(steps, m, layers, split_classes(table, separate_classes), connectivity, min_area_px,
+                              rows, depth=depth)
         if simplify: steps = simplified(steps, simplify)
         if regularize: steps = regularized(steps, pixel_aspect(m))
         chunks = layer_chunks(steps, m, table, list(layers), min_area_m2, regularize)
         with bounded_cache(sum(strip_bytes(s, rows) for s in (m, *(s for s, _ in layers.values())))):
-            return polygon_frame(chunks, m) if dst is None else write_layer(dst, chunks, m, 'MultiPolygon' if connectivity == 8 else 'Polygon')
+            return polygon_frame(chunks, m) if dst is None else write_layer(
+                dst, chunks, m, 'MultiPolygon' if connectivity == 8 else 'Polygon')
 
 # %% ../nbs/64_vector.ipynb #9978f9c0
 def detected(
@@ -855,8 +912,11 @@ def detected(
     owner = np.repeat(np.arange(len(kept)), [len(f) for f in found]).astype(np.int64)
     box = np.array([d.box for d in kept], int).reshape(-1, 4)
     edge = (box[:, :2] <= 0).any(1) | (box[:, 2] >= scene.width) | (box[:, 3] >= scene.height)
-    pixels, score = np.array([d.mask.sum() for d in kept], np.int64), np.array([d.score for d in kept], float).reshape(-1, 1)
-    return closed(Blobs(np.array([d.label for d in kept], np.int64), pixels, score, np.ones((len(kept), 1), np.int64), edge, np.concatenate([np.zeros(0, object), *found]), owner))
+    pixels = np.array([d.mask.sum() for d in kept], np.int64)
+    score = np.array([d.score for d in kept], float).reshape(-1, 1)
+    return closed(
+        Blobs(np.array([d.label for d in kept], np.int64), pixels, score, np.ones((len(kept), 1), np.int64), edge,
+              np.concatenate([np.zeros(0, object), *found]), owner))
 
 # %% ../nbs/64_vector.ipynb #77ac014d
 def write_detections(
@@ -874,13 +934,17 @@ def write_detections(
     with Scene(scene) as s:
         _check_options(s, 4, 1, 0, (min_area_m2,), None)
         steps = _detection_steps(detections, table, s, None if regularize else 1000)   # right angles need the neighbors
-        chunks = layer_chunks(regularized(steps, pixel_aspect(s)) if regularize else steps, s, table, ['score'], min_area_m2, regularize)
+        chunks = layer_chunks(
+            regularized(steps, pixel_aspect(s)) if regularize else steps, s, table, ['score'], min_area_m2, regularize)
         return polygon_frame(chunks, s) if dst is None else write_layer(dst, chunks, s, 'MultiPolygon')
 
 def _detection_steps(detections, table, scene, most):
     todo, known = iter(detections), {e.index for e in table.classes}
     while True:
         some = list(islice(todo, most))
-        if bad := sorted({d.label for d in some} - known): raise BadInput(f'detections of class {", ".join(map(str, bad))}', f'{", ".join(f"{e.index} {e.name}" for e in table.classes)}', "give the model's class table")
+        if bad := sorted({d.label for d in some} - known):
+            raise BadInput(f'detections of class {", ".join(map(str, bad))}',
+                           f'{", ".join(f"{e.index} {e.name}" for e in table.classes)}',
+                           "give the model's class table")
         yield Step(detected(some, scene), np.zeros((0, 4)), np.inf)
         if most is None or len(some) < most: return

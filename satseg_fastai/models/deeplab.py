@@ -34,7 +34,8 @@ class PooledNorm(nn.BatchNorm2d):
 
 class ImagePooling(nn.Sequential):
     "Mean over the map, 1x1 convolution, BatchNorm, ReLU; the same value at every pixel."
-    def __init__(self, ni, nf): super().__init__(nn.AdaptiveAvgPool2d(1), nn.Conv2d(ni, nf, 1, bias=False), PooledNorm(nf), nn.ReLU())
+    def __init__(self, ni, nf):
+        super().__init__(nn.AdaptiveAvgPool2d(1), nn.Conv2d(ni, nf, 1, bias=False), PooledNorm(nf), nn.ReLU())
     def forward(self, x): return super().forward(x).expand(-1, -1, *x.shape[-2:])
 
 # %% ../../nbs/24_models.deeplab.ipynb #062b1eee
@@ -60,7 +61,9 @@ class ASPP(nn.Module):
         dropout:float=.5 # share of the result's values that training leaves out
     ):
         super().__init__()
-        self.convs = nn.ModuleList([atrous_layer(ni, nf, 1), *(atrous_layer(ni, nf, dilation=r) for r in rates), ImagePooling(ni, nf)])
+        self.convs = nn.ModuleList(
+            [atrous_layer(ni, nf, 1), *(atrous_layer(ni, nf, dilation=r) for r in rates),
+             ImagePooling(ni, nf)])
         self.project = nn.Sequential(*atrous_layer(nf*len(self.convs), nf, 1), nn.Dropout(dropout))
     def forward(self, x): return self.project(torch.cat([conv(x) for conv in self.convs], 1))
 
@@ -93,7 +96,8 @@ class DeepLabV3(Segmenter):
         self.encoder = Encoder(encoder, n_in, pretrained, weights, output_stride, strides=(4, 16, 32))
         self.n_out, self.multiple = n_out, max(output_stride, self.encoder.multiple)
         channels = self.encoder.channels
-        self.classifier = nn.Sequential(ASPP(channels[-1], rates, width, dropout), *atrous_layer(width, width), nn.Conv2d(width, n_out, 1))
+        self.classifier = nn.Sequential(ASPP(channels[-1], rates, width, dropout), *atrous_layer(width, width),
+                                        nn.Conv2d(width, n_out, 1))
         self.aux_classifier = fcn_head(channels[-2], n_out) if aux else None
         self.fine_channels = [channels[0]]
     def coarse_and_fine(self, x):

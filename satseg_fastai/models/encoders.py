@@ -24,7 +24,8 @@ from .necks import STEM_WIDTH, SimplePyramid, Stem
 from .weights import Taken, find_weights, install_hint, load_weights
 
 # %% ../../nbs/20_models.encoders.ipynb #2a2d9385
-GOOD_ENCODERS = ('resnet18', 'resnet34', 'resnet50', 'legacy_seresnet18', 'legacy_seresnet34', 'seresnet50', 'efficientnet_b0')
+GOOD_ENCODERS = ('resnet18', 'resnet34', 'resnet50', 'legacy_seresnet18', 'legacy_seresnet34', 'seresnet50',
+                 'efficientnet_b0')
 
 def check_encoder_name(
     name:str # a timm model, e.g. 'legacy_seresnet34'
@@ -53,9 +54,12 @@ def _taken(body, name, found, hub, sized):
 
 def _no_model(name, hub, e):
     "What to do where timm cannot make a feature network, or its hub gives no weights."
-    if not hub: return BadInput(f'encoder {name} gives no feature maps ({_short(e)})', f'for example {", ".join(GOOD_ENCODERS)}')
+    if not hub:
+        return BadInput(f'encoder {name} gives no feature maps ({_short(e)})',
+                        f'for example {", ".join(GOOD_ENCODERS)}')
     do = f'{install_hint(name)}pass a local .safetensors file as weights= (--weights FILE)'
-    return BadInput(f'no pretrained weights for {name} could be had ({_short(e)})', 'a network, timm weights in the local cache, or a file',
+    return BadInput(f'no pretrained weights for {name} could be had ({_short(e)})',
+                    'a network, timm weights in the local cache, or a file',
                     f'{do}, or train from scratch with pretrained=False (--no-pretrained)')
 
 def _short(e): return ' '.join(str(e).split())[:100]
@@ -246,9 +250,11 @@ class Encoder(nn.Module):
         try:
             with torch.no_grad(): maps = self.eval()(torch.zeros(1, self.n_in, size, size))
         except (AssertionError, RuntimeError) as e:
-            raise BadInput(f'encoder {self.name} cannot read a {size} x {size} patch ({_short(e)})', f'for example {", ".join(GOOD_ENCODERS)}') from None
+            raise BadInput(f'encoder {self.name} cannot read a {size} x {size} patch ({_short(e)})',
+                           f'for example {", ".join(GOOD_ENCODERS)}') from None
         self.train(was)
-        got, want = [tuple(m.shape[1:]) for m in maps], [(c, -(-size//s), -(-size//s)) for c, s in zip(self.channels, self.strides)]
+        got = [tuple(m.shape[1:]) for m in maps]
+        want = [(c, -(-size//s), -(-size//s)) for c, s in zip(self.channels, self.strides)]
         if got == want: return
         if output_stride < 32 and got[-1][1] == -(-size//32): raise _not_dilated(self.name, output_stride)
         raise BadInput(f'encoder {self.name} gives maps {got}', f'{want}, or one of {", ".join(GOOD_ENCODERS)}')

@@ -28,7 +28,8 @@ class FeaturePyramid(nn.Module):
         self.laterals = nn.ModuleList(conv_layer(c, width, ks=1, act=False) for c in channels)
     def forward(self, maps):
         levels = [lateral(m) for lateral, m in zip(self.laterals, maps)]
-        for i in reversed(range(len(levels) - 1)): levels[i] = levels[i] + F.interpolate(levels[i+1], scale_factor=2., mode='nearest')
+        for i in reversed(range(len(levels) - 1)):
+            levels[i] = levels[i] + F.interpolate(levels[i+1], scale_factor=2., mode='nearest')
         return levels
 
 # %% ../../nbs/22_models.fpn.ipynb #69cac95e
@@ -77,7 +78,8 @@ class SemanticFPN(Segmenter):
     ):
         super().__init__()
         if tuple(levels) not in LEVELS: raise BadInput(f'levels {levels}', ' or '.join(map(str, LEVELS)))
-        if min(pyramid_width, width) < 1: raise BadInput(f'pyramid_width {pyramid_width} and width {width}', 'at least one channel each')
+        if min(pyramid_width, width) < 1:
+            raise BadInput(f'pyramid_width {pyramid_width} and width {width}', 'at least one channel each')
         self.encoder = Encoder(encoder, n_in, pretrained, weights, strides=(4, 8, 16, 32))
         self.n_out, self.levels, self.multiple = n_out, tuple(levels), max(32, self.encoder.multiple)
         self.pyramid = FeaturePyramid(self.encoder.channels, pyramid_width)

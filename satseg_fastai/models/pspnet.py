@@ -22,8 +22,10 @@ def check_pyramid_sizes(
     channels:int # of the map; they are shared out to the sizes
 )->tuple: # the sizes
     "Positive integers, no more than there are channels."
-    good = isinstance(sizes, (list, tuple)) and 0 < len(sizes) <= channels and all(type(s) is int and s > 0 for s in sizes)
-    if not good: raise BadInput(f'pyramid_sizes {sizes}', f'1 to {channels} positive integers, for example (1, 2, 3, 6)')
+    good = isinstance(sizes,
+                      (list, tuple)) and 0 < len(sizes) <= channels and all(type(s) is int and s > 0 for s in sizes)
+    if not good:
+        raise BadInput(f'pyramid_sizes {sizes}', f'1 to {channels} positive integers, for example (1, 2, 3, 6)')
     return tuple(sizes)
 
 class PyramidPooling(nn.Module):
@@ -36,10 +38,14 @@ class PyramidPooling(nn.Module):
         super().__init__()
         self.sizes, self.align_corners = check_pyramid_sizes(sizes, ni), align_corners
         nf = ni//len(sizes)
-        self.branches = nn.ModuleList(nn.Sequential(nn.AdaptiveAvgPool2d(s), conv_layer(ni, nf, ks=1, norm='batch' if s > 1 else None)) for s in sizes)
+        self.branches = nn.ModuleList(
+            nn.Sequential(nn.AdaptiveAvgPool2d(s), conv_layer(ni, nf, ks=1, norm='batch' if s > 1 else None))
+            for s in sizes)
         self.n_out = ni + nf*len(sizes)
     def forward(self, x):
-        pooled = [F.interpolate(b(x), x.shape[-2:], mode='bilinear', align_corners=self.align_corners) for b in self.branches]
+        pooled = [
+            F.interpolate(b(x), x.shape[-2:], mode='bilinear', align_corners=self.align_corners) for b in self.branches
+        ]
         return torch.cat([*pooled, x], 1)
 
 # %% ../../nbs/23_models.pspnet.ipynb #eb49cb94
@@ -72,7 +78,9 @@ class PSPNet(Segmenter):
         self.pool = PyramidPooling(channels[-1], pyramid_sizes)
         self.fuse, self.dropout = conv_layer(self.pool.n_out, width, norm='batch'), nn.Dropout2d(dropout)
         skips = [c for c, s in zip(channels, self.encoder.strides) if s < output_stride and use_unet]
-        self.blocks = nn.ModuleList(UnetBlock(width >> i, c, width >> (i + 1), width >> (i + 1), norm='batch', se=False) for i, c in enumerate(reversed(skips)))
+        self.blocks = nn.ModuleList(
+            UnetBlock(width >> i, c, width >> (i + 1), width >> (i + 1), norm='batch', se=False)
+            for i, c in enumerate(reversed(skips)))
         self.head = conv_layer(width >> len(skips), n_out, ks=1, act=False)
         self.aux = conv_layer(channels[-2], n_out, ks=1, act=False) if aux else None
         self.fine_channels = [channels[0], width >> len(skips)] if use_unet else [channels[0]]

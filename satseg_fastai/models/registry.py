@@ -16,15 +16,17 @@ from .unet import SEDynamicUnet, UNetResNet
 from ..pointrend.model import PointRend
 
 # %% ../../nbs/39_models.registry.ipynb #75f87a52
-ARCHS = dict(se_unet=(SEDynamicUnet, 'legacy_seresnet34'), unet_resnet=(UNetResNet, 'resnet101'), fpn=(SemanticFPN, 'resnet50'),
-             pspnet=(PSPNet, 'seresnet50'), deeplab=(DeepLabV3, 'seresnet50'))
+ARCHS = dict(se_unet=(SEDynamicUnet, 'legacy_seresnet34'), unet_resnet=(UNetResNet, 'resnet101'),
+             fpn=(SemanticFPN, 'resnet50'), pspnet=(PSPNet, 'seresnet50'), deeplab=(DeepLabV3, 'seresnet50'))
 OBJECT_ARCHS = dict(pointrend_maskrcnn='resnet50')  # needs torchvision's detection, loaded when asked for
 
 def check_arch(
     arch:str # name in ARCHS
 )->str: # the name
     "An unknown architecture is an error that names the known ones, as is one of objects where pixels are wanted."
-    if arch in OBJECT_ARCHS: raise BadInput(f'{arch}, which finds separate objects', f'one of {", ".join(ARCHS)}', 'train it with instance_learner or satseg train')
+    if arch in OBJECT_ARCHS:
+        raise BadInput(f'{arch}, which finds separate objects', f'one of {", ".join(ARCHS)}',
+                       'train it with instance_learner or satseg train')
     if arch not in ARCHS: raise BadInput(f'architecture {arch!r}', f'one of {", ".join(ARCHS)}')
     return arch
 
@@ -52,7 +54,8 @@ def check_args(
     odd = [k for k in arch_args if k != 'pointrend' and not takes(arch, k)]
     if odd: raise BadInput(f'{arch} takes no {odd[0]}', f'one of {", ".join(_own_args(arch))}')
     if not isinstance(arch_args.get('pointrend', False), (bool, dict)):
-        raise BadInput(f"pointrend {arch_args['pointrend']!r}", 'True, or a dict of its arguments', """in a shell quote it: --set 'pointrend={"points": 2048}'""")
+        raise BadInput(f"pointrend {arch_args['pointrend']!r}", 'True, or a dict of its arguments',
+                       """in a shell quote it: --set 'pointrend={"points": 2048}'""")
 
 # %% ../../nbs/39_models.registry.ipynb #0fe22e7e
 def full_args(
@@ -64,7 +67,8 @@ def full_args(
     if not arch_args.get('pointrend'): return {k: v for k, v in arch_args.items() if k != 'pointrend'}
     rend = {} if arch_args['pointrend'] is True else dict(arch_args['pointrend'])
     if ARCHS[arch][0].dense and not rend.get('refine'):
-        raise BadInput(f'{arch} answers at full resolution, where PointRend has nothing to subdivide', 'another architecture',
+        raise BadInput(f'{arch} answers at full resolution, where PointRend has nothing to subdivide',
+                       'another architecture',
                        "or one pass at full size: pointrend={'refine': True} (--set 'pointrend={\"refine\": true}')")
     coarse = {'coarse_stride': 4} if takes(arch, 'coarse_stride') and not rend.get('refine') else {}
     return {**coarse, **arch_args, 'pointrend': rend or True}
@@ -90,4 +94,5 @@ def create_model(
         base = cls(encoder or default, n_out, n_in=n_in, pretrained=pretrained, weights=weights, **args)
         return PointRend(base, **({} if rend is True else rend)) if rend else base
     except BadInput: raise
-    except (TypeError, ValueError, RuntimeError) as e: raise BadInput(f'{arch} cannot be built with {arch_args} ({e})', f'values that {cls.__name__} takes') from e
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise BadInput(f'{arch} cannot be built with {arch_args} ({e})', f'values that {cls.__name__} takes') from e

@@ -16,7 +16,8 @@ def resize(
     size:tuple # (H, W)
 )->torch.Tensor: # (N,C,H,W)
     "Bilinear, by half-pixel centers."
-    return x if x.shape[-2:] == torch.Size(size) else F.interpolate(x, tuple(size), mode='bilinear', align_corners=False)
+    return x if x.shape[-2:] == torch.Size(size) else F.interpolate(
+        x, tuple(size), mode='bilinear', align_corners=False)
 
 def pad_to(
     x:torch.Tensor, # (N,C,H,W)

@@ -44,7 +44,8 @@ def decoder_widths(
     n = len(channels) - 1
     caps = [cap]*(n + 1) if cap is None or isinstance(cap, int) else list(cap)
     if len(caps) != n + 1 or any(c is not None and (not isinstance(c, int) or c < 1) for c in caps):
-        raise BadInput(f'decoder_width {cap}', f'a positive int, or {n + 1} of them: {n} blocks and the full-resolution tail')
+        raise BadInput(f'decoder_width {cap}',
+                       f'a positive int, or {n + 1} of them: {n} blocks and the full-resolution tail')
     least = lambda width, c: width if c is None else min(width, c)
     ni = channels[-1]
     middle = [least(2*ni, caps[0] and 2*caps[0]), least(ni, caps[0] and 2*caps[0])]
@@ -72,7 +73,8 @@ class SEDynamicUnet(Segmenter):
         coarse_stride:int|None=None # stop the decoder at this stride: 2, 4, 8 or 16; None: full resolution
     ):
         super().__init__()
-        if coarse_stride not in COARSE_STRIDES: raise BadInput(f'coarse_stride {coarse_stride}', '2, 4, 8, 16, or None for full resolution')
+        if coarse_stride not in COARSE_STRIDES:
+            raise BadInput(f'coarse_stride {coarse_stride}', '2, 4, 8, 16, or None for full resolution')
         missing = 'stem' if coarse_stride in (None, 2) else 'skip'
         self.encoder, self.n_out = Encoder(encoder, n_in, pretrained, weights, missing=missing), n_out
         self.coarse_stride, self.dense = coarse_stride, not coarse_stride
@@ -139,8 +141,10 @@ class UNetResNet(Segmenter):
     ):
         super().__init__()
         self.encoder, self.n_out = Encoder(encoder, n_in, pretrained, weights), n_out
-        if not isinstance(getattr(self.encoder.body, 'maxpool', None), nn.Module) or 'layer4' not in dict(self.encoder.body.named_children()):
-            raise BadInput(f'encoder {encoder} is no ResNet', 'a timm ResNet, for example resnet18, resnet50, resnet101, seresnet50')
+        if not isinstance(getattr(self.encoder.body, 'maxpool', None), nn.Module) or 'layer4' not in dict(
+                self.encoder.body.named_children()):
+            raise BadInput(f'encoder {encoder} is no ResNet',
+                           'a timm ResNet, for example resnet18, resnet50, resnet101, seresnet50')
         self.encoder.body.maxpool, self.pool, nf = nn.MaxPool2d(2, 2), nn.MaxPool2d(2, 2), num_filters
         c2, c3, c4, c5 = self.encoder.channels[1:]
         self.center = DecoderBlock(c5, nf*16, nf*8, norm)
@@ -151,6 +155,7 @@ class UNetResNet(Segmenter):
     def coarse_and_fine(self, x):
         maps = self.encoder(x)
         y = self.center(self.pool(maps[-1]))
-        for block, skip in zip((self.dec5, self.dec4, self.dec3, self.dec2), reversed(maps[1:])): y = block(torch.cat([y, skip], 1))
+        for block, skip in zip((self.dec5, self.dec4, self.dec3, self.dec2), reversed(maps[1:])):
+            y = block(torch.cat([y, skip], 1))
         y = self.dec0(self.dec1(y))
         return self.head(y), [maps[1], y], None

@@ -57,7 +57,8 @@ class PointRendCallback(Callback):
         weight:float=1., # of the points' loss
         ignore_index:int|None=None, # label of points that do not count; None: the loss function's, else 255
         class_weights:list|None=None # one a class; None: the loss function's
-    ): self.weight, self.ignore_index, self.class_weights = weight, ignore_index, class_weights
+    ):
+        self.weight, self.ignore_index, self.class_weights = weight, ignore_index, class_weights
     def after_pred(self):
         if not self.training or not isinstance(self.pred, tuple): return
         coarse, logits, points, *aux = self.pred
@@ -73,7 +74,8 @@ class PointRendCallback(Callback):
         del self.pred.points
     def _how(self, logits):
         "Ignored label and class weights: given, or those of the loss function."
-        of_loss = lambda name, default: getattr(self.loss_func, name, getattr(getattr(self.loss_func, 'func', None), name, default))
+        of_loss = lambda name, default: getattr(self.loss_func, name,
+                                                getattr(getattr(self.loss_func, 'func', None), name, default))
         ignore = self.ignore_index if self.ignore_index is not None else of_loss('ignore_index', 255)
         weight = self.class_weights if self.class_weights is not None else of_loss('weight', None)
         return ignore, None if weight is None else torch.as_tensor(weight, dtype=torch.float32, device=logits.device)

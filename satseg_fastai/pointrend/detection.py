@@ -32,10 +32,14 @@ def check_things(
 )->tuple: # class indices of the kinds 1, 2, ...
     "The classes whose objects are to be found."
     if things is None:
-        if classes.background != 0: raise BadInput(f'the classes {", ".join(classes.names)} have no background', 'the classes that are separate objects', "name them, things=('buildings',) (--things buildings)")
+        if classes.background != 0:
+            raise BadInput(f'the classes {", ".join(classes.names)} have no background',
+                           'the classes that are separate objects',
+                           "name them, things=('buildings',) (--things buildings)")
         return tuple(range(1, classes.n))
     by = {n: i for i, n in enumerate(classes.names)} | {i: i for i in range(classes.n)}
-    if bad := [t for t in things if t not in by]: raise BadInput(f'class {bad[0]!r}', f'one of {", ".join(classes.names)}')
+    if bad := [t for t in things if t not in by]:
+        raise BadInput(f'class {bad[0]!r}', f'one of {", ".join(classes.names)}')
     return tuple(by[t] for t in things)
 
 # %% ../../nbs/34_pointrend.detection.ipynb #c004647c
@@ -45,7 +49,8 @@ class PolygonSource:
         shapes:list, # of (shapely polygon in pixel coordinates, class index), in painting order
         things:tuple, # class indices of the kinds 1, 2, ...
         ignore:int # class index of polygons that do not count
-    ): self.shapes, self.things, self.ignore, self._tree = shapes, things, ignore, None
+    ):
+        self.shapes, self.things, self.ignore, self._tree = shapes, things, ignore, None
     def __getstate__(self): return self.__dict__ | {'_tree': None}
     def __call__(self,
         row:int, # first row of the window
@@ -56,7 +61,8 @@ class PolygonSource:
         import shapely
         if self._tree is None: self._tree = shapely.STRtree([g for g, _ in self.shapes])
         near = np.sort(self._tree.query(shapely.box(col, row, col + width, row + height)))
-        return instances_from_polygons([self.shapes[i] for i in near], row, col, height, width, self.things, self.ignore)
+        return instances_from_polygons([self.shapes[i] for i in near], row, col, height, width, self.things,
+                                       self.ignore)
 
 class InstanceMask(TensorMask):
     "An instance map that is shown in a color an object."
@@ -83,7 +89,8 @@ class ReadInstances(ReadPatch):
         self.things, self.sources = things, {}
     def __getstate__(self): return self.__dict__ | {'sources': {}}  # read again where it is needed
     def __call__(self, item):
-        return InstanceMask(torch.from_numpy(pick_nearest(self.instances(item.pair, self.window(item)), item.size)).long())
+        return InstanceMask(
+            torch.from_numpy(pick_nearest(self.instances(item.pair, self.window(item)), item.size)).long())
     def instances(self,
         i:int, # number of the pair
         window:tuple # (row, col, height, width), may overhang
@@ -92,7 +99,8 @@ class ReadInstances(ReadPatch):
         classes, labels, ignore = self.store.label(i, window), self.store.opened(i)[1], self.store.classes.ignore
         if not isinstance(labels.source, ShapeSource): return instances_from_mask(classes, self.things, ignore)
         if i not in self.sources:
-            self.sources[i] = Labels(labels.path, labels.place, labels.classes, PolygonSource(labels.source.shapes, self.things, ignore), 'instances')
+            self.sources[i] = Labels(labels.path, labels.place, labels.classes,
+                                     PolygonSource(labels.source.shapes, self.things, ignore), 'instances')
         return np.where(classes == ignore, np.int32(IGNORED), self.sources[i].read(*window))
 
 # %% ../../nbs/34_pointrend.detection.ipynb #a33d466f
@@ -126,7 +134,8 @@ def instance_dls(
     random.seed(seed)
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     if num_workers is None: num_workers = 4 if device.type == 'cuda' else 0
-    dls = block.dataloaders(items, verbose=False, bs=min(bs, sum(i.window is None for i in items)), num_workers=num_workers, device=device)
+    dls = block.dataloaders(items, verbose=False, bs=min(bs, sum(i.window is None for i in items)),
+                            num_workers=num_workers, device=device)
     read_directly(dls, store, block.getters)
     names = ['background', *(store.classes.names[i] for i in things)]
     dls.store, dls.stats, dls.size, dls.things, dls.vocab, dls.c = store, stats, size, things, names, len(names)
@@ -186,10 +195,16 @@ def _evaluator():
     try:
         import pycocotools, torchmetrics.detection
     except ImportError as e:
-        raise BadInput(f'{e.name} is not installed', 'torchmetrics and pycocotools for mask AP', 'pip install satseg_fastai[instance]') from None
-    return torchmetrics.detection.MeanAveragePrecision(iou_type='segm', max_detection_thresholds=[1, 10, MOST], extended_summary=True, backend='pycocotools')
+        raise BadInput(f'{e.name} is not installed', 'torchmetrics and pycocotools for mask AP',
+                       'pip install satseg_fastai[instance]') from None
+    return torchmetrics.detection.MeanAveragePrecision(iou_type='segm', max_detection_thresholds=[1, 10, MOST],
+                                                       extended_summary=True, backend='pycocotools')
 
-def _plain(r): return {k: (v.squeeze(1) >= .5 if v.ndim == 4 else v.bool()) if k == 'masks' else v for k, v in ((k, r[k].detach().cpu()) for k in ('masks', 'labels', 'scores') if k in r)}
+def _plain(r):
+    return {
+        k: (v.squeeze(1) >= .5 if v.ndim == 4 else v.bool()) if k == 'masks' else v
+        for k, v in ((k, r[k].detach().cpu()) for k in ('masks', 'labels', 'scores') if k in r)
+    }
 
 class APCounter:
     "Detections and targets of a validation pass, evaluated once."
@@ -208,7 +223,8 @@ class APCounter:
     def _mean(self):
         "Means over IoU levels, recall levels and kinds, all sizes, `MOST` detections; -1 marks what has no target."
         if not self.n: return dict.fromkeys(('map', 'map_50', 'map_75'), float('nan'))
-        p = self.metric.compute().get('precision', torch.full((10, 1, 1, 1, 1), -1.))[..., 0, -1]  # none where nothing was found
+        # none where nothing was found
+        p = self.metric.compute().get('precision', torch.full((10, 1, 1, 1, 1), -1.))[..., 0, -1]
         mean = lambda x: float(x[x > -1].mean()) if (x > -1).any() else 0.
         return dict(map=mean(p), map_50=mean(p[0]), map_75=mean(p[5]))
 
@@ -240,7 +256,8 @@ def _groups(model): return model.groups()
 class InstanceLearner(Learner):
     "A Learner whose predictions are objects."
     def get_preds(self, *args, **kwargs):
-        raise BadInput('get_preds, predict or show_results of an instance Learner', 'a tool that takes objects', 'use learn.model.eval().detect(images) for patches, predict_instances(learn, path) for scenes')
+        raise BadInput('get_preds, predict or show_results of an instance Learner', 'a tool that takes objects',
+                       'use learn.model.eval().detect(images) for patches, predict_instances(learn, path) for scenes')
     predict = show_results = get_preds
 
 def instance_spec(
@@ -249,7 +266,8 @@ def instance_spec(
     arch_args:dict # of pointrend_maskrcnn
 )->dict: # what a bundle must say about a model and its data
     "The labels' whole class table; `things` are the indices of those that are objects."
-    return dict(schema=1, arch='pointrend_maskrcnn', encoder=encoder, arch_args=arch_args, n_out=dls.c, things=list(dls.things), **data_spec(dls), patch_size=min(2*dls.size, 8192))
+    return dict(schema=1, arch='pointrend_maskrcnn', encoder=encoder, arch_args=arch_args, n_out=dls.c,
+                things=list(dls.things), **data_spec(dls), patch_size=min(2*dls.size, 8192))
 
 def instance_learner(
     dls, # DataLoaders of instance_dls
@@ -269,9 +287,12 @@ def instance_learner(
     "A Learner that finds separate objects."
     set_seed(seed)
     model = pointrend_maskrcnn(encoder, dls.c, n_in=dls.store.n_in, pretrained=pretrained, weights=weights, **kwargs)
-    learn = InstanceLearner(dls, model, loss_func=detection_loss, splitter=_groups, metrics=ap_metrics() if metrics is None else metrics, wd=wd,
-                            opt_func=opt_func, cbs=[DetectionTargets(min_area), *(cbs or [])], path=path)
+    learn = InstanceLearner(dls, model, loss_func=detection_loss, splitter=_groups,
+                            metrics=ap_metrics() if metrics is None else metrics, wd=wd, opt_func=opt_func,
+                            cbs=[DetectionTargets(min_area), *(cbs or [])], path=path)
     args = dict(kwargs, frozen_norm=model.frozen_norm)
-    learn.spec, learn.seed, learn.pretrained = instance_spec(dls, encoder if isinstance(encoder, str) else None, args), seed, bool(pretrained or weights)
+    learn.spec = instance_spec(dls, encoder if isinstance(encoder, str) else None, args)
+    learn.seed = seed
+    learn.pretrained = bool(pretrained or weights)
     learn.how, learn.preset = dict(schedule='phases', epochs=10, frozen=6, lr=1e-3), None  # what fit_recipe does
     return learn

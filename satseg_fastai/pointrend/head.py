@@ -24,7 +24,9 @@ class PointHead(nn.Module):
         inputs = [c_fine + n_out] + [hidden + again]*(layers - 1)
         self.layers, self.coarse_each = nn.ModuleList(nn.Conv1d(ni, hidden, 1) for ni in inputs), coarse_each
         self.out = nn.Conv1d(hidden + again, n_out, 1)
-        for m in self.layers: nn.init.kaiming_normal_(m.weight, mode='fan_out', nonlinearity='relu'); nn.init.zeros_(m.bias)
+        for m in self.layers:
+            nn.init.kaiming_normal_(m.weight, mode='fan_out', nonlinearity='relu')
+            nn.init.zeros_(m.bias)
         nn.init.normal_(self.out.weight, std=.001); nn.init.zeros_(self.out.bias)
     def forward(self,
         fine:torch.Tensor, # (N,C,P)

@@ -46,7 +46,9 @@ class CoarseMaskHead(nn.Module):
         self.conv = nn.Conv2d(c, c, 2, stride=2)
         self.fc1, self.fc2 = nn.Linear(c*side**2, hidden), nn.Linear(hidden, hidden)
         self.out = nn.Linear(hidden, n_out*side**2)
-        for m in (self.conv, self.fc1, self.fc2): nn.init.kaiming_normal_(m.weight, mode='fan_out', nonlinearity='relu'); nn.init.zeros_(m.bias)
+        for m in (self.conv, self.fc1, self.fc2):
+            nn.init.kaiming_normal_(m.weight, mode='fan_out', nonlinearity='relu')
+            nn.init.zeros_(m.bias)
         nn.init.normal_(self.out.weight, std=.001); nn.init.zeros_(self.out.bias)
     def forward(self, x):
         x = self.conv(x).relu().flatten(1)
@@ -77,7 +79,9 @@ def sample_in_boxes(
     size, out = torch.tensor([x.shape[-1], x.shape[-2]], device=x.device)*stride, []
     for one, b, q in zip(x, boxes, p.split([len(b) for b in boxes])):
         at = (to_image(b.float(), q)/size).reshape(1, -1, 2)
-        out.append(point_sample(one[None], at)[0].reshape(len(one), len(b), -1).transpose(0, 1) if len(b) else x.new_empty(0, len(one), p.shape[1]))
+        out.append(
+            point_sample(one[None], at)[0].reshape(len(one), len(b), -1).transpose(0, 1) if len(b) else x.
+            new_empty(0, len(one), p.shape[1]))
     return torch.cat(out)
 
 # %% ../../nbs/33_pointrend.instance.ipynb #02aa25ab
@@ -182,7 +186,8 @@ def render_masks(
     for one, b, l in zip(x, boxes, labels):
         if not len(b): out.append(x.new_zeros(0, 1, m.side, m.side)); continue
         coarse = m.coarse_logits(one[None], [b])
-        y = subdivide(of_kind(coarse, l), lambda p: of_kind(m.point_logits(one[None], [b], coarse, p), l), (m.side, m.side), points=m.n_render)
+        y = subdivide(of_kind(coarse, l), lambda p: of_kind(m.point_logits(one[None], [b], coarse, p), l),
+                      (m.side, m.side), points=m.n_render)
         out.append(y.sigmoid())
     return out
 
@@ -194,7 +199,8 @@ def paste_crop(
 )->tuple: # first row, first column, (rows,cols) probabilities of the pixels whose centers lie in the box
     "A box's mask on the pixels of the image that it covers."
     x0, y0, x1, y1 = box.tolist()
-    (c0, c1), (r0, r1) = ((min(max(int(np.ceil(a - .5)), 0), n), min(max(int(np.ceil(b - .5)), 0), n)) for a, b, n in ((x0, x1, shape[1]), (y0, y1, shape[0])))
+    (c0, c1), (r0, r1) = ((min(max(int(np.ceil(a - .5)), 0), n), min(max(int(np.ceil(b - .5)), 0), n))
+                          for a, b, n in ((x0, x1, shape[1]), (y0, y1, shape[0])))
     if c1 <= c0 or r1 <= r0: return r0, c0, mask.new_zeros(0, 0)
     x = (torch.arange(c0, c1, device=mask.device) + .5 - x0)/(x1 - x0)
     y = (torch.arange(r0, r1, device=mask.device) + .5 - y0)/(y1 - y0)
@@ -221,8 +227,9 @@ class PointRendRoIHeads(RoIHeads):
         mask:PointMask # the mask head
     ):
         m, s = base.proposal_matcher, base.fg_bg_sampler
-        super().__init__(base.box_roi_pool, base.box_head, base.box_predictor, m.high_threshold, m.low_threshold, s.batch_size_per_image,
-                         s.positive_fraction, base.box_coder.weights, base.score_thresh, base.nms_thresh, base.detections_per_img)
+        super().__init__(base.box_roi_pool, base.box_head, base.box_predictor, m.high_threshold, m.low_threshold,
+                         s.batch_size_per_image, s.positive_fraction, base.box_coder.weights, base.score_thresh,
+                         base.nms_thresh, base.detections_per_img)
         self.mask, self._drawn = mask, None
     def select_training_samples(self, proposals, targets):
         proposals, matched, labels, regression = super().select_training_samples(proposals, targets)
@@ -249,7 +256,8 @@ class TileTransform(GeneralizedRCNNTransform):
         super().__init__(min_size or 0, max_size or 1 << 20, [0.]*n_in, [1.]*n_in)
         self.n_in, self.keep = n_in, min_size is None
     def normalize(self, image):
-        if len(image) != self.n_in: raise BadInput(f'images of {len(image)} bands', f'{self.n_in}, as the model was made for', 'give n_in=')
+        if len(image) != self.n_in:
+            raise BadInput(f'images of {len(image)} bands', f'{self.n_in}, as the model was made for', 'give n_in=')
         return image.as_subclass(torch.Tensor)  # torchvision's losses refuse fastai's tensor types
     def resize(self, image, target=None):
         if self.keep:
@@ -273,27 +281,35 @@ class EncoderFPN(nn.Module):
     ):
         super().__init__()
         self.encoder = Encoder(encoder, n_in, pretrained, weights, strides=(4, 8, 16, 32))
-        self.fpn, self.out_channels = FeaturePyramidNetwork(list(self.encoder.channels), channels, LastLevelMaxPool()), channels
+        self.fpn = FeaturePyramidNetwork(list(self.encoder.channels), channels, LastLevelMaxPool())
+        self.out_channels = channels
     def forward(self, x): return self.fpn({str(i): m for i, m in enumerate(self.encoder(x))})
 
 # %% ../../nbs/33_pointrend.instance.ipynb #00250939
 def _names(*functions): return {n for f in functions for n in inspect.signature(f).parameters} - {'self', 'kwargs'}
-_SET_HERE = {'backbone', 'num_classes', 'rpn_anchor_generator', 'image_mean', 'image_std'}  # FasterRCNN's arguments that are no choice
+# FasterRCNN's arguments that are no choice
+_SET_HERE = {'backbone', 'num_classes', 'rpn_anchor_generator', 'image_mean', 'image_std'}
 
 def _check_arguments(anchors, others):
     "Five anchors, and no argument that torchvision would swallow."
-    if not isinstance(anchors, (tuple, list)) or len(anchors) != 5: raise BadInput(f'anchors {anchors}', 'five sides in pixels, one for each map of stride 4 to 64', 'for instance anchors=(16, 32, 64, 128, 256)')
+    if not isinstance(anchors, (tuple, list)) or len(anchors) != 5:
+        raise BadInput(f'anchors {anchors}', 'five sides in pixels, one for each map of stride 4 to 64',
+                       'for instance anchors=(16, 32, 64, 128, 256)')
     theirs = _names(FasterRCNN.__init__) - _SET_HERE
     if odd := [k for k in others if k not in theirs]:
-        near = difflib.get_close_matches(odd[0], sorted(theirs | _names(PointRendMaskRCNN.__init__, pointrend_maskrcnn)), 1)
-        raise BadInput(f'an argument {odd[0]}', "one of PointRendMaskRCNN or of torchvision's FasterRCNN", f'did you mean {near[0]}' if near else 'see their documentation')
+        near = difflib.get_close_matches(odd[0],
+                                         sorted(theirs | _names(PointRendMaskRCNN.__init__, pointrend_maskrcnn)), 1)
+        raise BadInput(f'an argument {odd[0]}', "one of PointRendMaskRCNN or of torchvision's FasterRCNN",
+                       f'did you mean {near[0]}' if near else 'see their documentation')
 
 def _check_target(x, t, n_out):
     "Labels and masks that fit the model and the image."
     if odd := [int(l) for l in t['labels'].unique() if not 0 < l < n_out]:
-        raise BadInput(f'an object of label {odd[0]}', f'labels 1 to {n_out - 1}', '0 is the background; n_out= counts it')
+        raise BadInput(f'an object of label {odd[0]}', f'labels 1 to {n_out - 1}',
+                       '0 is the background; n_out= counts it')
     if t['masks'].shape[-2:] != x.shape[-2:]:
-        raise BadInput('masks of {} x {} pixels'.format(*t['masks'].shape[-2:]), 'those of the image, {} x {}'.format(*x.shape[-2:]), 'give masks (G,H,W) of the whole image')
+        raise BadInput('masks of {} x {} pixels'.format(*t['masks'].shape[-2:]),
+                       'those of the image, {} x {}'.format(*x.shape[-2:]), 'give masks (G,H,W) of the whole image')
 
 # %% ../../nbs/33_pointrend.instance.ipynb #b3ee3bf7
 class PointRendMaskRCNN(FasterRCNN):
@@ -312,10 +328,14 @@ class PointRendMaskRCNN(FasterRCNN):
     ):
         _check_arguments(anchors, kwargs)
         c = backbone.out_channels
-        kwargs = dict(box_head=TwoMLPHead(c*49, hidden), box_predictor=FastRCNNPredictor(hidden, n_out), box_detections_per_img=256) | kwargs
+        kwargs = dict(box_head=TwoMLPHead(c*49, hidden), box_predictor=FastRCNNPredictor(hidden, n_out),
+                      box_detections_per_img=256) | kwargs
         grid = AnchorGenerator(tuple((a,) for a in anchors), ((.5, 1., 2.),)*len(anchors))
         super().__init__(backbone, rpn_anchor_generator=grid, **kwargs)
-        self.transform, self.n_in, self.n_out, self.frozen_norm = TileTransform(n_in, min_size, max_size), n_in, n_out, frozen_norm
+        self.transform = TileTransform(n_in, min_size, max_size)
+        self.n_in = n_in
+        self.n_out = n_out
+        self.frozen_norm = frozen_norm
         if hasattr(backbone, 'encoder'): self.transform.size_divisible = max(32, backbone.encoder.multiple)
         self.roi_heads = PointRendRoIHeads(self.roi_heads, PointMask(c, n_out - 1, hidden, mlp))
     def train(self, mode=True):
@@ -366,22 +386,37 @@ def pointrend_maskrcnn(
 # %% ../../nbs/33_pointrend.instance.ipynb #3d97733d
 def _plain_defaults():
     "Arguments that are numbers, with their defaults."
-    found = {n: p.default for f in (FasterRCNN.__init__, pointrend_maskrcnn, PointRendMaskRCNN.__init__) for n, p in inspect.signature(f).parameters.items()}
+    found = {
+        n: p.default for f in (FasterRCNN.__init__, pointrend_maskrcnn, PointRendMaskRCNN.__init__)
+        for n, p in inspect.signature(f).parameters.items()
+    }
     sizes = dict.fromkeys(('min_size', 'max_size'))
-    return sizes | {k: v for k, v in found.items() if isinstance(v, (bool, int, float, tuple)) and k not in {'n_out', 'n_in', 'pretrained'}}
+    return sizes | {
+        k: v
+        for k, v in found.items()
+        if isinstance(v, (bool, int, float, tuple)) and k not in {'n_out', 'n_in', 'pretrained'}
+    }
 
 def _real(v, low, high, kind=(int, float)): return isinstance(v, kind) and not isinstance(v, bool) and low <= v <= high
-_FITS = {bool: lambda v: isinstance(v, bool), int: lambda v: _real(v, 1, 1 << 16, int), float: lambda v: _real(v, 0, 1),
-         tuple: lambda v: isinstance(v, (list, tuple)) and len(v) == 5 and all(_real(a, 1, 1 << 16) for a in v), type(None): lambda v: v is None or _real(v, 32, 8192, int)}
+
+
+_FITS = {
+    bool: lambda v: isinstance(v, bool), int: lambda v: _real(v, 1, 1 << 16, int), float: lambda v: _real(v, 0, 1),
+    tuple: lambda v: isinstance(v, (list, tuple)) and len(v) == 5 and all(_real(a, 1, 1 << 16) for a in v),
+    type(None): lambda v: v is None or _real(v, 32, 8192, int)
+}
 
 def check_plain_arguments(
     args:dict # of pointrend_maskrcnn, as a bundle or the command line gives them
 ):
     "An argument that is unknown, or no number that its default is like, is an error."
     known = _plain_defaults()
-    if odd := [k for k in args if k not in known]: raise BadInput(f'pointrend_maskrcnn takes no {odd[0]}', f'one of {", ".join(known)}')
+    if odd := [k for k in args if k not in known]:
+        raise BadInput(f'pointrend_maskrcnn takes no {odd[0]}', f'one of {", ".join(known)}')
     if odd := [k for k, v in args.items() if not _FITS[type(known[k])](v)]:
-        raise BadInput(f'{odd[0]} {args[odd[0]]!r:.60}', f'a value like {known[odd[0]] if known[odd[0]] is not None else 512}, of the same kind', 'leave it out to take that one')
+        raise BadInput(f'{odd[0]} {args[odd[0]]!r:.60}',
+                       f'a value like {known[odd[0]] if known[odd[0]] is not None else 512}, of the same kind',
+                       'leave it out to take that one')
 
 # %% ../../nbs/33_pointrend.instance.ipynb #e57040a5
 IGNORED = 255 # value of pixels that do not count in an instance map
@@ -426,7 +461,10 @@ def instance_targets(
     keys, pixels = torch.unique(ids[ids > IGNORED], return_counts=True)
     keys = keys[pixels >= min_area].long()
     masks = ids[None] == keys[:, None, None]
-    edges = [torch.stack([on.float().argmax(1), on.shape[1] - on.flip(1).float().argmax(1)]) for on in (masks.any(1), masks.any(2))]
+    edges = [
+        torch.stack([on.float().argmax(1), on.shape[1] - on.flip(1).float().argmax(1)])
+        for on in (masks.any(1), masks.any(2))
+    ]
     (x0, x1), (y0, y1) = edges
     return dict(boxes=torch.stack([x0, y0, x1, y1], 1).float(), labels=keys % 256, masks=masks.byte())
 
@@ -461,7 +499,9 @@ def tight(
     rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows): return None
     r, c = int(rows[0]), int(cols[0])
-    return Detection(int(row) + r, int(col) + c, np.ascontiguousarray(mask[r:rows[-1] + 1, c:cols[-1] + 1]), int(label), float(score))
+    return Detection(
+        int(row) + r,
+        int(col) + c, np.ascontiguousarray(mask[r:rows[-1] + 1, c:cols[-1] + 1]), int(label), float(score))
 
 @contextmanager
 def _least_score(model, score):
@@ -476,8 +516,10 @@ def _check_images(images):
     four = isinstance(images, torch.Tensor) and images.ndim == 4
     if four or isinstance(images, (list, tuple)) and all(isinstance(x, torch.Tensor) and x.ndim == 3 for x in images):
         if all(x.is_floating_point() for x in images): return
-    shape = f'of shape {tuple(images.shape)} and type {images.dtype}' if hasattr(images, 'dtype') else f"of {', '.join(sorted({type(x).__name__ for x in images}))}"
-    raise BadInput(f'a {type(images).__name__} {shape}', 'a float tensor (N,C,H,W) or a list of float tensors (C,H,W)', 'for one image x give x[None], for an array torch.from_numpy(x)')
+    shape = f'of shape {tuple(images.shape)} and type {images.dtype}' if hasattr(
+        images, 'dtype') else f"of {', '.join(sorted({type(x).__name__ for x in images}))}"
+    raise BadInput(f'a {type(images).__name__} {shape}', 'a float tensor (N,C,H,W) or a list of float tensors (C,H,W)',
+                   'for one image x give x[None], for an array torch.from_numpy(x)')
 
 # %% ../../nbs/33_pointrend.instance.ipynb #51300ecb
 @patch
@@ -495,6 +537,9 @@ def detect(self:PointRendMaskRCNN,
     with _least_score(self, score): results = FasterRCNN.forward(self, images)
     for r, x in zip(results, images):
         crops = (paste_crop(m[0], b, x.shape[-2:]) for m, b in zip(r['masks'].cpu(), r['boxes'].cpu()))
-        found = [tight(row, col, m.numpy() >= threshold, l, s) for (row, col, m), l, s in zip(crops, r['labels'], r['scores'])]
+        found = [
+            tight(row, col,
+                  m.numpy() >= threshold, l, s) for (row, col, m), l, s in zip(crops, r['labels'], r['scores'])
+        ]
         out.append([d for d in found if d is not None])
     return out

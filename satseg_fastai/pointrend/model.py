@@ -18,9 +18,12 @@ from .points import point_sample, sample_points, subdivide
 def _natural(v, least=1): return type(v) is int and v >= least
 def _between(v, low, high): return type(v) in (int, float) and low <= v <= high
 
-CHECKS = dict(points=(lambda v: v == 'auto' or _natural(v, 0), "'auto' or a number of points a step"), train_points=(lambda v: v is None or _natural(v), 'a number of points an image'),
-              k=(lambda v: _between(v, 1, 100), 'at least 1'), beta=(lambda v: _between(v, 0, 1), '0 to 1'), hidden=(lambda v: v is None or _natural(v), 'a number of channels'),
-              layers=(_natural, 'at least 1'), padding_mode=(lambda v: v in ('border', 'zeros'), "'border' or 'zeros'"))
+
+CHECKS = dict(points=(lambda v: v == 'auto' or _natural(v, 0), "'auto' or a number of points a step"),
+              train_points=(lambda v: v is None or _natural(v), 'a number of points an image'),
+              k=(lambda v: _between(v, 1, 100), 'at least 1'), beta=(lambda v: _between(v, 0, 1), '0 to 1'),
+              hidden=(lambda v: v is None or _natural(v), 'a number of channels'), layers=(_natural, 'at least 1'),
+              padding_mode=(lambda v: v in ('border', 'zeros'), "'border' or 'zeros'"))
 
 def _check_settings(**given):
     "A setting that PointRend cannot work with is an error that names it."
@@ -44,9 +47,15 @@ class PointRend(nn.Module):
         padding_mode:str='border' # of point_sample; 'zeros' as detectron2
     ):
         super().__init__()
-        if base.dense and not refine: raise BadInput(f'{type(base).__name__} answers at full resolution: there is nothing to subdivide', 'a coarse model', 'pass coarse_stride=4 if it takes one, or refine=True for one pass at full size')
-        if refine and not base.dense: raise BadInput(f'refine=True over {type(base).__name__}, which answers coarsely', 'a full-resolution model', 'leave refine out: subdivision refines it')
-        _check_settings(points=points, train_points=train_points, k=k, beta=beta, hidden=hidden, layers=layers, padding_mode=padding_mode)
+        if base.dense and not refine:
+            raise BadInput(f'{type(base).__name__} answers at full resolution: there is nothing to subdivide',
+                           'a coarse model',
+                           'pass coarse_stride=4 if it takes one, or refine=True for one pass at full size')
+        if refine and not base.dense:
+            raise BadInput(f'refine=True over {type(base).__name__}, which answers coarsely',
+                           'a full-resolution model', 'leave refine out: subdivision refines it')
+        _check_settings(points=points, train_points=train_points, k=k, beta=beta, hidden=hidden, layers=layers,
+                        padding_mode=padding_mode)
         self.base, self.points, self.train_points, self.k, self.beta = base, points, train_points, k, beta
         self.image, self.padding_mode = image, padding_mode
         c_fine = sum(base.fine_channels) + image*base.encoder.n_in
@@ -64,10 +73,12 @@ class PointRend(nn.Module):
         return subdivide(coarse, lambda p: self.at_points(coarse, fine, p), x.shape[-2:], self.points)[..., :h, :w]
     def _train(self, coarse, fine, aux, h, w, size):
         extent = (w/size[1], h/size[0])
-        p = sample_points(coarse, self.train_points or max(196, h*w//16), self.k, self.beta, extent, padding_mode=self.padding_mode)
+        p = sample_points(coarse, self.train_points or max(196, h*w // 16), self.k, self.beta, extent,
+                          padding_mode=self.padding_mode)
         full = [resize(y, size)[..., :h, :w] for y in (coarse, aux) if y is not None]
         return full[0], self.at_points(coarse, fine, p), p/p.new_tensor(extent), *full[1:]
-    def extra_repr(self): return f'points={self.points!r}, image={self.image}, padding_mode={self.padding_mode!r}'  # what changes a map is seen by predict_scene
+    def extra_repr(self):  # what changes a map is seen by predict_scene
+        return f'points={self.points!r}, image={self.image}, padding_mode={self.padding_mode!r}'
     def groups(self):
         "The model's parameter groups; the point head is in the last one, with the decoder."
         *encoder, rest = self.base.groups()

@@ -61,9 +61,11 @@ def sample_points(
     padding_mode:str='border' # as in `point_sample`
 )->torch.Tensor: # (B,N,2) float32
     "Random points, biased to where the coarse map is undecided."
-    if k < 1 or not 0 <= beta <= 1: raise BadInput(f'k={k}, beta={beta}', 'k of at least 1 and beta from 0 to 1', 'the paper has k=3, beta=.75')
+    if k < 1 or not 0 <= beta <= 1:
+        raise BadInput(f'k={k}, beta={beta}', 'k of at least 1 and beta from 0 to 1', 'the paper has k=3, beta=.75')
     device, m = generator.device if generator else coarse.device, int(beta*n)
-    draw = lambda q: (torch.rand(len(coarse), q, 2, generator=generator, device=device)*torch.tensor(extent, device=device)).to(coarse.device)
+    draw = lambda q: (torch.rand(len(coarse), q, 2, generator=generator, device=device)*torch.tensor(
+        extent, device=device)).to(coarse.device)
     drawn = draw(int(k*n))
     unsure = uncertainty(point_sample(coarse.float(), drawn, padding_mode=padding_mode))
     idx = unsure.topk(m, sorted=False).indices[..., None].expand(-1, -1, 2)
@@ -88,7 +90,8 @@ def mixed_band(
 )->torch.Tensor: # (B,H,W) bool
     "The pixels of a finer grid whose bilinear parents disagree in class."
     c = _classes(coarse)
-    low, high = (_over_parents(pick, _over_parents(pick, c, size[0], 1), size[1], 2) for pick in (torch.minimum, torch.maximum))
+    low, high = (_over_parents(pick, _over_parents(pick, c, size[0], 1), size[1], 2)
+                 for pick in (torch.minimum, torch.maximum))
     return low != high
 
 # %% ../../nbs/30_pointrend.points.ipynb #890efa81
@@ -99,7 +102,8 @@ def topk_points(
 )->tuple: # flat pixel numbers (B,n) int64, their centers (B,n,2) float32; n is at most h*w
     "The n most uncertain pixels."
     (h, w), flat = unc.shape[1:], unc.flatten(1)
-    idx = flat.topk(min(n, h*w), sorted=ordered).indices if ordered or n < h*w else torch.arange(h*w, device=unc.device).expand(len(unc), -1)
+    idx = flat.topk(min(n, h*w), sorted=ordered).indices if ordered or n < h*w else torch.arange(
+        h*w, device=unc.device).expand(len(unc), -1)
     return idx, _centers(idx, h, w)
 
 # %% ../../nbs/30_pointrend.points.ipynb #8a9cbbe7
@@ -110,7 +114,8 @@ def subdivision_sizes(
     W:int # columns
 )->list: # [(h,w), ...]; the last is (H,W)
     "The grid of each step; one step where the coarse map has the output's size already."
-    if h0 > H or w0 > W: raise BadInput(f'a coarse map of {h0} x {w0} for an output of {H} x {W}', 'an output at least as large')
+    if h0 > H or w0 > W:
+        raise BadInput(f'a coarse map of {h0} x {w0} for an output of {H} x {W}', 'an output at least as large')
     h, w = min(2*h0, H), min(2*w0, W)
     return [(h, w)] + ([] if (h, w) == (H, W) else subdivision_sizes(h, w, H, W))
 
@@ -157,12 +162,15 @@ def subdivision_step(
     idx, p = topk_points(RANKS[rank](canvas, up, band), n, each is not None)
     if not idx.shape[1]: return up, idx
     out = point_fn(p).to(up.dtype)
-    if each is not None: out = out.where((torch.arange(idx.shape[1], device=idx.device) < each)[:, None], up.flatten(2).gather(2, idx[:, None].expand_as(out)))
+    if each is not None:
+        out = out.where((torch.arange(idx.shape[1], device=idx.device) < each)[:, None],
+                        up.flatten(2).gather(2, idx[:, None].expand_as(out)))
     return up.flatten(2).scatter(2, idx[:, None].expand_as(out), out).reshape_as(up), idx
 
 # %% ../../nbs/30_pointrend.points.ipynb #d16016ad
 def _check(points, rank):
-    if points != 'auto' and (not isinstance(points, int) or points < 0): raise BadInput(f'points={points!r}', "'auto' or a number of points a step")
+    if points != 'auto' and (not isinstance(points, int) or points < 0):
+        raise BadInput(f'points={points!r}', "'auto' or a number of points a step")
     if rank not in RANKS: raise BadInput(f'rank={rank!r}', f'one of {", ".join(RANKS)}')
 
 @torch.no_grad()

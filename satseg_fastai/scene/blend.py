@@ -22,7 +22,8 @@ def context_weights(
     context:float=.8 # side of the context window as a share of the patch side, 0 (uniform) ... 1
 )->np.ndarray: # float32 (size,size), in (0, 1]
     "Weight of each pixel: the share of its context that its patch contains."
-    if not 0 <= context <= 1: raise BadInput(f'context {context}', 'a share of the patch side between 0 and 1', 'use --context .8')
+    if not 0 <= context <= 1:
+        raise BadInput(f'context {context}', 'a share of the patch side between 0 and 1', 'use --context .8')
     w = _axis_context(size, context)
     return np.outer(w, w).astype(np.float32)
 

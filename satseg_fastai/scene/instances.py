@@ -40,7 +40,10 @@ def crop_to(
 )->Detection|None: # None if nothing of it lies in there
     "The part of an object that a window sees."
     x0, y0, x1, y1 = d.box
-    top, left, bottom, right = max(window.row - y0, 0), max(window.col - x0, 0), window.row + window.height - y0, window.col + window.width - x0
+    top = max(window.row - y0, 0)
+    left = max(window.col - x0, 0)
+    bottom = window.row + window.height - y0
+    right = window.col + window.width - x0
     if top >= min(bottom, y1 - y0) or left >= min(right, x1 - x0): return None
     return tight(y0 + top, x0 + left, d.mask[top:bottom, left:right], d.label, d.score)
 
@@ -118,7 +121,8 @@ def same_object(
     if _share(a.found, b.found, a.found, b.found) >= least: return True
     if not (a.cut and b.cut): return False
     in_b, in_a = (crop_to(d.found, inner(w, grid, margin)) for d, w in ((a, b.window), (b, a.window)))
-    in_b, in_a = in_b and crop_to(in_b, inner(a.window, grid, margin)), in_a and crop_to(in_a, inner(b.window, grid, margin))
+    in_b = in_b and crop_to(in_b, inner(a.window, grid, margin))
+    in_a = in_a and crop_to(in_a, inner(b.window, grid, margin))
     return bool(in_a and in_b) and _share(in_b, in_a, in_b, in_a) >= least
 
 # %% ../../nbs/52_scene.instances.ipynb #e128f330
@@ -219,16 +223,21 @@ def detect_windows(
         found = []
         if kept:
             with evaluating(model): found = model.detect(torch.from_numpy(x).to(device), score)
-        for (w, ok), ds in zip(kept, found): yield w, [d for d in (_on_scene(d, w, ok, grid) for d in ds) if d is not None]
+        for (w, ok), ds in zip(kept, found):
+            yield w, [d for d in (_on_scene(d, w, ok, grid) for d in ds) if d is not None]
         if tick: tick(n)
 
 # %% ../../nbs/52_scene.instances.ipynb #32b2635c
 def _unwrap(model, stats, overlap):
     "Module, statistics and spec of a bundle, a Learner or a module."
-    if not 0 < overlap <= .9: raise BadInput(f'overlap {overlap}', 'a share above 0, up to .9', 'pieces are joined where windows overlap')
+    if not 0 < overlap <= .9:
+        raise BadInput(f'overlap {overlap}', 'a share above 0, up to .9', 'pieces are joined where windows overlap')
     if isinstance(model, (str, Path)): model = load_bundle(model, objects=True)
-    model, spec = model if isinstance(model, tuple) else (model.model, getattr(model, 'spec', None)) if hasattr(model, 'dls') else (model, None)
-    if not hasattr(model, 'detect'): raise BadInput(f'a {type(model).__name__}', 'a PointRendMaskRCNN', 'make one with pointrend_maskrcnn or instance_learner')
+    model, spec = model if isinstance(
+        model, tuple) else (model.model, getattr(model, 'spec', None)) if hasattr(model, 'dls') else (model, None)
+    if not hasattr(model, 'detect'):
+        raise BadInput(f'a {type(model).__name__}', 'a PointRendMaskRCNN',
+                       'make one with pointrend_maskrcnn or instance_learner')
     return model, stats or (spec and (spec['mean'], spec['std'])), spec or {}
 
 def patch_side(
@@ -266,14 +275,18 @@ def stream_instances(
     "The objects of a scene, while it is read."
     model, stats, spec = _unwrap(model, stats, overlap)
     size = patch_side(size, spec)
-    kw = dict(things=spec.get('things'), score=score, least=least, margin=margin, min_area=min_area, batch_size=batch_size, device=device, progress=progress)
+    kw = dict(things=spec.get('things'), score=score, least=least, margin=margin, min_area=min_area,
+              batch_size=batch_size, device=device, progress=progress)
     if isinstance(src, np.ndarray):
         if src.ndim != 3: raise BadInput(f'an array of shape {src.shape}', '(C,H,W)')
         yield from _stream(model, _array_reader(src), Grid(*src.shape[1:], size, overlap), 'array', **kw); return
-    if stats is None: raise BadInput('no statistics to normalize the scene with', 'stats=(mean, std) per band in raw units', 'take dls.stats of the training')
+    if stats is None:
+        raise BadInput('no statistics to normalize the scene with', 'stats=(mean, std) per band in raw units',
+                       'take dls.stats of the training')
     with Scene(src, _choose_bands(src, bands, spec)) as scene, bounded_cache(cache_bytes(scene, size)):
         check_fits(scene, spec or dict(n_in=model.n_in), force)
-        yield from _stream(model, _scene_reader(scene, stats), Grid(scene.height, scene.width, size, overlap), scene.name, **kw)
+        yield from _stream(model, _scene_reader(scene, stats), Grid(scene.height, scene.width, size, overlap),
+                           scene.name, **kw)
 
 def predict_instances(
     model, # bundle, what `load_bundle` gives, Learner of instance_learner, or a bare PointRendMaskRCNN
@@ -297,7 +310,9 @@ def draw_instances(
     colors = np.random.default_rng(1).uniform(.1, 1, (len(detections), 3))
     for d, color in zip(detections, colors):
         x0, y0, x1, y1 = d.box
-        ax.imshow(np.dstack([np.broadcast_to(color, (*d.mask.shape, 3)), d.mask*alpha]), extent=(x0 - .5, x1 - .5, y1 - .5, y0 - .5), interpolation='nearest')
-        ax.contour(np.arange(x0 - 1, x1 + 1), np.arange(y0 - 1, y1 + 1), np.pad(d.mask, 1), [.5], colors=[color*.5], linewidths=.6)
+        ax.imshow(np.dstack([np.broadcast_to(color, (*d.mask.shape, 3)), d.mask*alpha]),
+                  extent=(x0 - .5, x1 - .5, y1 - .5, y0 - .5), interpolation='nearest')
+        ax.contour(np.arange(x0 - 1, x1 + 1), np.arange(y0 - 1, y1 + 1), np.pad(d.mask, 1), [.5], colors=[color*.5],
+                   linewidths=.6)
     ax.set(xlim=(-.5, image.shape[2] - .5), ylim=(image.shape[1] - .5, -.5))
     return ax
