@@ -192,7 +192,7 @@ def train(
     valid_labels:Annotated[Optional[Path], typer.Option(help='Its labels.')]=None,
     dataset:Dataset=None,
     aoi:Aoi=None,
-    epochs:Annotated[Optional[int], typer.Option(min=1, help='Each draws as many crops as cover the training scenes once. Default: 16; with --init or --preset inria 10 after the frozen ones.')]=None,
+    epochs:Annotated[Optional[int], typer.Option(min=1, help='Each draws as many crops as cover the training scenes once. Default: as many as make 480 steps, from 16 to 48; with --init or --preset inria 10 after the frozen ones.')]=None,
     frozen_epochs:Annotated[Optional[int], typer.Option(min=0, help='Epochs before them with a frozen encoder. Default: 0; with --init or --preset inria 6.')]=None,
     crop:Annotated[int, typer.Option(min=32, help='Training patch side in pixels.')]=256,
     batch:Batch=8,

@@ -294,5 +294,5 @@ def instance_learner(
     learn.spec = instance_spec(dls, encoder if isinstance(encoder, str) else None, args)
     learn.seed = seed
     learn.pretrained = bool(pretrained or weights)
-    learn.how, learn.preset = dict(schedule='phases', epochs=10, frozen=6, lr=1e-3), None  # what fit_recipe does
+    learn.how, learn.preset = dict(schedule='phases', lr=1e-3), None  # what fit_recipe does
     return learn
