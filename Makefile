@@ -7,7 +7,7 @@ READY := .venv/.ready
 .PHONY: help setup demo test bench readme lock clean
 help:
 	@echo "make demo    train on a synthetic town, map a scene, say where the pictures are (demo/)"
-	@echo "make test    every check; ends with 'N passed, N failed, N skipped' (FLAGS='slow data' runs those cells too)"
+	@echo "make test    every check; ends with 'N passed, N failed, N skipped' (FLAGS='slow data' runs such cells and tests too)"
 	@echo "make bench   each benchmark in benchmarks/; each prints a ratio measured in one run"
 	@echo "make readme  README.md from nbs/index.ipynb"
 	@echo "make lock    requirements.lock from settings.ini"

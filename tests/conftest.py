@@ -10,3 +10,15 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+def pytest_addoption(parser): parser.addoption('--slow', action='store_true', help='run the tests marked slow, too')
+
+
+def pytest_configure(config): config.addinivalue_line('markers', 'slow: takes long; run with --slow or make test FLAGS=slow')
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption('--slow'): return
+    for item in items:
+        if item.get_closest_marker('slow'): item.add_marker(pytest.mark.skip(reason='slow'))

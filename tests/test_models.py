@@ -226,7 +226,11 @@ def test_bfloat16(name):
 
 
 # torch.compile
-@pytest.mark.parametrize('name', [*SMALL, *(f'{arch}_rend' for arch in SMALL)])
+QUICK = 'se_unet', 'fpn_rend'
+
+
+@pytest.mark.parametrize('name', [pytest.param(n, marks=[pytest.mark.slow]*(n not in QUICK))
+                                  for arch in SMALL for n in (arch, f'{arch}_rend')])
 def test_compiles_whole(name):
     "One graph without a break in evaluation; with PointRend where the number of points is given."
     net, x = build(name, n_out=3, points=256).eval(), noise()
@@ -243,7 +247,7 @@ def test_compiles_in_parts_where_the_image_sets_the_points():
     assert len(graphs) > 1
 
 
-@pytest.mark.parametrize('name', ['fpn', 'pspnet_rend'])
+@pytest.mark.parametrize('name', ['fpn', pytest.param('pspnet_rend', marks=pytest.mark.slow)])
 def test_compiles_in_training(name):
     "The same loss and gradients, the points drawn alike."
     grads, x, y = [], noise(h=64, w=64), labels(2, 64, 64)

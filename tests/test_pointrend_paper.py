@@ -62,7 +62,8 @@ def test_four_conv_head_follows_its_channels(r, kw):
 
 
 @pytest.mark.parametrize('kw', WIDTHS, ids=str)
-@pytest.mark.parametrize('how, n', [(pc.subdivide, 4*784), (pc.every_step, 4*784 + 196)])
+@pytest.mark.parametrize('how, n', [(pc.subdivide, 4*784),
+                                    pytest.param(pc.every_step, 4*784 + 196, marks=pytest.mark.slow)])
 def test_pointrend_head_follows_its_channels(how, n, kw):
     "The counts of any width, by formula: coarse head once, point head at n points."
     coarse, point = split(**kw)
@@ -72,6 +73,7 @@ def test_pointrend_head_follows_its_channels(how, n, kw):
     assert (pc.peak(head.activations()), pc.total(head.activations())) == (once + 784*each, once + n*each)
 
 
+@pytest.mark.slow
 def test_other_channels_other_numbers():
     "No two widths share a count of multiply-adds."
     for build, variants in ((pc.pointrend, WIDTHS), (lambda **kw: pc.four_conv(14, **kw), CHANNELS)):

@@ -8,6 +8,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,11 +49,12 @@ def case(node):
     return Result(name, 'passed')
 
 
-def pytest(*paths):
-    "Run pytest on these paths and read its junit file."
+def pytest(path):
+    "Run pytest on one file, its slow tests only if they were asked for, and read its junit file."
     with tempfile.TemporaryDirectory() as tmp:
         xml = Path(tmp)/'junit.xml'
-        code, text = call(sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', f'--junitxml={xml}', *paths)
+        slow = ['--slow']*('slow' in sys.argv[1:])
+        code, text = call(sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', f'--junitxml={xml}', *slow, path)
         results = [case(n) for n in ET.parse(xml).iter('testcase')] if xml.exists() else []
     say(tail(text, 12 if code == 0 else 200))
     seen = any(r.outcome == 'failed' for r in results)
@@ -60,20 +62,10 @@ def pytest(*paths):
     return results
 
 
-def tree_part(): return pytest(ROOT/'tests'/'test_tree.py', ROOT/'tests'/'test_structure.py')
-
-
-def pytest_part():
-    "What a notebook cannot test well: two files at a time, the large ones first."
-    first = {'test_tree.py', 'test_structure.py'}
-    rest = sorted((p for p in (ROOT/'tests').glob('test_*.py') if p.name not in first), key=lambda p: -p.stat().st_size)
-    with ThreadPoolExecutor(2) as pool: return [r for rs in pool.map(pytest, rest) for r in rs]
-
-
 # notebooks
 def notebooks():
-    "Those that nbdev_test would run, without the experiments; tutorials, which take longest, first."
-    found = sorted((p.relative_to(ROOT) for p in (ROOT/'nbs').rglob('*.ipynb')), key=lambda p: ('tutorials' not in p.parts, p))
+    "Those that nbdev_test would run, without the experiments."
+    found = sorted(p.relative_to(ROOT) for p in (ROOT/'nbs').rglob('*.ipynb'))
     return [p for p in found if 'experiments' not in p.parts and not any(s[0] in '_.' for s in p.parts)]
 
 
@@ -88,11 +80,6 @@ def notebook(path):
     if code: say(tail(text))
     return [Result(str(path), 'failed' if code else 'passed', tail(text, 1) if code else '')] + [
         Result(str(path), 'skipped', f'cell marked {why}') for why, n in skipped.items() for _ in range(n)]
-
-
-def notebooks_part():
-    "All notebooks, two at a time."
-    with ThreadPoolExecutor(2) as pool: return [r for rs in pool.map(notebook, notebooks()) for r in rs]
 
 
 # the wheel, with the newest fastai
@@ -144,14 +131,22 @@ def wheel_part():
     return results
 
 
-PARTS = {'tree': tree_part, 'notebooks': notebooks_part, 'pytest': pytest_part, 'wheel': wheel_part}
+# all of them
+def checks():
+    "(name, function) of every check; what takes longest comes first, so that two at a time end together."
+    tests = sorted((ROOT/'tests').glob('test_*.py'), key=lambda p: -p.stat().st_size)
+    found = sorted(notebooks(), key=lambda p: 'tutorials' not in p.parts)
+    tutorials = sum('tutorials' in p.parts for p in found)
+    runs = [(str(p), partial(notebook, p)) for p in found]
+    return [('wheel', wheel_part), *runs[:tutorials], *((f'tests/{p.name}', partial(pytest, p)) for p in tests),
+            *runs[tutorials:]]
 
 
-def timed(name, part):
-    "Run one part; a part that breaks down is one failure, never the end of the run."
-    say(f'\n== {name}')
+def timed(check):
+    "Run one check; one that breaks down is one failure, never the end of the run."
+    name, run = check
     start = time.time()
-    try: results = part()
+    try: results = run()
     except Exception as e: results = [Result(name, 'failed', f'{type(e).__name__}: {e}')]
     say(f'-- {name}: {time.time() - start:.0f} s, {tally(results)}')
     return results
@@ -170,8 +165,8 @@ def summary(results):
 
 
 def main():
-    "All parts, then the sum."
-    results = [r for name, part in PARTS.items() for r in timed(name, part)]
+    "All checks, two at a time, then the sum."
+    with ThreadPoolExecutor(2) as pool: results = [r for found in pool.map(timed, checks()) for r in found]
     say('')
     summary(results)
     say(tally(results))
