@@ -84,14 +84,15 @@ def staged(pairs, folder, unique):
 
 
 def ours(site, parts, a, work):
-    "`satseg train`, as a user types it."
+    "`satseg train`, as a user types it: model, statistics, threshold, history."
     sides, unique = zip(('train', 'valid'), parts), site != 'dubai'
     for side, pairs in sides: staged(pairs, work/side, unique)
     folder = lambda side, kind: work/side/kind
-    spec = train(folder('train', 'images'), folder('train', 'labels'), work/'model.safetensors', classes=parts[3],
+    train(folder('train', 'images'), folder('train', 'labels'), work/'model.safetensors', classes=parts[3],
                  valid_images=folder('valid', 'images'), valid_labels=folder('valid', 'labels'), epochs=a.epochs,
                  encoder=a.encoder, pretrained=not a.scratch, seed=a.seed, progress=False, **a.set)
-    return work/'model.safetensors', spec
+    model, spec = load_bundle(work/'model.safetensors')
+    return model, (spec['mean'], spec['std']), spec['threshold'], spec['receipt']['history']
 
 
 def smp_learner(model, parts, a):
@@ -99,7 +100,7 @@ def smp_learner(model, parts, a):
     import segmentation_models_pytorch as smp
     classes = class_table(parts[3])
     dls = scene_dls(parts[0], parts[1], classes, seed=a.seed, num_workers=0)
-    learn = seg_learner(dls, encoder='test_resnet', pretrained=False, decoder_width=8, wd=1e-2, seed=a.seed, metrics=[])
+    learn = seg_learner(dls, encoder='test_resnet', pretrained=False, decoder_width=8, wd=1e-2, seed=a.seed)
     torch.manual_seed(a.seed)
     name = a.encoder if a.encoder.startswith('resnet') else f'tu-{a.encoder}'
     learn.model = getattr(smp, SMP[model])(name, encoder_weights=None, classes=classes.n)
@@ -113,18 +114,24 @@ def pretrained_state(encoder):
     return Encoder(encoder, pretrained=True).body.state_dict()
 
 
-def fit_smp(learn, a):
+def theirs(parts, a):
+    "segmentation_models.pytorch, as its users train it: model, statistics, no threshold, history."
+    learn = smp_learner(a.model, parts, a)
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(a.epochs, a.set.get('lr', 2e-3))
-    return learn
+    names = learn.recorder.metric_names[1:-1]
+    history = {name: [round(float(v), 5) for v in column] for name, column in zip(names, zip(*learn.recorder.values))}
+    return learn.model.eval(), learn.dls.stats, {}, history
 
 
 def buildings_scores(model, parts, stats, threshold, folder):
     "Building and boundary IoU on the last part; where no threshold is given it is chosen on the second."
-    learn = argparse.Namespace(model=model, dls=argparse.Namespace(stats=stats, store=argparse.Namespace(classes=class_table('building'))))
+    learn = argparse.Namespace(
+        model=model, dls=argparse.Namespace(stats=stats, store=argparse.Namespace(classes=class_table('building'))))
     if threshold is None: threshold = scored(learn, parts[1], folder)[0].best().threshold
     histogram, counts = scored(learn, parts[2], folder, threshold)
     iou, accuracy = at(histogram, threshold)
-    return dict(threshold=threshold, iou=iou, accuracy=accuracy, best_iou=histogram.best().iou, boundary_iou_3px=float(counts[0]/counts[1]))
+    return dict(threshold=threshold, iou=iou, accuracy=accuracy, best_iou=histogram.best().iou,
+                boundary_iou_3px=float(counts[0]/counts[1]))
 
 
 def classes_scores(model, parts, stats, values, folder):
@@ -147,20 +154,17 @@ def main(a):
         work = Path(tmp)
         parts = SITES[a.site](a.data, work)
         wall, cpu = time.perf_counter(), time.process_time()
-        if a.model == 'ours':
-            bundle, spec = ours(a.site, parts, a, work)
-            (model, spec), rule = load_bundle(bundle), spec['threshold']
-            stats, given = (spec['mean'], spec['std']), rule.get('values') if rule.get('rule') == 'thresholds' else rule.get('value')
-        else:
-            learn = fit_smp(smp_learner(a.model, parts, a), a)
-            model, stats, given = learn.model.eval(), learn.dls.stats, None
+        model, stats, rule, history = ours(a.site, parts, a, work) if a.model == 'ours' else theirs(parts, a)
+        given = rule.get('values') if rule.get('rule') == 'thresholds' else rule.get('value')
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         score = buildings_scores if parts[3] == 'building' else classes_scores
-        result = dict(site=a.site, model=a.model, encoder=a.encoder, pretrained=not a.scratch, seed=a.seed, epochs=a.epochs, set=a.set,
-                      **score(model, parts, stats, given, work))
-    result.update(split=SITES[a.site].__doc__, scenes=[len(p) for p in parts[:3]], seconds=round(wall, 1), cpu_seconds=round(cpu, 1),
-                  command='python nbs/experiments/defaults.py ' + shlex.join(a.typed), machine=machine(),
-                  versions=dict(satseg_fastai=__version__, torch=torch.__version__, timm=timm.__version__, python=platform.python_version()))
+        result = dict(site=a.site, model=a.model, encoder=a.encoder, pretrained=not a.scratch, seed=a.seed,
+                      epochs=a.epochs, set=a.set, **score(model, parts, stats, given, work))
+    result.update(
+        split=SITES[a.site].__doc__, scenes=[len(p) for p in parts[:3]], seconds=round(wall, 1),
+        cpu_seconds=round(cpu, 1), command='python nbs/experiments/defaults.py ' + shlex.join(a.typed),
+        machine=machine(), history=history, versions=dict(satseg_fastai=__version__, torch=torch.__version__,
+                                                          timm=timm.__version__, python=platform.python_version()))
     with open(a.out, 'a') as file: file.write(json.dumps(result) + '\n')
     print(json.dumps(result))
 

@@ -12,10 +12,12 @@ from torch import nn
 
 from ..errors import BadInput
 from .encoders import Encoder
-from .layers import PixelShuffleICNR, ResBlock, batch_norm, conv_layer, squeeze_excite
-from .segmenter import Segmenter
+from .layers import NORMS, PixelShuffleICNR, ResBlock, batch_norm, conv_layer, squeeze_excite
+from .segmenter import Segmenter, resize
 
 # %% ../../nbs/21_models.unet.ipynb #50e20160
+def _skip_norm(norm): return NORMS.get(norm) or batch_norm
+
 class UnetBlock(nn.Module):
     "Upsample, join with a skip, two convolutions, squeeze-and-excite."
     def __init__(self,
@@ -23,11 +25,11 @@ class UnetBlock(nn.Module):
         n_skip:int, # channels of the skip
         up:int, # channels after upsampling
         nf:int, # channels of the block
-        norm:str|None=None, # None or 'batch'
+        norm:str|None=None, # None, 'batch' or 'group'
         se:bool=True # gate the block's output
     ):
         super().__init__()
-        self.shuf, self.bn = PixelShuffleICNR(ni, up, norm=norm), batch_norm(n_skip)
+        self.shuf, self.bn = PixelShuffleICNR(ni, up, norm=norm), _skip_norm(norm)(n_skip)
         self.conv1, self.conv2 = conv_layer(up + n_skip, nf, norm=norm), conv_layer(nf, nf, norm=norm)
         self.se = squeeze_excite(nf) if se else nn.Identity()
     def forward(self, x, skip):
@@ -69,8 +71,9 @@ class SEDynamicUnet(Segmenter):
         weights:str|None=None, # a local .safetensors file with them
         se:bool=True, # gates after the decoder blocks
         decoder_width=None, # cap on widths: an int, or one a block and one for the tail
-        norm:str|None=None, # decoder norm: None as fastai, or 'batch', which trains better from scratch
-        coarse_stride:int|None=None # stop the decoder at this stride: 2, 4, 8 or 16; None: full resolution
+        norm:str|None=None, # decoder norm: None as fastai, 'batch', or 'group', which no batch and no place shifts
+        coarse_stride:int|None=None, # stop the decoder at this stride: 2, 4, 8 or 16; None: full resolution
+        side:bool=False # add the side outputs: the logits of each coarser map of the decoder
     ):
         super().__init__()
         if coarse_stride not in COARSE_STRIDES:
@@ -81,13 +84,17 @@ class SEDynamicUnet(Segmenter):
         self.multiple = max(self.multiple, self.encoder.multiple)
         channels = [0]*(2 not in self.encoder.strides) + self.encoder.channels
         (hidden, ni), blocks, tail = decoder_widths(channels, decoder_width)
-        self.bn = batch_norm(channels[-1])
+        self.bn = _skip_norm(norm)(channels[-1])
         self.middle = nn.Sequential(conv_layer(channels[-1], hidden, norm=norm), conv_layer(hidden, ni, norm=norm))
-        self.blocks = nn.ModuleList()
+        self.blocks, widths = nn.ModuleList(), [ni]
         for stride, skip, (up, nf) in zip((16, 8, 4, 2), reversed(channels[:-1]), blocks):
-            if stride >= (coarse_stride or 1): self.blocks.append(UnetBlock(ni, skip, up, nf, norm, se)); ni = nf
-        nf = ni if coarse_stride else self._full_resolution(ni, n_in, tail, norm)
-        self.head, self.fine_channels = conv_layer(nf, n_out, ks=1, act=False), [self.encoder.channels[0], nf]
+            if stride < (coarse_stride or 1): break
+            self.blocks.append(UnetBlock(widths[-1], skip, up, nf, norm, se))
+            widths.append(nf)
+        if not coarse_stride: widths.append(self._full_resolution(widths[-1], n_in, tail, norm))
+        heads = [conv_layer(nf, n_out, ks=1, act=False) for nf in widths[-1:] + widths[:-1]*side]
+        self.head, self.sides = heads[0], nn.ModuleList(heads[1:])
+        self.fine_channels = [self.encoder.channels[0], widths[-1]]
 
     def _full_resolution(self, ni, n_in, tail, norm):
         "Upsampling and the block that sees the image; its width."
@@ -95,18 +102,25 @@ class SEDynamicUnet(Segmenter):
         nf = min(up + n_in, tail) if tail else up + n_in
         self.shuf, self.tail = PixelShuffleICNR(ni, up, norm=norm), ResBlock(up + n_in, nf, norm=norm)
         return nf
-    def decode(self, maps, x):
-        "The decoder's last map, at the coarse stride or as large as the image x."
-        y = self.middle(F.relu(self.bn(maps[-1])))
-        for block, skip in zip(self.blocks, reversed(maps[:-1])): y = block(y, skip)
-        if self.coarse_stride: return y
+    def _tail(self, y, x):
         y = self.shuf(y)
         if y.shape[-2:] != x.shape[-2:]: y = F.interpolate(y, x.shape[-2:], mode='nearest')
         return self.tail(torch.cat([y, x], 1))
+    def decode(self, maps, x):
+        "The decoder's maps, coarse to fine; the last is at the coarse stride or as large as the image x."
+        decoded = [self.middle(F.relu(self.bn(maps[-1])))]
+        for block, skip in zip(self.blocks, reversed(maps[:-1])): decoded.append(block(decoded[-1], skip))
+        return decoded if self.coarse_stride else [*decoded, self._tail(decoded[-1], x)]
+    def logits(self, decoded):
+        "Of the last map; with side outputs each map corrects what the coarser ones say."
+        if not self.sides: return self.head(decoded[-1])
+        total, *finer = [head(y) for head, y in zip([*self.sides, self.head], decoded)]
+        for more in finer: total = resize(total, more.shape[-2:]) + more
+        return total
     def coarse_and_fine(self, x):
         maps = self.encoder(x)
-        y = self.decode(maps, x)
-        return self.head(y), [maps[0], y], None
+        decoded = self.decode(maps, x)
+        return self.logits(decoded), [maps[0], decoded[-1]], None
     def forward(self, x):
         whole = not self.coarse_stride and self.encoder.multiple == 1
         return self.coarse_and_fine(x)[0] if whole else super().forward(x)
@@ -122,10 +136,10 @@ class DecoderBlock(nn.Sequential):
         ni:int, # input channels
         hidden:int, # between the convolutions
         nf:int, # output channels
-        norm:str|None=None # None or 'batch'
+        norm:str|None=None # None, 'batch' or 'group'
     ):
         up = nn.ConvTranspose2d(hidden, nf, kernel_size=4, stride=2, padding=1)
-        super().__init__(ConvRelu(ni, hidden, norm), up, *([batch_norm(nf)] if norm else []), nn.ReLU(inplace=True))
+        super().__init__(ConvRelu(ni, hidden, norm), up, *([NORMS[norm](nf)] if norm else []), nn.ReLU(inplace=True))
 
 class UNetResNet(Segmenter):
     "U-Net over a ResNet: (N,C,H,W) -> (N,K,H,W) logits; sides that 64 does not divide are padded by reflection."
@@ -137,7 +151,7 @@ class UNetResNet(Segmenter):
         pretrained:bool=False, # timm's weights for the encoder
         weights:str|None=None, # a local .safetensors file with them; torchvision's ResNet files fit too
         num_filters:int=32, # width of the last blocks; the others are multiples
-        norm:str|None=None # decoder norm: None as published, or 'batch'
+        norm:str|None=None # decoder norm: None as published, 'batch' or 'group'
     ):
         super().__init__()
         self.encoder, self.n_out = Encoder(encoder, n_in, pretrained, weights), n_out
