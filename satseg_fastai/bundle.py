@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['COUNTED', 'RECEIPT', 'ELSEWHERE', 'SCHEMA', 'OPTIONAL', 'CHECKS', 'REQUIRED', 'teacher_line', 'finds_objects',
-           'check_spec', 'spec_threshold', 'save_bundle', 'check_kind', 'spec_of', 'read_spec', 'load_bundle',
-           'update_spec']
+           'check_spec', 'save_bundle', 'check_kind', 'spec_of', 'read_spec', 'load_bundle', 'update_spec']
 
 # %% ../nbs/42_bundle.ipynb #b656e19f
 import json
@@ -161,17 +160,10 @@ def _check_classes(spec, name):
     "Thresholds and confusions must be of as many classes as there are."
     k, t = sum(c['index'] != spec.get('ignore', 255) for c in spec['classes']), spec.get('threshold') or {}
     wrong = [n for n in (len(t['values']) if 'rule' in t else k, *(len(b) for b in (spec.get('validation') or {}).get('confusions', [])[:1])) if n != k]
+    if spec['n_out'] > 2 and t and 'rule' not in t:
+        raise BadInput(f'{name} has the threshold {t["value"]} for {k} classes', f'argmax, or thresholds with {k} values', 'choose it again with satseg threshold')
     if wrong or (spec['n_out'] <= 2 and t and 'value' not in t): raise BadInput(f'{name} has a threshold or validation of {(wrong or ["several"])[0]} classes', f'{k} as in its class table', 'choose it again with satseg threshold')
     return spec
-
-# %% ../nbs/42_bundle.ipynb #7e9aa3fa
-def spec_threshold(
-    spec:dict # of a bundle
-)->float|list|None: # two classes: the threshold; several: one of each class where the rule is 'thresholds'; else None
-    "The rule that a bundle carries, as a map is made with it."
-    t = spec.get('threshold') or {}
-    if spec.get('n_out', 2) <= 2: return t.get('value')
-    return t['values'] if t.get('rule') == 'thresholds' else None
 
 # %% ../nbs/42_bundle.ipynb #a067ff53
 def save_bundle(

@@ -518,10 +518,10 @@ def info(
     s = read_spec(model, None)
     if plot: _plot_history(s, plot, model.name)
     if as_json: return print(json.dumps(s, indent=1))
-    t, r = s.get('threshold') or {}, s.get('receipt') or {}
+    r = s.get('receipt') or {}
     rows = dict(model=f"{s['arch']} on {s['encoder']} {s['arch_args'] or ''}", classes=', '.join(f"{c['index']} {c['name']}" for c in s['classes']),
                 bands=f"{s['n_in']} of {s.get('dtype', '?')}: {s.get('bands')}" + (f", normalized by {s['statistics']}" if s.get('statistics') else ''), resolution=f"{s['gsd']:.2f} m a pixel" if s.get('gsd') else 'unknown', patch=f"{s.get('patch_size')} px",
-                objects=', '.join(c['name'] for c in s['classes'] if c['index'] in s['things']) if finds_objects(s) else None, threshold=None if finds_objects(s) else _rule_row(t, s['n_out']), temperature=s.get('temperature') and f"{s['temperature']:.3f}", clean_up=_clean_row(s.get('clean')),
+                objects=', '.join(c['name'] for c in s['classes'] if c['index'] in s['things']) if finds_objects(s) else None, threshold=None if finds_objects(s) else _rule_row(s), temperature=s.get('temperature') and f"{s['temperature']:.3f}", clean_up=_clean_row(s.get('clean')),
                 training=', '.join(f"{p['epochs']} epochs {p['name']}" for p in r.get('phases', [])) + (f", {r['seconds']:.0f} s" if 'seconds' in r else '') if r else 'unknown', teacher=teacher_line(r), size=f'{model.stat().st_size/1e6:.1f} MB')
     for k, v in rows.items():
         if v is not None: print(f'{k.replace("_", "-"):>12}  {v}')
@@ -534,11 +534,13 @@ def _plot_history(spec, path, name):
     if axs is None: raise BadInput(f'{name} holds no history of its training', 'a bundle trained since there is one', 'leave --plot out')
     save_picture(axs[0], path)
 
-def _rule_row(t, n_out):
+def _rule_row(spec):
     "How masks are made."
-    if t.get('rule') == 'thresholds': return 'a class has the largest p/t, t ' + ', '.join(f'{v:.3f}' for v in t['values'])
-    if n_out > 2: return 'the most likely class' + (f" (mean IoU {t['mean_iou']['argmax']:.4f} on validation)" if (t.get('mean_iou') or {}).get('argmax') else '')
-    return f"{t['value']:.4f} by {t.get('criterion', 'hand')}" + (f" (IoU {t['iou']:.4f} on validation)" if t.get('iou') is not None else '') if t else 'none chosen'
+    from satseg_fastai.rule import Rule
+    rule, t = Rule.of(spec), spec.get('threshold') or {}
+    if len(rule.values) > 1: return 'a class has the largest p/t, t ' + ', '.join(f'{v:.3f}' for v in rule.values)
+    if not rule.values: return 'the most likely class' + (f" (mean IoU {t['mean_iou']['argmax']:.4f} on validation)" if (t.get('mean_iou') or {}).get('argmax') else '')
+    return f"{rule.threshold:.4f} by {t.get('criterion', 'hand')}" + (f" (IoU {t['iou']:.4f} on validation)" if t.get('iou') is not None else '') if t else 'none chosen'
 
 def _clean_row(c):
     if not c: return None

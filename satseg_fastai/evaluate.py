@@ -16,8 +16,9 @@ import numpy as np
 from .classes import ClassTable
 from .errors import BadInput
 from .labels import open_labels
-from .mask import MASK_NODATA, classify, check_probability, mask_classes, stored_rule, strips
+from .mask import MASK_NODATA, check_probability, mask_classes, strips
 from .raster import Scene, write_cog
+from .rule import Rule, planes_of, probability_tag
 from .scores import Confusion, boundary_band, mean_present, ratio
 from .threshold import RocHistogram
 from .tiling import Window
@@ -65,13 +66,17 @@ class MapReader:
             raise BadInput(f'{scene.name} has {scene.count} bands', 'one band of class indices', 'color masks are read as labels only')
         if not self.is_mask: check_probability(scene, self.table)
         elif threshold is not None: raise BadInput(f'a threshold for the mask {scene.name}', 'a probability raster', 'give STEM_prob.tif')
-        if threshold is not None and self.table.n > 2 and np.size(threshold) != self.table.n: raise BadInput(f'threshold {threshold}', f'{self.table.n} numbers, one of each class')
-        self.rule = None if self.is_mask else stored_rule(scene, self.table) if threshold is None else threshold
+        self.rule = None if self.is_mask else self._rule(threshold)
+    def _rule(self, threshold):
+        "What a person asks for, else what the probability raster carries."
+        classes = self.table.n
+        if threshold is not None: return Rule.asked(threshold, planes_of(classes))
+        return Rule.read(self.scene.ds.tags().get(probability_tag(classes)), classes, self.scene.name)
     def read(self, *window):
         "`(h,w)` class indices, and the `(K,h,w)` values that they come from."
         if self.is_mask: return (found := read_indices(self.scene, self.table, *window)), found[None]
         x = self.scene.read(*window)
-        return classify(x, self.rule), x
+        return self.rule.classify(x), x
 
 
 
@@ -80,7 +85,7 @@ class PixelTally:
     "Counts of a map against labels; two of them merge with `+`."
     def __init__(self,
         table:ClassTable, # the classes
-        rule=None, # threshold or thresholds that made the map
+        rule:Rule|None=None, # that made the map, where it is known
         roc:bool=False # also count probabilities
     ):
         self.table, self.rule, self.left_out = table, rule, 0
@@ -172,7 +177,7 @@ def tally_scores(
     table, c, h = tally.table, tally.confusion, tally.histogram
     out = dict(pixels=int(c.counts.sum()), left_out=tally.left_out, accuracy=c.accuracy(), **class_scores(c.counts, table.names),
                boundary_iou={n: float(ratio(*b)) for n, b in zip(table.names, tally.bands)}, confusion=c.counts.tolist())
-    if tally.rule is not None: out['threshold'] = tally.rule
+    if tally.rule and tally.rule.values: out['threshold'] = tally.rule.threshold
     if h is None or not h.counts.any(1).all(): return out
     best = h.best()
     return {**out, 'best_iou': best.iou, 'best_threshold': best.threshold}

@@ -35,14 +35,15 @@ from .datasets import LABEL_SUFFIXES, natural_key
 from .errors import BadInput
 from .evaluate import ERROR_COLORS, evaluate, json_ready
 from .labels import VECTOR_SUFFIXES, labels_kind, open_labels
-from .levels import LEVELS, NODATA, score_levels
+from .levels import LEVELS, NODATA, score_levels, threshold_level
 from .mask import check_probability, mask_classes, strips
 from .objects import object_scores
 from .plots import error_map, history_of, history_panels, to_rgb
 from .raster import Scene, atomic_path, list_scenes
+from .rule import Rule
 from .scores import Confusion
 from .stats import area_figures, check_blocks, check_same_classes, read_receipt
-from .threshold import RocHistogram, threshold_level
+from .threshold import RocHistogram
 from .validation import describe_threshold
 
 # %% ../nbs/81_report.ipynb #697711e2
@@ -96,7 +97,7 @@ def find_maps(
 class Making(NamedTuple):
     "How a mask was made."
     table: ClassTable # its classes
-    threshold: object # number, 'argmax', or a list of numbers
+    rule: Rule # how probabilities became classes
     cleaned: tuple|None # smallest object, smallest hole, opening and their unit, where any was applied
 
 def clean_sizes(
@@ -105,15 +106,6 @@ def clean_sizes(
     "A clean-up as something to compare."
     sizes = tuple(float((d or {}).get(k) or 0) for k in ('min_object', 'min_hole', 'opening'))
     return (*sizes, d.get('unit', 'px')) if any(sizes) else None
-
-def _numbers(x): return isinstance(x, list) and all(type(v) in (int, float) and 0 <= v <= 1 for v in x)
-
-def _tag_rule(text, k):
-    "The threshold in a tag; None where it is none."
-    if k > 2 and text == 'argmax': return text
-    try: found = json.loads(text) if k > 2 else float(text)
-    except (ValueError, RecursionError): return None
-    return found if (_numbers(found) and len(found) == k if k > 2 else 0 <= found <= 1) else None
 
 def _tag_clean(text):
     "The clean-up in a tag; False where it cannot be read."
@@ -126,11 +118,9 @@ def mask_making(
 )->Making:
     "Classes, threshold and clean-up, as the mask tells them."
     with Scene(mask) as s: table, tags = mask_classes(s), s.ds.tags()
-    text = tags.get('threshold', '.5' if table.n <= 2 else 'argmax')
-    threshold, cleaned = _tag_rule(text, table.n), _tag_clean(tags.get('clean', '{}'))
-    if threshold is None: raise BadInput(f'{Path(mask).name} carries the threshold {text!r:.40}', 'a number from 0 to 1' if table.n <= 2 else 'argmax, or a number from 0 to 1 for each class', 'map the scene again')
+    rule, cleaned = Rule.read(tags.get('threshold'), table.n, Path(mask).name), _tag_clean(tags.get('clean', '{}'))
     if cleaned is False: raise BadInput(f'{Path(mask).name} carries the clean-up {tags["clean"]!r:.40}', 'what satseg clean writes', 'map the scene again')
-    return Making(table, threshold, cleaned)
+    return Making(table, rule, cleaned)
 
 # %% ../nbs/81_report.ipynb #5c551853
 def _named(paths, what):
@@ -252,7 +242,7 @@ def look(
         check_probability(p, making.table)
         if (k.height, k.width, k.dtype) != (p.height, p.width, 'uint8'): raise BadInput(f'{k.name} is {k.height} x {k.width} {k.dtype}', f'{p.height} x {p.width} uint8, as {p.name}', 'map the scene again')
         labels = m.label and open_labels(m.label, p, making.table, **m.reading)
-        found = Look(p.height, p.width, making.table, making.threshold, side, bool(labels))
+        found = Look(p.height, p.width, making.table, making.rule.threshold, side, bool(labels))
         for r, n in strips(p.height, WINDOW):
             window = r, 0, n, p.width
             found.add(r, score_levels(p.read(*window)), k.read(*window)[0], labels.read(*window) if labels else None)
@@ -418,14 +408,6 @@ def area_text(
     return f'{a/1e6:,.2f} km²' if a >= 1e6 else f'{a/1e4:,.2f} ha' if a >= 1e4 else f'{a:,.0f} m²' if a >= 100 else f'{a:.1f} m²'
 
 # %% ../nbs/81_report.ipynb #cfa034e3
-def _stored_threshold(spec):
-    t = spec.get('threshold') or {}
-    return t.get('value') if 'value' in t else t.get('values') if t.get('rule') == 'thresholds' else 'argmax' if spec.get('n_out', 0) > 2 else None
-
-def _same_rule(a, b):
-    if a is None or b is None or isinstance(a, str) or isinstance(b, str): return a == b
-    return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=0, atol=1e-4)
-
 def validation_blocks(
     spec:dict, # of the bundle, or {}
     making:Making, # of the mask
@@ -434,7 +416,8 @@ def validation_blocks(
     "The validation blocks that speak for a mask, with the scenes that they are of."
     entry, why = spec.get('validation') or {}, 'Areas are as mapped: '
     if len(entry.get('confusions') or []) < 2: return None, why + f'the model carries {"a single validation block" if entry.get("confusions") else "no validation blocks"} to correct them with'
-    if not _same_rule(_stored_threshold(spec), making.threshold): return None, f'{why}the mask was made at {making.threshold}, the validation blocks at {_stored_threshold(spec)}'
+    validated = Rule.of(spec)
+    if not validated.agrees(making.rule): return None, f'{why}the mask was made at {making.rule.text}, the validation blocks at {validated.text}'
     if clean_sizes(spec.get('clean')) != making.cleaned: return None, f'{why}mask and validation blocks were not cleaned alike'
     return check_blocks(entry, making.table.n, name), ''
 
@@ -760,9 +743,10 @@ def _shown_text(f, w):
 
 def _rule_sentence(making):
     "How the class of a pixel was decided."
-    if making.table.n <= 2: return f'At or above {making.threshold:.4g} a pixel is {making.table.names[1]}.'
-    if making.threshold == 'argmax': return 'Each pixel is of its most likely class.'
-    return 'Each pixel is of the class with the largest p / threshold: ' + ', '.join(f'{n} {t:.4g}' for n, t in zip(making.table.names, making.threshold)) + '.'
+    values, names = making.rule.values, making.table.names
+    if not values: return 'Each pixel is of its most likely class.'
+    if len(values) == 1: return f'At or above {values[0]:.4g} a pixel is {names[1]}.'
+    return 'Each pixel is of the class with the largest p / threshold: ' + ', '.join(f'{n} {t:.4g}' for n, t in zip(names, values)) + '.'
 
 def _pixel(f): return (sum(c['area'] for c in f.areas['classes'].values())/max(1, sum(c['pixels'] for c in f.areas['classes'].values())))**.5
 
@@ -774,7 +758,7 @@ def scene_data(
     "What the browser draws of a scene."
     total = sum(c['area'] for c in f.areas['classes'].values())
     cleaned = float(f.scores['iou'][f.making.table.names[1]]) if f.scores and f.making.cleaned and steps else None
-    return dict(name=f.map.source, rule=_rule_sentence(f.making), cleaned=bool(f.making.cleaned), iou=cleaned, every=_every(f, packed['w']), stored=steps.index(f.making.threshold) if steps else 0, valid=int(f.look.counts.sum()),
+    return dict(name=f.map.source, rule=_rule_sentence(f.making), cleaned=bool(f.making.cleaned), iou=cleaned, every=_every(f, packed['w']), stored=steps.index(f.making.rule.threshold) if steps else 0, valid=int(f.look.counts.sum()),
                 above=at_steps(f.look.counts, steps) if steps else None, counts=counts_at(f.look.roc, steps) if f.look.roc else None,
                 area=None if f.areas['unit'] == 'px' else total, shown=_shown_text(f, packed['w']), **packed)
 
@@ -838,15 +822,19 @@ def _shares(total, whole, unit, most=6):
     return tag('div', tag('dt', 'Mapped, by class'), tag('dd', *told, class_='shares'), tag('dd', f'of {area_text(whole, unit)}'))
 
 # %% ../nbs/81_report.ipynb #143d9442
-def _rule_text(rule): return f'{rule:.4g}' if isinstance(rule, float) else 'most likely' if rule == 'argmax' else 'p / threshold'
+def _rule_words(rule):
+    "A rule in a word or two."
+    if not rule.values: return 'most likely'
+    return f'{rule.threshold:.4g}' if len(rule.values) == 1 else 'p / threshold'
 
 def headline(
     facts:list, # of Facts
     spec:dict # of the model, or {}
 )->Markup:
     "The figures at the top."
-    t, made = spec.get('threshold') or {}, sorted({_rule_text(f.making.threshold) for f in facts})
-    how = f'best by {_criterion(t)} on {_scenes(t.get("scenes") or 0, "validation scene")}' if t.get('criterion') and t.get('value') == facts[0].making.threshold else 'of the stored masks'
+    t, made = spec.get('threshold') or {}, sorted({_rule_words(f.making.rule) for f in facts})
+    chosen = t.get('criterion') and 'value' in t and Rule.of(spec) == facts[0].making.rule
+    how = f'best by {_criterion(t)} on {_scenes(t.get("scenes") or 0, "validation scene")}' if chosen else 'of the stored masks'
     size = sum(f.look.height*f.look.width for f in facts)
     return joined([_tile('Scenes', f'{len(facts)}', f'{size/1e6:,.1f} million pixels'), _quality(facts, spec), _mapped(facts), _tile('Threshold' if facts[0].making.table.n <= 2 else 'Rule', ', '.join(made[:3]), how)])
 
@@ -914,7 +902,7 @@ def page_data(
 )->dict: # of JSON
     "Everything the browser draws."
     table = facts[0].making.table
-    steps = threshold_steps([f.making.threshold for f in facts]) if table.n <= 2 else []
+    steps = threshold_steps([f.making.rule.threshold for f in facts]) if table.n <= 2 else []
     return dict(steps=steps, classes=[dict(name=c.name, color=list(c.color)) for c in table.classes], ramp=RAMP, colors={k: [round(255*v) for v in c] for k, c in ERROR_COLORS.items()},
                 scenes=[scene_data(f, p, steps) for f, p in zip(facts, packed)], **drawn_spec(spec))
 

@@ -26,6 +26,7 @@ from .labels import Place, burn, check_vector_units, open_labels, place_of, poly
 from .mask import mask_classes
 from .measure import Tally, mapped_areas, mask_bands, object_points, pixel_areas, street_points, tree_points, width_figures
 from .raster import Scene, atomic_path, on_earth, write_json
+from .rule import Rule
 from .threshold import block_of
 from .vector import pixel_aspect
 
@@ -348,27 +349,15 @@ def map_spec(
     return (check_spec(spec, path.name) if isinstance(spec, dict) else None), path.name
 
 # %% ../nbs/65_stats.ipynb #2dcb8cb8
-def _rule(spec):
-    "The threshold, or thresholds, that the blocks of a spec were made with."
-    t = spec.get('threshold') or {}
-    return 'argmax' if t.get('rule') == 'argmax' else t.get('values') if 'values' in t else t.get('value')
-
-def _numbers(rule):
-    "A threshold as it stands in a tag or a spec, as numbers; `argmax` is none."
-    try: return np.atleast_1d(np.asarray(json.loads(rule) if isinstance(rule, str) else rule, float))
-    except (ValueError, TypeError, RecursionError): return np.zeros(0)
-
-def _differs(tag, rule): return (a := _numbers(tag)).shape != (b := _numbers(rule)).shape or bool((abs(a - b) > 1e-4).any())
-
 def _same_clean(tags, how, name):
     if not how or 'clean' not in tags: return bool(how) == ('clean' in tags)
     try: return read_clean(json.loads(tags['clean'])) == read_clean(how)
     except (ValueError, RecursionError): raise BadInput(f'{name} carries a clean-up that cannot be read', 'a mask that satseg wrote') from None
 
 def _warn_of_rule(scene, spec, name):
-    tags, how = scene.ds.tags(), spec.get('clean')
-    if _rule(spec) is not None and 'threshold' in tags and _differs(tags['threshold'], _rule(spec)):
-        warnings.warn(f'{scene.name} was made at threshold {tags["threshold"]:.40}, the validation blocks of {name} at {str(_rule(spec)):.40}: corrected areas are for the latter')
+    tags, how, validated = scene.ds.tags(), spec.get('clean'), Rule.of(spec)
+    if 'threshold' in tags and not Rule.read(tags['threshold'], spec['n_out'], scene.name).agrees(validated):
+        warnings.warn(f'{scene.name} was made at threshold {tags["threshold"]:.40}, the validation blocks of {name} at {validated.text:.40}: corrected areas are for the latter')
     if not _same_clean(tags, how, scene.name): warnings.warn(f'{scene.name} was {"" if "clean" in tags else "not "}cleaned up, the validation maps of {name} were{", with other sizes" if how and "clean" in tags else "" if how else " not"}: corrected areas are for the latter')
 
 # %% ../nbs/65_stats.ipynb #a82c947d

@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['CRITERIA', 'FLOORS', 'CHUNK', 'COARSE', 'Curves', 'roc_counts', 'acc_iou_curves', 'parse_criterion',
-           'criterion_scores', 'Choice', 'best_index', 'best_of', 'threshold_level', 'label_rows', 'as_bytes',
-           'RocHistogram', 'block_of', 'unit_counts', 'coarse_curves', 'Units', 'resampled', 'interval',
-           'bootstrap_choice', 'curve_to_json', 'curve_from_json']
+           'criterion_scores', 'Choice', 'best_index', 'best_of', 'label_rows', 'as_bytes', 'RocHistogram', 'block_of',
+           'unit_counts', 'coarse_curves', 'Units', 'resampled', 'interval', 'bootstrap_choice', 'curve_to_json',
+           'curve_from_json', 'threshold_level']
 
 # %% ../nbs/60_threshold.ipynb #aab5d7ab
 import numpy as np
 from typing import NamedTuple
 from .errors import BadInput
-from .levels import LEVELS, score_levels
+from .levels import LEVELS, score_levels, threshold_level
+_all_ = ['threshold_level']  # it lives in levels
 
 # %% ../nbs/60_threshold.ipynb #6448ea08
 class Curves(NamedTuple):
@@ -112,16 +113,6 @@ def best_of(
     "The threshold that the criterion prefers."
     i = best_index(curves, criterion)
     return Choice(*(float(x[i]) for x in (curves.thresholds, curves.iou, curves.accuracy)))
-
-# %% ../nbs/60_threshold.ipynb #67027521
-def threshold_level(
-    threshold:float, # probability, 0 to 1
-    levels:int=LEVELS # the level of probability 1
-)->int: # a pixel is positive where its level is at least this
-    "The lowest level whose probability is at least the threshold."
-    if not 0 <= threshold <= 1: raise BadInput(f'a threshold of {threshold}', 'a probability from 0 to 1')
-    near = round(threshold*levels)
-    return near if near/levels >= threshold else near + 1
 
 # %% ../nbs/60_threshold.ipynb #24b1fa38
 CHUNK = 1 << 17  # pixels counted at once

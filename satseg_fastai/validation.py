@@ -23,14 +23,15 @@ from .datasets import city_groups
 from .errors import BadInput
 from .evaluate import spec_classes
 from .labels import labels_kind, open_labels
-from .levels import LEVELS, NODATA, score_levels, temper
-from .mask import classify, strips, write_mask
+from .levels import LEVELS, NODATA, score_levels, temper, threshold_level
+from .mask import strips, write_mask
 from .measure import object_points, street_points, tree_points
 from .objects import clip_objects, label_objects
 from .raster import Scene, on_earth, write_cog
+from .rule import Rule
 from .scores import Confusion
 from .stats import block_counts, join_rows
-from .threshold import CRITERIA, RocHistogram, Units, best_index, block_of, bootstrap_choice, curve_to_json, interval, parse_criterion, resampled, threshold_level, unit_counts
+from .threshold import CRITERIA, RocHistogram, Units, best_index, block_of, bootstrap_choice, curve_to_json, interval, parse_criterion, resampled, unit_counts
 from .tiling import Window
 
 # %% ../nbs/67_validation.ipynb #985589b4
@@ -210,7 +211,7 @@ def _two_classes(maps, criterion, rule, temperature, seed):
     if spread: spread = {**spread, 'units': name, **{k: [min(spread[k][0], v), max(spread[k][1], v)] for k, v in dict(threshold=value, iou=figures['iou']).items()}}
     threshold = dict(value=value, criterion=criterion, **figures, auc=curves.auc, average_precision=curves.average_precision, scenes=len(maps.images), interval=spread,
                      curve=curve_to_json(curves, criteria=(*CRITERIA, criterion)), groups={k: _place_figures(g, value) for k, g in sorted(histograms.items())})
-    return dict(threshold=threshold, calibration=_calibration(h, _total(raw), t, temperature)), value
+    return dict(threshold=threshold, calibration=_calibration(h, _total(raw), t, temperature)), Rule((value,))
 
 # %% ../nbs/67_validation.ipynb #3d724f13
 def _one_against_all(y, c, ignore): return np.where(y == ignore, np.uint8(ignore), (y == c).astype(np.uint8))
@@ -266,9 +267,9 @@ def _confusions(maps, rules):
     found = {r: {a.place: Confusion(maps.table.n) for a in maps.areas} for r in rules}
     for a in maps.areas:
         for x, y in maps.strips(a):
-            for r, t in rules.items():
-                p = classify(x, t)
-                found[r][a.place].update(np.where(p == 255, maps.table.ignore, y), p, maps.table.ignore)
+            for name, one in rules.items():
+                p = one.classify(x)
+                found[name][a.place].update(np.where(p == 255, maps.table.ignore, y), p, maps.table.ignore)
     return found
 
 # %% ../nbs/67_validation.ipynb #0370b12c
@@ -299,12 +300,12 @@ def _several_classes(maps, criterion, rule, temperature, seed):
     choices = _class_choices(histograms, names, criterion)
     typical = float(np.median([c['value'] for c in choices if c]))
     values = [c['value'] if c else typical for c in choices]
-    rules = dict(argmax=None, thresholds=values)
+    rules = dict(argmax=Rule(), thresholds=Rule(tuple(values)))
     found = _confusions(maps, rules)
     total = {r: _total(c) for r, c in found.items()}
     if rule == 'best': rule = max(total, key=lambda r: _share(total[r].mean_iou()) or 0)   # argmax if they are alike
     place = lambda c: dict(mean_iou=_share(c.mean_iou()), accuracy=_share(c.accuracy()), iou={n: _share(v) for n, v in zip(names, c.iou())})
-    units, name = _scene_units(maps, lambda x, y: block_counts(classify(x, rules[rule]), np.where(y == maps.table.ignore, 255, y), k, BLOCK))
+    units, name = _scene_units(maps, lambda x, y: block_counts(rules[rule].classify(x), np.where(y == maps.table.ignore, 255, y), k, BLOCK))
     spread = bootstrap_mean_iou(units, seed=seed)
     threshold = dict(rule=rule, values=values, criterion=criterion, mean_iou={r: _share(c.mean_iou()) for r, c in total.items()}, accuracy=_share(total[rule].accuracy()), scenes=len(maps.images),
                      classes={n: _class_entry(c, v, _share(iou)) for n, c, v, iou in zip(names, choices, values, total[rule].iou())},

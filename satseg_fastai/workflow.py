@@ -15,9 +15,7 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-
-from .bundle import finds_objects, load_bundle, read_spec, save_bundle, spec_threshold, update_spec
+from .bundle import finds_objects, load_bundle, read_spec, save_bundle, update_spec
 from .classes import class_table
 from .datasets import labeled_split
 from .errors import BadInput
@@ -26,6 +24,7 @@ from .evaluate import spec_classes
 from .mask import write_mask
 from .plots import check_picture, save_picture
 from .raster import Scene, list_scenes, workplace, write_json
+from .rule import Rule
 from .tiling import Grid
 from .validation import choose_threshold, describe_threshold
 from .vector import check_layer, write_detections
@@ -320,16 +319,11 @@ def _check_scenes(scenes, spec, bands, force):
             warnings.simplefilter('ignore')
             check_fits(s, spec, force)
 
-def _chosen_rule(spec, threshold):
-    "The rule of the masks as `classify` takes it: what the user said, what the bundle says, else .5 or the most likely class."
-    if threshold is None:
-        if spec['n_out'] > 2 or spec.get('threshold'): return spec_threshold(spec)
+def _mask_rule(spec, threshold):
+    "The rule of the masks; a threshold that nobody chose is a warning."
+    if threshold is None and not spec.get('threshold') and spec['n_out'] <= 2:
         warnings.warn('the bundle has no threshold, .5 is used; choose one with satseg threshold')
-        return .5
-    given, wanted = np.atleast_1d(threshold), 1 if spec['n_out'] <= 2 else spec['n_out']
-    if len(given) != wanted or not ((given >= 0) & (given <= 1)).all():
-        raise BadInput(f'threshold {", ".join(map(str, given))}', f'{"a probability" if wanted == 1 else f"{wanted} probabilities, one of each class,"} between 0 and 1')
-    return threshold
+    return Rule.of(spec, threshold)
 
 def _write_map(prob, mask, rule, table, how):
     "The mask, cleaned up if asked for; what the clean-up did."
@@ -350,14 +344,14 @@ def map_scenes(
     "Probability raster, mask and receipt of each scene."
     from satseg_fastai.scene.predict import predict_scene
     spec, scenes = read_spec(model), list_scenes(scenes)
-    rule, table, files, receipts = _chosen_rule(spec, threshold), spec_classes(spec), _outputs(scenes, out), []
+    rule, table, files, receipts = _mask_rule(spec, threshold), spec_classes(spec), _outputs(scenes, out), []
     how = read_clean(spec['clean']) if clean and spec.get('clean') else None
     _check_scenes(scenes, spec, kw.get('bands'), kw.get('force', False))
     for scene, (prob, mask, receipt) in zip(scenes, files):
         check_writable(prob)
         r = predict_scene(model, scene, prob, threshold=rule, **kw)
         cleaned = _write_map(prob, mask, rule, table, how)
-        r.update(mask=mask.name, threshold='argmax' if rule is None else rule, clean=how and {**how._asdict(), **cleaned}, bundle=Path(model).name, model=spec)
+        r.update(mask=mask.name, threshold=rule.threshold if rule.values else 'argmax', clean=how and {**how._asdict(), **cleaned}, bundle=Path(model).name, model=spec)
         write_json(receipt, r)
         receipts.append(r)
         if each: each(r)

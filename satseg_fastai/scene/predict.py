@@ -17,10 +17,11 @@ import torch
 from torch import nn
 
 from .. import __version__
-from ..bundle import load_bundle, spec_of, spec_threshold
+from ..bundle import load_bundle, spec_of
 from ..errors import BadInput
 from ..levels import LEVELS, NODATA, score_levels, temper
 from ..raster import Scene, atomic_path, bounded_cache, cache_bytes, reflect_index, write_cog, write_json
+from ..rule import Rule, planes_of, probability_tag
 from .blend import BandAccumulator, blend_weights
 from ..tiling import Grid
 
@@ -281,7 +282,7 @@ def _run_rows(scene, forward, grid, weights, stats, s, k, journal, bar, count):
     one = lambda x: forward(x)[:, _planes(k)]
     def tick(n, skipped): count.window(n, skipped); bar.update(n)
     if journal.row >= scene.height: return
-    planes = 1 if k <= 2 else k
+    planes = planes_of(k)
     bar.update(_first_window_row(grid, journal.row)*len(grid.cols))
     for row, p, acc in predict_rows(_scene_reader(scene, stats), one, grid, weights, planes, s['batch_size'], journal.row, tick):
         count.rows(acc)
@@ -289,28 +290,29 @@ def _run_rows(scene, forward, grid, weights, stats, s, k, journal, bar, count):
 
 def _taken(scene): return {k: v for k, v in scene.ds.tags().items() if k == 'TIFFTAG_DATETIME'}
 
-def _spec_tags(spec):
-    "What evaluation needs to know: the threshold, or those of each class, and the class table."
-    t = spec_threshold(spec)
-    tags = {} if t is None else dict(thresholds=json.dumps([float(v) for v in t])) if isinstance(t, (list, tuple)) else dict(threshold=str(t))
-    return {**tags, 'classes': json.dumps(dict(classes=[*spec['classes'], *({**c, 'index': spec.get('ignore', 255)} for c in spec.get('ignored') or [])], ignore=spec.get('ignore', 255)))} if spec.get('classes') else tags
+def _told_rule(spec, threshold, k):
+    "The rule that the raster tells: what was asked for, else the bundle's; None where there is neither."
+    if threshold is not None: return Rule.given(threshold, planes_of(k))
+    return Rule.of(spec) if spec.get('threshold') else None
 
-def _with_threshold(spec, t):
-    "A spec with another threshold; one number for several classes means the most likely one."
-    if not isinstance(t, (list, tuple)): return {**spec, 'threshold': dict(value=t)}
-    if len(t) != (n := spec.get('n_out', len(t))) or n <= 2: raise BadInput(f'{len(t)} thresholds for {n} classes', 'one of each class, or one number for two classes')
-    return {**spec, 'n_out': n, 'threshold': dict(rule='thresholds', values=list(t))}
+def _told_tags(spec, rule, k):
+    "What evaluation needs to know: the rule, but for the most likely class, and the class table."
+    tags = {probability_tag(k): rule.text} if rule and rule.values else {}
+    if not spec.get('classes'): return tags
+    ignore = spec.get('ignore', 255)
+    ignored = [{**c, 'index': ignore} for c in spec.get('ignored') or []]
+    return {**tags, 'classes': json.dumps(dict(classes=[*spec['classes'], *ignored], ignore=ignore))}
 
-def _write(dst, scene, journal, spec, k, dtype, count):
+def _write(dst, scene, journal, spec, rule, k, dtype, count):
     "The journal's rows as one raster; counts valid pixels on the way."
     names = [c['name'] for c in spec.get('classes', [])] or [f'class {i}' for i in range(k)]
     def rows():
         for row, x in journal.rows():
             count.valid += int((x[0] != NODATA if dtype == 'uint16' else ~np.isnan(x[0])).sum())
             yield row, x
-    write_cog(dst, scene, rows(), count=1 if k <= 2 else k, dtype=dtype, nodata=NODATA if dtype == 'uint16' else np.nan,
+    write_cog(dst, scene, rows(), count=planes_of(k), dtype=dtype, nodata=NODATA if dtype == 'uint16' else np.nan,
               names=[names[1] if len(names) > 1 else 'probability'] if k <= 2 else names, scale=1/LEVELS if dtype == 'uint16' else None,
-              resampling='average', tags=dict(satseg_fastai=__version__, quantity='probability', **_taken(scene), **_spec_tags(spec)))
+              resampling='average', tags=dict(satseg_fastai=__version__, quantity='probability', **_taken(scene), **_told_tags(spec, rule, k)))
 
 # %% ../../nbs/51_scene.predict.ipynb #d7937f0a
 def predict_scene(
@@ -330,7 +332,7 @@ def predict_scene(
     stats=None, # (mean, std) per band in raw units, for a bare module
     dtype:str='uint16', # 'uint16' (levels of 1/65534, nodata 65535) or 'float32' (NaN)
     force:bool=False, # go on although the data type differs from training
-    threshold:float|list|None=None, # told in the raster's metadata, for several classes one of each; None: the bundle's
+    threshold:float|list|Rule|None=None, # told in the raster's metadata, for several classes one of each; None: the bundle's
     temperature:float|None=None # that softens (above 1) or sharpens probabilities; None: the bundle's, else 1
 )->dict: # the receipt
     "Probability raster of a scene, on the scene's own grid."
@@ -338,7 +340,6 @@ def predict_scene(
     begun = time.perf_counter()
     stats = stats or ((spec['mean'], spec['std']) if spec else None)
     if Path(dst).resolve() == Path(src).resolve(): raise BadInput(f'{src} is both the scene and the output', 'another place for the output')
-    if threshold is not None: spec = _with_threshold(spec, threshold)
     if temperature is not None and not .01 <= temperature <= 100: raise BadInput(f'a temperature of {temperature}', 'a number from .01 to 100')
     if dtype not in ('uint16', 'float32'): raise BadInput(f'dtype {dtype!r}', "'uint16' or 'float32'")
     with Scene(src, _choose_bands(src, bands, spec)) as scene, evaluating(net):
@@ -347,13 +348,14 @@ def predict_scene(
         s = _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype, temperature)
         grid, forward, count = Grid(scene.height, scene.width, s['size'], s['overlap']), Forward(net, s['device']), _Counter()
         k = spec.get('n_out') or _n_out(forward, scene.count, s['size'])
+        rule = _told_rule(spec, threshold, k)
         key = dict(settings=s, stats=np.asarray(stats).tolist() if stats else None, versions=_versions(), model_sha256=model_sha256(net), input_sha256=file_sha256(src))
         weights, journal = blend_weights(s['size'], s['blend'], s['context']), Journal(dst, key, resume)
         resumed = journal.row
         try:
             with bounded_cache(cache_bytes(scene, s['size'])), _progress(len(grid), scene.name, progress) as bar:
                 _run_rows(scene, forward, grid, weights, stats, s, k, journal, bar, count)
-            _write(dst, scene, journal, spec, k, dtype, count)
+            _write(dst, scene, journal, spec, rule, k, dtype, count)
         except BaseException:
             if not resume: journal.remove()
             raise
