@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from .errors import BadInput
-from .raster import write_json
 
 # %% ../nbs/03_classes.ipynb #5d90da5e
 def parse_color(
@@ -148,7 +147,9 @@ def _to_json(self:ClassTable,
     "The table as plain data; `ClassTable.from_json` reads it back."
     d = dict(ignore=self.ignore,
              classes=[dict(name=e.name, color=code_hex(color_code(e.color)), index=e.index) for e in self.entries])
-    if path is not None: write_json(path, d)
+    if path is not None:
+        from satseg_fastai.raster import write_json
+        write_json(path, d)
     return d
 
 ClassTable.to_json = _to_json

@@ -14,7 +14,7 @@ import numpy as np
 from .classes import ClassTable, building
 from .errors import BadInput
 from .raster import Scene, write_cog
-from .rule import MASK_NODATA, Rule, planes_of, probability_tag
+from .rule import MASK_NODATA, Rule, planes_of
 _all_ = ['MASK_NODATA']  # it lives in rule
 
 # %% ../nbs/61_mask.ipynb #aa9ff922

@@ -125,9 +125,11 @@ def _read(cls:type,
     try: found = json.loads(text)
     except (ValueError, RecursionError): found = None
     values = [found] if planes == 1 else found
-    if isinstance(values, list) and len(values) == planes and all(map(_is_share, values)): return cls.asked(values, planes)
+    good = isinstance(values, list) and len(values) == planes and all(map(_is_share, values))
+    if good: return cls.asked(values, planes)
     expected = 'a number from 0 to 1' if planes == 1 else f'argmax, or {planes} numbers from 0 to 1'
-    raise BadInput(f'{name} carries the threshold {text!r:.40}', expected, 'give it with --threshold, or map the scene again')
+    do = 'give it with --threshold, or map the scene again'
+    raise BadInput(f'{name} carries the threshold {text!r:.40}', expected, do)
 
 Rule.read = classmethod(_read)
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .bundle import COUNTED, _counts_ok, check_spec, read_spec
+from .bundle import read_spec
 from .classes import ClassTable
 from .errors import BadInput
 from .clean import read_clean
@@ -27,6 +27,7 @@ from .mask import mask_classes
 from .measure import Tally, mapped_areas, mask_bands, object_points, pixel_areas, street_points, tree_points, width_figures
 from .raster import Scene, atomic_path, on_earth, write_json
 from .rule import Rule
+from .spec import COUNTED, Blocks, check_spec, checked
 from .threshold import block_of
 from .vector import pixel_aspect
 
@@ -311,14 +312,12 @@ def check_blocks(
     name:str # of the file, for messages
 )->ValidationBlocks:
     "A bundle's validation blocks."
-    wrong = BadInput(f'{name} holds no usable validation blocks', f'2 or more tables of {k} x {k} counts', 'choose the threshold again with satseg threshold')
-    try: blocks, scenes = np.asarray(entry['confusions'], np.float64), entry.get('scenes')
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError): raise wrong from None
-    if scenes is not None and not (isinstance(scenes, list) and len(scenes) == len(blocks) and all(isinstance(i, int) and abs(i) < 1 << 31 for i in scenes)): raise wrong
-    if blocks.ndim != 3 or blocks.shape[1:] != (k, k) or len(blocks) < 2 or not np.isfinite(blocks).all() or blocks.min() < 0 or not blocks.sum(): raise wrong
-    if not all(_counts_ok(entry[kind], n, len(blocks)) for kind, n in COUNTED.items() if entry.get(kind) is not None): raise wrong
-    counts = {kind: {n: np.array(v, float) for n, v in entry[kind].items()} for kind in COUNTED if entry.get(kind)}
-    return ValidationBlocks(blocks, None if scenes is None else np.array(scenes), counts, entry.get('unit'))
+    found = checked(Blocks, entry, f'{name}: validation', 'choose the threshold again with satseg threshold')
+    blocks, scenes = np.array(found.confusions, float), found.scenes
+    if len(blocks) < 2 or blocks.shape[1:] != (k, k) or not blocks.sum():
+        raise BadInput(f'{name} holds no usable validation blocks', f'2 or more tables of {k} x {k} counts', 'choose the threshold again with satseg threshold')
+    counts = {kind: {n: np.array(v, float) for n, v in getattr(found, kind).items()} for kind in COUNTED if getattr(found, kind)}
+    return ValidationBlocks(blocks, None if scenes is None else np.array(scenes), counts, found.unit)
 
 def read_receipt(
     path:str|Path # `<stem>.receipt.json`
