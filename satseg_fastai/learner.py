@@ -401,6 +401,7 @@ def recipe(
         raise BadInput(f'schedule {how["schedule"]!r}', f'one of {", ".join(SCHEDULES)}')
     schedule, groups = SCHEDULES[how['schedule']], learn.model.groups()
     if lr is None: lr = how['lr']*(GENTLY if kept and len(groups) > 3 else 1)
+    if frozen is None and not kept and epochs is not None: frozen = 0
     if frozen is None: frozen = how.get('frozen') or schedule['frozen']
     if epochs is None: epochs = how.get('epochs') or schedule['epochs'] or epochs_for(len(learn.dls.train))
     name = schedule['name'] if kept else 'from scratch'
