@@ -158,7 +158,7 @@ def main(a):
         given = rule.get('values') if rule.get('rule') == 'thresholds' else rule.get('value')
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         score = buildings_scores if parts[3] == 'building' else classes_scores
-        result = dict(site=a.site, model=a.model, encoder=a.encoder, pretrained=not a.scratch, seed=a.seed,
+        result = dict(label=a.label, site=a.site, model=a.model, encoder=a.encoder, pretrained=not a.scratch, seed=a.seed,
                       epochs=a.epochs, set=a.set, **score(model, parts, stats, given, work))
     result.update(
         split=SITES[a.site].__doc__, scenes=[len(p) for p in parts[:3]], seconds=round(wall, 1),
@@ -190,9 +190,11 @@ if __name__ == '__main__':
     p.add_argument('--scratch', action='store_true')
     p.add_argument('--epochs', type=int, default=16)
     p.add_argument('--set', type=setting, action='append', default=[])
+    p.add_argument('--label', help='what the notebook calls it; default: the model and what --set says')
     p.add_argument('--out', type=Path, default=HERE/'results'/'defaults.jsonl')
     a = p.parse_args()
     if not a.data: sys.exit('give the folder of real imagery with --data, or set SATSEG_DATA')
     a.typed = [t for t in sys.argv[1:]]
     a.set, a.data = dict(a.set), Path(a.data)
+    a.label = a.label or ', '.join([a.model, *(f'{name} {value}' for name, value in a.set.items())])
     main(a)
