@@ -196,7 +196,7 @@ def train(
     frozen_epochs:Annotated[Optional[int], typer.Option(min=0, help='Epochs before them with a frozen encoder. Default: 0; with --init or --preset inria 6.')]=None,
     crop:Annotated[int, typer.Option(min=32, help='Training patch side in pixels.')]=256,
     batch:Batch=8,
-    lr:Annotated[Optional[float], typer.Option(min=1e-8, help="Highest learning rate. Default: 4e-3, or the preset's; with --init 1e-3; of a plain transformer an eighth of these.")]=None,
+    lr:Annotated[Optional[float], typer.Option(min=1e-8, help="Highest learning rate. Default: 4e-3, or the preset's; with --init 1e-3; of a plain transformer with weights an eighth of these.")]=None,
     class_weights:Annotated[Optional[str], typer.Option(help='A weight for each class, with commas; or balanced, by the inverse of their shares of the training labels.')]=None,
     weight_decay:Annotated[Optional[float], typer.Option(min=0, help="Default: .01, or the preset's; with --init 10^-3.5; 1e-4 of pointrend_maskrcnn.")]=None,
     ema:Annotated[Optional[str], typer.Option(metavar='[DECAY]', help='Average the weights over the steps; the average is validated and kept. Alone: .999; off: none.')]=None,

@@ -1,16 +1,21 @@
 "`satseg align` as a user types it, and a teacher that is refused."
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import ndimage
 from typer.testing import CliRunner
 
+from satseg_fastai.bundle import read_spec, update_spec
 from satseg_fastai.cli import app
 from satseg_fastai.labels import Place
 from satseg_fastai.levels import LEVELS, NODATA
 from satseg_fastai.raster import Scene, write_cog
 from satseg_fastai.synth import make_town
+
+BUNDLE = Path(__file__).parent/'fixtures'/'pretrained_se_unet.safetensors'
 
 
 def satseg(*args):
@@ -73,3 +78,13 @@ def test_a_teacher_alone_is_refused(world, tmp_path, args, says):
     rc, out, err = satseg('train', '--images', world/'maps', '--labels', world/'labels', '--out', tmp_path/'s.safetensors', *args)
     assert (rc, out, err.count('\n')) == (2, '', 1) and says in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_info_names_the_teacher(tmp_path):
+    "Who taught a model besides its labels, where its receipt says so."
+    model = shutil.copy(BUNDLE, tmp_path/'student.safetensors')
+    assert 'teacher' not in satseg('info', model)[1]
+    teacher = dict(file='teacher.safetensors', sha256='0'*64, scenes=3, weight=.5)
+    update_spec(model, receipt=dict(read_spec(model).get('receipt') or {}, teacher=teacher))
+    told = satseg('info', model)[1]
+    assert '     teacher  teacher.safetensors on 3 scenes without labels, at weight 0.5\n' in told

@@ -144,7 +144,8 @@ def test_train_inside_an_area_of_interest(world, tmp_path):
         place.mkdir()
         for p in source.glob('*.tif'): shutil.copy(p, place)
     model = tmp_path/'west.safetensors'
-    fine('train', '--images', images, '--labels', labels, '--out', model, *TINY, '--epochs', 1, '--valid', 'none', '--aoi', tmp_path/'aoi.gpkg')
+    fine('train', '--images', images, '--labels', labels, '--out', model, *TINY, '--epochs', 1, '--valid', 'none',
+         '--aoi', tmp_path/'aoi.gpkg')
     assert read_spec(model, True)['receipt']['trained'] == [[world.image.name, 0, 0, SIDE, SIDE//2]]
 
 

@@ -448,7 +448,7 @@ def test_default_encoder_of_a_learner(town, arch, monkeypatch):
 
 
 # in a bundle
-OTHER = dict(se_unet=dict(decoder_width=(32, None, 16, 8, 8), se=False, norm='batch'), unet_resnet=dict(num_filters=4, norm='batch'), fpn=dict(pyramid_width=16, width=24, levels=(3, 4, 5)),
+OTHER = dict(se_unet=dict(decoder_width=(32, None, 16, 8, 8), se=False, norm='group', side=True), unet_resnet=dict(num_filters=4, norm='batch'), fpn=dict(pyramid_width=16, width=24, levels=(3, 4, 5)),
              pspnet=dict(width=32, pyramid_sizes=(1, 2, 4), output_stride=16, use_unet=False), deeplab=dict(width=16, rates=(2, 5), output_stride=16, aux=True))
 POINTS = dict(points=300, train_points=60, k=4, beta=.5, hidden=24, layers=2, image=True, padding_mode='zeros')
 SPEC = dict(encoder='test_resnet', mean=[120.]*5, std=[50.]*5)

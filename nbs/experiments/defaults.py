@@ -158,8 +158,8 @@ def main(a):
         given = rule.get('values') if rule.get('rule') == 'thresholds' else rule.get('value')
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         score = buildings_scores if parts[3] == 'building' else classes_scores
-        result = dict(label=a.label, site=a.site, model=a.model, encoder=a.encoder, pretrained=not a.scratch, seed=a.seed,
-                      epochs=a.epochs, set=a.set, **score(model, parts, stats, given, work))
+        result = dict(label=a.label, site=a.site, model=a.model, encoder=a.encoder, pretrained=not a.scratch,
+                      seed=a.seed, epochs=a.epochs, set=a.set, **score(model, parts, stats, given, work))
     result.update(
         split=SITES[a.site].__doc__, scenes=[len(p) for p in parts[:3]], seconds=round(wall, 1),
         cpu_seconds=round(cpu, 1), command='python nbs/experiments/defaults.py ' + shlex.join(a.typed),

@@ -92,8 +92,9 @@ class SEDynamicUnet(Segmenter):
             self.blocks.append(UnetBlock(widths[-1], skip, up, nf, norm, se))
             widths.append(nf)
         if not coarse_stride: widths.append(self._full_resolution(widths[-1], n_in, tail, norm))
-        heads = [conv_layer(nf, n_out, ks=1, act=False) for nf in widths[-1:] + widths[:-1]*side]
-        self.head, self.sides = heads[0], nn.ModuleList(heads[1:])
+        self.head = conv_layer(widths[-1], n_out, ks=1, act=False)
+        coarser = widths[:-1] if side else []
+        self.sides = nn.ModuleList(conv_layer(nf, n_out, ks=1, act=False) for nf in coarser)
         self.fine_channels = [self.encoder.channels[0], widths[-1]]
 
     def _full_resolution(self, ni, n_in, tail, norm):
