@@ -21,7 +21,6 @@ from .bundle import read_spec
 from .classes import ClassTable
 from .datasets import Pair, folder_pairs
 from .errors import BadInput
-from .evaluate import spec_classes
 from .labels import Labels, Place, ShapeSource, labels_kind, open_labels, place_of, write_labels
 from .levels import LEVELS, NODATA, score_levels
 from .mask import check_probability, mask_classes
@@ -275,7 +274,7 @@ def _mapped(model, images, labels, attribute):
     spec, pairs = read_spec(model), folder_pairs(images, labels, touching=False)
     if n := trained_on(spec, pairs):
         warnings.warn(f'{n} of {len(pairs)} scenes were trained on: a model learns the shift of its own labels')
-    return pairs, spec_classes(spec), False
+    return pairs, spec.table, False
 
 def _probabilities(model, pairs, ready, kw):
     "Each pair with its probability raster; one that was made for it vanishes."

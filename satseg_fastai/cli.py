@@ -497,10 +497,17 @@ def export(model:Annotated[Path, typer.Argument(help='Bundle, NAME.safetensors; 
     if model.is_dir() and out: raise BadInput('--out for a folder of maps', 'no --out', 'the items stand beside the maps')
     if model.is_dir() and stac and not (onnx or card): return _items(model)
     from satseg_fastai import export as to
+    from satseg_fastai.bundle import Bundle
     place = lambda end: (out or model.parent)/f'{model.stem}{end}'
-    if onnx: _exported(place('.onnx'), to.export_onnx(model, place('.onnx')))
-    if stac: to.export_stac(model, place('.stac.json'), title=title, license=license or 'other', onnx=place('.onnx') if onnx else None); print(place('.stac.json'))
-    if card: to.export_card(model, place('.md'), license=license, title=title); print(place('.md'))
+    bundle = Bundle.open(model)
+    if onnx: _exported(place('.onnx'), to.export_onnx(bundle, place('.onnx')))
+    if stac:
+        to.export_stac(bundle, place('.stac.json'), title=title, license=license or 'other',
+                       onnx=place('.onnx') if onnx else None)
+        print(place('.stac.json'))
+    if card:
+        to.export_card(bundle, place('.md'), license=license, title=title)
+        print(place('.md'))
 
 def _exported(path, r):
     _say([f"{path}  {r['bytes']/1e6:.1f} MB, tiles of {r['size']} px, largest difference {max(f['largest'] for f in r['parity'].values()):.1e}; in Deepness press Load default parameters", *(f'note: {n}' for n in r['notes'])])
@@ -517,7 +524,7 @@ def info(
     from satseg_fastai.bundle import finds_objects, read_spec, teacher_line
     s = read_spec(model, None)
     if plot: _plot_history(s, plot, model.name)
-    if as_json: return print(json.dumps(s, indent=1))
+    if as_json: return print(json.dumps(dict(s), indent=1))
     r = s.get('receipt') or {}
     rows = dict(model=f"{s['arch']} on {s['encoder']} {s['arch_args'] or ''}", classes=', '.join(f"{c['index']} {c['name']}" for c in s['classes']),
                 bands=f"{s['n_in']} of {s.get('dtype', '?')}: {s.get('bands')}" + (f", normalized by {s['statistics']}" if s.get('statistics') else ''), resolution=f"{s['gsd']:.2f} m a pixel" if s.get('gsd') else 'unknown', patch=f"{s.get('patch_size')} px",

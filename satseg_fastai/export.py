@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from rasterio.errors import RasterioError
 
 from . import __version__
-from .bundle import load_bundle, read_spec, teacher_line
+from .bundle import Bundle, teacher_line
 from .classes import ClassTable, code_hex, color_code
 from .errors import BadInput, FailedWork
 from .levels import LEVELS, NODATA
@@ -110,7 +110,7 @@ class MapGraph(nn.Module):
     ):
         super().__init__()
         self.net = FixedPoints(net, size) if isinstance(net, PointRend) else net
-        self.rule, self.temperature = Rule.of(spec), float(spec.get('temperature') or 1)
+        self.rule, self.temperature = Rule.of(spec), float(spec.temperature or 1)
     def probability(self, x):
         y = self.net(x).float()/self.temperature
         if y.shape[1] == 1: return y.sigmoid()
@@ -209,7 +209,7 @@ def _answer(net, spec):
     return plain
 
 def export_onnx(
-    bundle:str|Path, # trained model
+    bundle:str|Path|Bundle, # trained model
     dst:str|Path, # NAME.onnx
     *,
     size:int|None=None, # side of the tiles; None: the bundle's patch
@@ -220,19 +220,22 @@ def export_onnx(
     "Write a bundle as one ONNX file that QGIS' Deepness opens with the right settings."
     need('onnx', 'onnxruntime', 'onnxscript')
     import onnx
-    net, spec = load_bundle(bundle)
-    size = size or spec.get('patch_size') or 512
-    if not 32 <= size <= 8192 or not 0 <= overlap < 100: raise BadInput(f'tiles of {size} px with {overlap} % overlap', '32 to 8192 px, 0 to 99 %')
+    bundle = Bundle.open(bundle)
+    net, spec = bundle.net, bundle.spec
+    size = size or spec.patch_size or 512
+    if not 32 <= size <= 8192 or not 0 <= overlap < 100:
+        raise BadInput(f'tiles of {size} px with {overlap} % overlap', '32 to 8192 px, 0 to 99 %')
     graph, keys = MapGraph(net, spec, size).eval(), deepness_keys(spec, size, overlap)
-    proto = trace(graph, spec['n_in'], size, opset)
+    proto = trace(graph, spec.n_in, size, opset)
     onnx.helper.set_model_props(proto, keys)
     onnx.checker.check_model(proto, full_check=True)
     data, found = proto.SerializeToString(), {}
     if check:
-        with torch.no_grad(): found = parity(data, _answer(net, spec), (spec['n_in'], size, size))
-        check_parity(found, isinstance(net, PointRend), Path(bundle).name)
+        with torch.no_grad(): found = parity(data, _answer(net, spec), (spec.n_in, size, size))
+        check_parity(found, isinstance(net, PointRend), bundle.name)
     with atomic_path(dst) as tmp: tmp.write_bytes(data)
-    return dict(file=Path(dst).name, bytes=len(data), size=size, opset=opset, seg_thresh=json.loads(keys['seg_thresh']), metadata=keys, parity=found, notes=notes(spec))
+    return dict(file=Path(dst).name, bytes=len(data), size=size, opset=opset, metadata=keys, parity=found,
+                seg_thresh=json.loads(keys['seg_thresh']), notes=notes(spec))
 
 # %% ../nbs/82_export.ipynb #6bbf193f
 def band_names(spec): return [f'band{b}' for b in spec.get('bands') or range(1, spec['n_in'] + 1)]
@@ -329,7 +332,7 @@ def _bbox(geometry):
     except (ValueError, TypeError, KeyError, AttributeError): raise BadInput(f'geometry {str(geometry):.40}', 'a GeoJSON geometry in WGS 84') from None
 
 def export_stac(
-    bundle:str|Path, # trained model
+    bundle:str|Path|Bundle, # trained model
     dst:str|Path, # NAME.json
     *,
     license:str='other', # SPDX identifier of the weights
@@ -343,13 +346,16 @@ def export_stac(
     need('pystac', 'stac_model')
     import pystac
     from stac_model.schema import MLModelExtension
-    (net, spec), home, stem = load_bundle(bundle), Path(dst).parent, Path(bundle).stem
-    text = description or f"{', '.join(c['name'] for c in spec['classes'])}, mapped from {spec['n_in']} bands of {spec.get('dtype', 'unknown type')}."
-    bands = [dict(name=n, data_type=spec.get('dtype', 'other'), **({'gsd': spec['gsd']} if spec.get('gsd') else {})) for n in band_names(spec)]
+    bundle = Bundle.open(bundle)
+    spec, home, stem = bundle.spec, Path(dst).parent, bundle.path.stem
+    names = ', '.join(c.name for c in spec.classes)
+    text = description or f'{names}, mapped from {spec.n_in} bands of {spec.dtype or "unknown type"}.'
+    resolution = {'gsd': spec['gsd']} if spec.gsd else {}
+    bands = [dict(name=n, data_type=spec.dtype or 'other', **resolution) for n in band_names(spec)]
     item = pystac.Item(slug(stem), geometry, geometry and _bbox(geometry), None, dict(start_datetime=period[0], end_datetime=period[1], title=title or stem, description=text, license=license, bands=bands))
-    file_asset(item, 'model', bundle, home, title='Weights and spec of the bundle', media_type='application/octet-stream; application=safetensors', roles=['mlm:model', 'mlm:weights', 'data'], extra_fields={'mlm:artifact_type': 'safetensors', 'bands': [dict(name=b['name']) for b in bands]})
+    file_asset(item, 'model', bundle.path, home, title='Weights and spec of the bundle', media_type='application/octet-stream; application=safetensors', roles=['mlm:model', 'mlm:weights', 'data'], extra_fields={'mlm:artifact_type': 'safetensors', 'bands': [dict(name=b['name']) for b in bands]})
     if onnx: file_asset(item, 'onnx', onnx, home, title='The same as ONNX, for Deepness', media_type='application/octet-stream; framework=onnx', roles=['mlm:model', 'mlm:compiled', 'data'], extra_fields={'mlm:artifact_type': 'onnx'})
-    MLModelExtension.ext(item, add_if_missing=True).apply(mlm_properties(net, spec, stem))
+    MLModelExtension.ext(item, add_if_missing=True).apply(mlm_properties(bundle.net, spec, stem))
     d = item.to_dict(include_self_link=False, transform_hrefs=False)
     check_item(d)
     write_json(dst, d)
@@ -459,15 +465,16 @@ def card_lines(
     return [f'# {plain(title or path.stem)}', *(line for k, lines in parts.items() for line in ('', f'## {k}', '', *lines))]
 
 def export_card(
-    bundle:str|Path, # trained model
+    bundle:str|Path|Bundle, # trained model
     dst:str|Path, # README.md
     *,
     license:str|None=None, # of the weights, as Hugging Face knows it
     title:str|None=None # None: the bundle's name
 )->str: # the text
     "Write a model card."
-    spec = read_spec(bundle)
-    text = '\n'.join([card_head(spec, license), '', *card_lines(spec, Path(bundle), license, title), ''])
+    bundle = Bundle.open(bundle)
+    lines = card_lines(bundle.spec, bundle.path, license, title)
+    text = '\n'.join([card_head(bundle.spec, license), '', *lines, ''])
     with atomic_path(dst) as tmp: tmp.write_text(text, encoding='utf-8')
     return text
 

@@ -118,12 +118,12 @@ def splitter(
 def _from_bundle(init, dls):
     "Model and spec of a bundle to go on with, if the data fit it."
     model, old = load_bundle(init)
-    spec = run_spec(dls, old['arch'], old['encoder'], old['arch_args'])
+    spec = run_spec(dls, old.arch, old.encoder, old.arch_args)
     for what in ('n_in', 'n_out', 'dtype'):
         if spec[what] != old.get(what, spec[what]):
             raise BadInput(f'the scenes have {what} {spec[what]}', f'{old[what]}, as {Path(init).name}',
                            'choose --bands or --classes to match, or train anew')
-    if not np.allclose([spec['mean'], spec['std']], [old['mean'], old['std']], rtol=1e-3):
+    if not np.allclose([spec['mean'], spec['std']], old.stats, rtol=1e-3):
         raise BadInput(f'the DataLoaders normalize otherwise than {Path(init).name}', 'the same statistics',
                        "make them with stats=(spec['mean'], spec['std'])")
     return model, spec

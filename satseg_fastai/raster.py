@@ -197,12 +197,18 @@ class Scene:
         self.path, self.ds = Path(path), open_raster(path)
         self.name, ds = self.path.name, self.ds
         check_units(ds, self.name)
-        self.bands = _check_bands(ds, bands or _color_bands(ds), self.name)
-        self.height, self.width, self.count = ds.height, ds.width, len(self.bands)
+        self.height, self.width = ds.height, ds.width
         self.crs, self.transform = stored_place(ds) or named_place(path, ds.height, ds.width) or (ds.crs, ds.transform)
-        self.dtype = ds.dtypes[self.bands[0] - 1]
+        self.select(bands or _color_bands(ds))
+    def select(self,
+        bands:list # 1-based band numbers in the order wanted
+    ):
+        "Read these bands from now on."
+        self.bands = _check_bands(self.ds, bands, self.name)
+        self.count = len(self.bands)
+        self.dtype = self.ds.dtypes[self.bands[0] - 1]
         self.is_float = np.dtype(self.dtype).kind == 'f'
-        self.masks = {f for b in self.bands for f in ds.mask_flag_enums[b - 1]}
+        self.masks = {f for b in self.bands for f in self.ds.mask_flag_enums[b - 1]}
     def __enter__(self): return self
     def __exit__(self, *args): self.ds.close()
     def __repr__(self): return f'Scene({self.name}: {self.count} bands {self.dtype}, {self.height} x {self.width})'

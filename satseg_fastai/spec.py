@@ -11,9 +11,10 @@ __all__ = ['Share', 'Size', 'Rate', 'Temperature', 'Figure', 'Count', 'Band', 'B
 
 # %% ../nbs/41_spec.ipynb #83b6bcc1
 import json, reprlib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WrapValidator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, WrapValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from .classes import ClassTable
@@ -310,8 +311,9 @@ class IgnoredColor(Part):
     index: Byte = None
 
 # %% ../nbs/41_spec.ipynb #b453c240
-class Spec(Part):
+class Spec(Part, Mapping):
     "What a bundle says of its model. `mean` and `std` are in the scene's raw units, `gsd` in meters."
+    _source: dict = PrivateAttr(default_factory=dict)  # the JSON, entry by entry
     arch: Text
     encoder: Text
     arch_args: Arguments
@@ -341,6 +343,23 @@ class Spec(Part):
         "The class table, with the colors of masks that do not count."
         ignored = [(c.name, c.color, self.ignore if c.index is None else c.index) for c in self.ignored or []]
         return ClassTable(tuple([*((c.name, c.color, c.index) for c in self.classes), *ignored]), self.ignore)
+
+    @property
+    def stats(self)->tuple|None:
+        "Mean and standard deviation of each band, as the DataLoaders and `predict_scene` take them."
+        return self.mean and (self.mean, self.std)
+
+    @classmethod
+    def unknown(cls, n_in=None)->'Spec':
+        "That of a bare module: nothing is known, but for its bands where it says them."
+        nothing = dict.fromkeys(('arch', 'encoder', 'n_out', 'mean', 'std'))
+        return cls.model_construct(**nothing, n_in=n_in, arch_args={}, classes=[])
+
+    def __getitem__(self, name): return self._source[name]
+    def __iter__(self): return iter(self._source)
+    def __len__(self): return len(self._source)
+    def __or__(self, other): return dict(self) | other
+    __eq__ = Mapping.__eq__
 
 # %% ../nbs/41_spec.ipynb #1dfa7e13
 def finds_objects(
@@ -382,10 +401,11 @@ def _check_rule(spec, name):
         raise BadInput(found, f'argmax, or thresholds with {k} values', again)
 
 def check_spec(
-    spec:dict, # of a bundle, or about to become one
+    spec:dict|Spec, # of a bundle, or about to become one
     name:str='bundle' # for messages
-)->dict: # the spec itself
+)->Spec: # the same, typed
     "A spec that holds what cannot be used is an error that names the first such value."
+    if isinstance(spec, Spec): return spec
     schema = spec.get('schema', SCHEMA)
     if not isinstance(schema, int) or schema > SCHEMA:
         raise BadInput(f'{name} has bundle schema {_shown(schema)}', f'at most {SCHEMA}', 'update satseg_fastai')
@@ -394,7 +414,8 @@ def check_spec(
     _check_bands(found, name)
     if finds_objects(spec): _check_things(found, name)
     _check_rule(found, name)
-    return spec
+    found._source = dict(spec)
+    return found
 
 # %% ../nbs/41_spec.ipynb #637b8a5f
 class MapSettings(Part):

@@ -16,12 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .bundle import read_spec, update_spec
+from .bundle import Bundle, update_spec
 from .calibration import PixelSample, fit_temperature, fit_temperature_planes, reliability, temper_histogram, top_label
 from .classes import ClassTable, building
 from .datasets import city_groups
 from .errors import BadInput
-from .evaluate import spec_classes
 from .labels import labels_kind, open_labels
 from .levels import LEVELS, NODATA, score_levels, temper, threshold_level
 from .mask import strips, write_mask
@@ -88,23 +87,24 @@ class Area(NamedTuple):
 class Maps:
     "Validation scenes, mapped into a folder."
     def __init__(self,
-        model:str|Path, # bundle
+        model:str|Path|Bundle, # a bundle
         pairs:list, # validation pairs
         folder:str|Path, # for the maps
         attribute:str|None=None, # column of vector labels that names the class
         **kw # of predict_scene
     ):
         if not pairs: raise BadInput('no validation scenes', 'one or more with labels')
-        self.table, self.folder, self.attribute = spec_classes(read_spec(model)), Path(folder), attribute
+        bundle = Bundle.open(model)
+        self.table, self.folder, self.attribute = bundle.spec.table, Path(folder), attribute
         self.kind = labels_kind([p.label for p in pairs], self.table)
         self.images = list(dict.fromkeys(p.image for p in pairs))
         self.areas = sorted((Area(self.images.index(p.image), p, n) for p, n in zip(pairs, place_names(pairs))), key=lambda a: a.scene)
-        self._predict(model, kw)
-    def _predict(self, model, kw):
+        self._predict(bundle, kw)
+    def _predict(self, bundle, kw):
         from satseg_fastai.scene.predict import predict_scene
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', message='.*has no CRS')  # these maps are not kept
-            for i, image in enumerate(self.images): predict_scene(model, image, self.prob(i), **{**kw, 'temperature': 1.})
+            for i, image in enumerate(self.images): predict_scene(bundle, image, self.prob(i), **{**kw, 'temperature': 1.})
     def prob(self, i): return self.folder/f'{i}_prob.tif'
     def mask(self, i): return self.folder/f'{i}_mask.tif'
     def strips(self, area, mask=False):
@@ -477,12 +477,16 @@ def choose_threshold(
     "Choose a model's threshold on stitched validation scenes and store it."
     parse_criterion(criterion)
     if rule not in ('argmax', 'thresholds', 'best'): raise BadInput(f'rule {rule!r:.40}', 'argmax, thresholds or best')
-    spec = read_spec(model)
-    if spec['n_out'] > 2 and rule == 'argmax' and criterion != 'iou': warnings.warn(f'{criterion} chooses the thresholds that are told; masks follow the most likely class (--rule thresholds uses them)')
-    choose, known = _two_classes if spec['n_out'] <= 2 else _several_classes, _told(spec, pairs, temperature, clean, trees, roads)
-    for name in filter(None, (trees, roads)): spec_classes(spec).index(name)
+    bundle = Bundle.open(model)
+    spec, several = bundle.spec, bundle.spec.n_out > 2
+    if several and rule == 'argmax' and criterion != 'iou':
+        warnings.warn(f'{criterion} chooses the thresholds that are told; masks follow the most likely class '
+                      '(--rule thresholds uses them)')
+    choose = _several_classes if several else _two_classes
+    known = _told(spec, pairs, temperature, clean, trees, roads)
+    for name in filter(None, (trees, roads)): spec.table.index(name)
     with TemporaryDirectory() as folder:
-        maps = Maps(model, pairs, folder, attribute, **kw)
+        maps = Maps(bundle, pairs, folder, attribute, **kw)
         entries, mask_rule = choose(maps, criterion, rule, temperature, seed)
         maps.write_masks(mask_rule)
         entries['clean'] = _clean_up(maps) if clean else None

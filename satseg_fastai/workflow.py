@@ -15,12 +15,11 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
-from .bundle import finds_objects, load_bundle, read_spec, save_bundle, update_spec
+from .bundle import Bundle, finds_objects, read_spec, save_bundle, update_spec
 from .classes import class_table
 from .datasets import labeled_split
 from .errors import BadInput
 from .clean import clean_mask, read_clean
-from .evaluate import spec_classes
 from .mask import write_mask
 from .plots import check_picture, save_picture
 from .raster import Scene, list_scenes, workplace, write_json
@@ -50,8 +49,8 @@ def _init_kw(init, classes, bands, image):
     "Classes, and of a bundle to go on with also statistics and the order of bands."
     if init is None: return dict(classes=class_table(classes or 'building'), bands=bands)
     spec = read_spec(init)
-    with Scene(image) as s: same = s.count == spec.get('source_count')
-    return dict(classes=spec_classes(spec), stats=(spec['mean'], spec['std']), bands=spec['bands'] if bands is None and same else bands)
+    with Scene(image) as s: same = s.count == spec.source_count
+    return dict(classes=spec.table, stats=spec.stats, bands=spec.bands if bands is None and same else bands)
 
 # %% ../nbs/84_workflow.ipynb #3ee6ab58
 STATISTICS = ('imagenet', 'data', 'weights')
@@ -67,7 +66,7 @@ def _statistics(stats, init, learner, image, bands):
     if stats not in (None, *STATISTICS): raise BadInput(f'statistics {stats!r}', f'one of {", ".join(STATISTICS)}')
     if init:
         if stats: raise BadInput(f'init together with stats {stats}', 'one of the two', 'a bundle brings its own statistics')
-        return {}, read_spec(init).get('statistics')
+        return {}, read_spec(init).statistics
     with Scene(image, bands) as s: count, dtype = s.count, s.dtype
     if stats == 'weights':
         from satseg_fastai.models.weights import weights_stats
@@ -220,7 +219,8 @@ def _bundle_name(out):
 
 def _threshold(out, valid, preset, attribute, bands, progress, clean=None):
     "Choose the threshold where no preset did; validation ground of one class chooses none, and says so."
-    if preset and (t := read_spec(out).get('threshold')): return print(f"threshold {t['value']} of the preset; satseg threshold chooses one on labeled scenes", flush=True)
+    if preset and (t := read_spec(out).threshold):
+        return print(f'threshold {t.value} of the preset; satseg threshold chooses one on labeled scenes', flush=True)
     wanted = wants_clean(clean, valid)
     kw = dict(attribute=attribute, bands=bands, progress=bool(progress))
     try: found = choose_threshold(out, valid, rule='best', clean=wanted, **kw)
@@ -228,7 +228,7 @@ def _threshold(out, valid, preset, attribute, bands, progress, clean=None):
         if 'the labels hold no' not in str(e): raise
         return warnings.warn(f'no threshold is chosen: {e}')
     if found['clean'] and not any(found['clean'][k] for k in ('min_object', 'min_hole', 'opening')):
-        found['clean'] = update_spec(out, clean=None).get('clean')   # nothing to gain: nothing to do for each map
+        found['clean'] = update_spec(out, clean=None).clean   # nothing to gain: nothing to do for each map
     print('\n'.join(describe_threshold(found)), flush=True)
 
 # %% ../nbs/84_workflow.ipynb #7a41c0df
@@ -313,15 +313,15 @@ def _outputs(scenes, out, ends=('_prob.tif', '_mask.tif', '.receipt.json')):
 
 def _check_scenes(scenes, spec, bands, force):
     "The last scene's mistake is found before the first one's windows."
-    from satseg_fastai.scene.predict import _choose_bands, check_fits
+    from satseg_fastai.scene.predict import check_fits, open_scene
     for path in scenes:
-        with Scene(path, _choose_bands(path, bands, spec)) as s, warnings.catch_warnings():
+        with open_scene(path, bands, spec) as s, warnings.catch_warnings():
             warnings.simplefilter('ignore')
             check_fits(s, spec, force)
 
 def _mask_rule(spec, threshold):
     "The rule of the masks; a threshold that nobody chose is a warning."
-    if threshold is None and not spec.get('threshold') and spec['n_out'] <= 2:
+    if threshold is None and not spec.threshold and spec.n_out <= 2:
         warnings.warn('the bundle has no threshold, .5 is used; choose one with satseg threshold')
     return Rule.of(spec, threshold)
 
@@ -333,7 +333,7 @@ def _write_map(prob, mask, rule, table, how):
         return clean_mask(raw, mask, how, classes=table)
 
 def map_scenes(
-    model:str|Path, # bundle
+    model:str|Path|Bundle, # a bundle
     scenes, # rasters, folders, patterns
     out:str|Path, # folder of the maps
     threshold:float|list|None=None, # for several classes one of each; None: the bundle's
@@ -343,30 +343,35 @@ def map_scenes(
 )->list: # receipts
     "Probability raster, mask and receipt of each scene."
     from satseg_fastai.scene.predict import predict_scene
-    spec, scenes = read_spec(model), list_scenes(scenes)
-    rule, table, files, receipts = _mask_rule(spec, threshold), spec_classes(spec), _outputs(scenes, out), []
-    how = read_clean(spec['clean']) if clean and spec.get('clean') else None
+    bundle, scenes, receipts = Bundle.open(model), list_scenes(scenes), []
+    spec = bundle.spec
+    rule, files = _mask_rule(spec, threshold), _outputs(scenes, out)
+    how = read_clean(spec['clean']) if clean and spec.clean else None
     _check_scenes(scenes, spec, kw.get('bands'), kw.get('force', False))
     for scene, (prob, mask, receipt) in zip(scenes, files):
         check_writable(prob)
-        r = predict_scene(model, scene, prob, threshold=rule, **kw)
-        cleaned = _write_map(prob, mask, rule, table, how)
-        r.update(mask=mask.name, threshold=rule.threshold if rule.values else 'argmax', clean=how and {**how._asdict(), **cleaned}, bundle=Path(model).name, model=spec)
+        r = predict_scene(bundle, scene, prob, threshold=rule, **kw)
+        cleaned = _write_map(prob, mask, rule, spec.table, how)
+        r.update(mask=mask.name, threshold=rule.threshold if rule.values else 'argmax',
+                 clean=how and {**how._asdict(), **cleaned}, bundle=bundle.name, model=dict(spec))
         write_json(receipt, r)
         receipts.append(r)
         if each: each(r)
     return receipts
 
 # %% ../nbs/84_workflow.ipynb #e4bdf811
-def _objects_receipt(scene, dst, net, spec, bands, settings):
+def _objects_receipt(scene, dst, bundle, bands, settings):
     "What is known of a scene's objects before they are looked for."
-    from satseg_fastai.scene.predict import _choose_bands, _versions, file_sha256, model_sha256
-    with Scene(scene, _choose_bands(scene, bands, spec)) as s:
-        return dict(scene=s.name, output=dst.name, height=s.height, width=s.width, crs=s.crs and s.crs.to_string(), settings={**settings, 'bands': s.bands}, stats=[spec['mean'], spec['std']], versions=_versions(),
-                    model_sha256=model_sha256(net), input_sha256=file_sha256(scene), windows=len(Grid(s.height, s.width, settings['size'], settings['overlap'])))
+    from satseg_fastai.scene.predict import _versions, file_sha256, open_scene
+    with open_scene(scene, bands, bundle.spec) as s:
+        return dict(
+            scene=s.name, output=dst.name, height=s.height, width=s.width, crs=s.crs and s.crs.to_string(),
+            settings={**settings, 'bands': s.bands}, stats=list(bundle.spec.stats), versions=_versions(),
+            model_sha256=bundle.sha256, input_sha256=file_sha256(scene),
+            windows=len(Grid(s.height, s.width, settings['size'], settings['overlap'])))
 
 def map_objects(
-    model:str|Path, # bundle of a model that finds objects
+    model:str|Path|Bundle, # bundle of a model that finds objects
     scenes, # rasters, folders, patterns
     out:str|Path, # folder of the polygons
     suffix:str='.gpkg', # .gpkg (the scene's CRS), .geojson (RFC 7946) or .parquet
@@ -387,15 +392,18 @@ def map_objects(
     from satseg_fastai.scene.instances import patch_side, stream_instances
     from satseg_fastai.scene.predict import _device
     check_layer(f'objects{suffix}')
-    (net, spec), scenes, receipts = load_bundle(model, objects=True), list_scenes(scenes), []
+    bundle, scenes, receipts = Bundle.open(model, objects=True), list_scenes(scenes), []
+    spec = bundle.spec
     files = _outputs(scenes, out, (f'_objects{suffix}', '_objects.receipt.json'))
     _check_scenes(scenes, spec, bands, force)
-    how, shapes = dict(score=score, size=patch_side(size, spec), overlap=overlap, batch_size=batch_size, device=str(_device(device))), dict(regularize=regularize, min_area_m2=min_area_m2)
+    how = dict(score=score, size=patch_side(size, spec), overlap=overlap, batch_size=batch_size,
+               device=str(_device(device)))
+    shapes = dict(regularize=regularize, min_area_m2=min_area_m2)
     for scene, (dst, receipt) in zip(scenes, files):
-        begun, r = time.perf_counter(), _objects_receipt(scene, check_writable(dst), net, spec, bands, how | shapes)
-        found = stream_instances((net, spec), scene, bands=bands, force=force, progress=progress, **how)
-        r['objects'] = write_detections(found, dst, scene, spec_classes(spec), **shapes)
-        r.update(seconds=round(time.perf_counter() - begun, 3), bundle=Path(model).name, model=spec)
+        begun, r = time.perf_counter(), _objects_receipt(scene, check_writable(dst), bundle, bands, how | shapes)
+        found = stream_instances(bundle, scene, bands=bands, force=force, progress=progress, **how)
+        r['objects'] = write_detections(found, dst, scene, spec.table, **shapes)
+        r.update(seconds=round(time.perf_counter() - begun, 3), bundle=bundle.name, model=dict(spec))
         write_json(receipt, r)
         receipts.append(r)
         if each: each(r)

@@ -222,7 +222,7 @@ def test_scene_without_a_place(finder, tmp_path):
 
 
 @pytest.mark.parametrize('change, says', [(dict(arch_args=SMALL | dict(box_roi_pool=1)), 'takes no box_roi_pool'), (dict(arch_args=SMALL | dict(max_size=10**9)), 'max_size 1000000000'), (dict(arch_args=SMALL | dict(hidden=64)), 'does not fit'),
-                                          (dict(arch='se_unet', arch_args={}, things=None), 'gives a class to each pixel'), (dict(encoder='resnet18'), 'does not fit'), (dict(n_in=4, mean=[1.]*4, std=[1.]*4), 'does not fit')])
+                                          (dict(arch='se_unet', arch_args={}, things=None), 'gives a class to each pixel'), (dict(encoder='resnet18'), 'does not fit'), (dict(n_in=4, mean=[1.]*4, std=[1.]*4), 'has 3 bands')])
 def test_bundle_that_lies(finder, world, tmp_path, out, change, says):
     model = tmp_path/'m.safetensors'
     shutil.copy(finder['model'], model)

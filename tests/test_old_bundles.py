@@ -1,4 +1,5 @@
 "Bundles written before defaults changed: the same network, tensor by tensor, and the same answers."
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from satseg_fastai.bundle import load_bundle, read_spec
+from satseg_fastai.errors import BadInput
+from satseg_fastai.scene.instances import predict_instances
 from satseg_fastai.scene.predict import predict_array
 
 HERE = Path(__file__).parent/'fixtures'
@@ -42,3 +45,29 @@ def test_it_maps(size):
     probability = predict_array(model, array, size=size, batch_size=2)
     assert probability.shape == (2, 70, 45)
     np.testing.assert_allclose(probability.sum(0), 1, atol=1e-5)
+
+
+FINDER = HERE/'finder.safetensors'  # pointrend_maskrcnn on test_efficientnet, written in November 2026
+
+
+def blocks(size=8):
+    "An image (3,96,80) of random squares."
+    squares = np.random.default_rng(0).normal(size=(3, 12, 10))
+    return np.kron(squares, np.ones((size, size))).astype(np.float32)
+
+
+def test_the_finder_loads_as_it_is():
+    "All tensors and the whole spec, and only where objects are wanted."
+    model, spec = load_bundle(FINDER, objects=True)
+    stored, loaded = load_file(FINDER), model.state_dict()
+    assert stored.keys() == loaded.keys() and all(torch.equal(stored[name], loaded[name]) for name in stored)
+    assert (spec.things, spec.table.names, spec.patch_size) == ([1], ['background', 'building'], 64)
+    with pytest.raises(BadInput, match='finds separate objects'): read_spec(FINDER)
+
+
+def test_the_finder_finds_what_it_found():
+    "Boxes, areas and scores of then, in an image of random squares."
+    found = predict_instances(FINDER, blocks(), size=64, score=0., device='cpu')
+    wanted = json.loads((HERE/'finder_objects.json').read_text(encoding='utf-8'))
+    assert {(*d.box, d.label, d.area) for d in found} == {(*d['box'], d['label'], d['area']) for d in wanted}
+    np.testing.assert_allclose([d.score for d in found], [d['score'] for d in wanted], atol=1e-4)

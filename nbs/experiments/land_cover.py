@@ -39,11 +39,11 @@ def trained(bundle, train, hold, seed, crops):
 
 def report(bundle, pairs, folder):
     "Every part mapped once and judged by both rules: pixel counts of truth and map, and what follows from them."
-    from satseg_fastai.evaluate import evaluate, spec_classes
+    from satseg_fastai.evaluate import evaluate
     from satseg_fastai.mask import write_mask
     from satseg_fastai.scores import Confusion
     from satseg_fastai.workflow import map_scenes
-    table, rules = spec_classes(read_spec(bundle)), ('argmax', 'thresholds')
+    table, rules = read_spec(bundle).table, ('argmax', 'thresholds')
     sums = {rule: Confusion(table.n) for rule in rules}
     for p, r in zip(pairs, map_scenes(bundle, [p.image for p in pairs], folder, size=512, progress=False)):
         prob, argmax = (folder/f'{p.image.stem}_{end}.tif' for end in ('prob', 'argmax'))

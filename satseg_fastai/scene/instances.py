@@ -16,11 +16,12 @@ import torch
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..bundle import load_bundle
+from ..bundle import Bundle
 from ..errors import BadInput
 from ..pointrend.instance import Detection, tight
-from ..raster import Scene, bounded_cache, cache_bytes
-from .predict import _array_reader, _choose_bands, _chunks, _device, _prefetched, _progress, _read_batch, _scene_reader, check_fits, evaluating
+from ..raster import bounded_cache, cache_bytes
+from .predict import _array_reader, _chunks, _device, _prefetched, _progress, _read_batch, _scene_reader, check_fits, evaluating, open_scene
+from ..spec import Spec
 from ..tiling import Grid, Window
 
 # %% ../../nbs/52_scene.instances.ipynb #33091953
@@ -228,24 +229,21 @@ def detect_windows(
         if tick: tick(n)
 
 # %% ../../nbs/52_scene.instances.ipynb #32b2635c
-def _unwrap(model, stats, overlap):
-    "Module, statistics and spec of a bundle, a Learner or a module."
+def _open_finder(model, overlap):
+    "The bundle of a model that finds objects."
     if not 0 < overlap <= .9:
         raise BadInput(f'overlap {overlap}', 'a share above 0, up to .9', 'pieces are joined where windows overlap')
-    if isinstance(model, (str, Path)): model = load_bundle(model, objects=True)
-    model, spec = model if isinstance(
-        model, tuple) else (model.model, getattr(model, 'spec', None)) if hasattr(model, 'dls') else (model, None)
-    if not hasattr(model, 'detect'):
-        raise BadInput(f'a {type(model).__name__}', 'a PointRendMaskRCNN',
-                       'make one with pointrend_maskrcnn or instance_learner')
-    return model, stats or (spec and (spec['mean'], spec['std'])), spec or {}
+    bundle = Bundle.open(model, objects=True, bare=True)
+    if hasattr(bundle.net, 'detect'): return bundle
+    raise BadInput(f'a {type(bundle.net).__name__}', 'a PointRendMaskRCNN',
+                   'make one with pointrend_maskrcnn or instance_learner')
 
 def patch_side(
     size:int|None, # in pixels, as asked for
-    spec:dict # of a bundle
+    spec:Spec # of a bundle
 )->int:
     "Side of the patches that a scene is read in: as asked, as the bundle says, or 512."
-    return size or spec.get('patch_size') or 512
+    return size or spec.patch_size or 512
 
 def _stream(model, read, grid, name, things, score, least, margin, min_area, batch_size, device, progress):
     "Objects of a grid; the label of each becomes the index of its class."
@@ -273,9 +271,10 @@ def stream_instances(
     progress:bool=False # show a bar
 ): # yields Detection, from top to bottom; `label` is the index of the class if the model knows its classes, else 1 ... n_out-1
     "The objects of a scene, while it is read."
-    model, stats, spec = _unwrap(model, stats, overlap)
-    size = patch_side(size, spec)
-    kw = dict(things=spec.get('things'), score=score, least=least, margin=margin, min_area=min_area,
+    bundle = _open_finder(model, overlap)
+    model, spec = bundle.net, bundle.spec
+    stats, size = stats or spec.stats, patch_side(size, spec)
+    kw = dict(things=spec.things, score=score, least=least, margin=margin, min_area=min_area,
               batch_size=batch_size, device=device, progress=progress)
     if isinstance(src, np.ndarray):
         if src.ndim != 3: raise BadInput(f'an array of shape {src.shape}', '(C,H,W)')
@@ -283,8 +282,8 @@ def stream_instances(
     if stats is None:
         raise BadInput('no statistics to normalize the scene with', 'stats=(mean, std) per band in raw units',
                        'take dls.stats of the training')
-    with Scene(src, _choose_bands(src, bands, spec)) as scene, bounded_cache(cache_bytes(scene, size)):
-        check_fits(scene, spec or dict(n_in=model.n_in), force)
+    with open_scene(src, bands, spec) as scene, bounded_cache(cache_bytes(scene, size)):
+        check_fits(scene, spec, force)
         yield from _stream(model, _scene_reader(scene, stats), Grid(scene.height, scene.width, size, overlap),
                            scene.name, **kw)
 
