@@ -176,8 +176,10 @@ def machine():
 
 def setting(text):
     name, _, value = text.partition('=')
-    try: return name, json.loads(value)
-    except ValueError: return name, value
+    for read in (json.loads, float):
+        try: return name, read(value)
+        except ValueError: pass
+    return name, value
 
 
 if __name__ == '__main__':
