@@ -114,6 +114,13 @@ def model_sha256(
         h.update(t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return h.hexdigest()
 
+def _learner_spec(learn, objects, bare):
+    "A Learner's spec, without what only building its network needs: that may be a module of its own."
+    if bare and not hasattr(learn, 'spec'): return Spec.unknown()
+    if not hasattr(learn, 'spec'): return spec_of(learn)
+    spec = {**learn.spec, 'encoder': learn.spec.get('encoder') or 'a module of its own', 'arch_args': {}}
+    return check_kind(check_spec(spec, 'the Learner'), 'the Learner', objects)
+
 class Bundle:
     "A model that is open: its spec, and its network once it is asked for."
     def __init__(self,
@@ -127,28 +134,37 @@ class Bundle:
     @cached_property
     def net(self): return _network(self.path, self.spec)
     @cached_property
-    def sha256(self): return model_sha256(self.net)
+    def _of_file(self): return model_sha256(self.net)
+    @property
+    def sha256(self):
+        "Of the network; one that is in memory may be trained further, so it is hashed each time."
+        return self._of_file if self.path else model_sha256(self.net)
 
-def _learner_spec(learn, objects, bare):
-    "A Learner's spec; of an encoder of its own only its statistics and classes matter here."
-    if bare and not hasattr(learn, 'spec'): return Spec.unknown()
-    if objects and getattr(learn, 'spec', {}).get('encoder', '') is None:
-        return check_spec({**learn.spec, 'encoder': 'a module of its own'}, 'the Learner')
-    return spec_of(learn, objects)
+    @classmethod
+    def open(cls,
+        model, # path of a bundle, Learner, (network, spec) as of `load_bundle`, bare nn.Module, or a Bundle
+        objects:bool|None=False, # kind that is wanted, see `check_kind`
+        bare:bool=False # a Learner without a spec will do
+    ):
+        "Open a model once, to hand it on."
+        if isinstance(model, (str, Path)): return cls(read_spec(model, objects), Path(model).name, Path(model))
+        if hasattr(model, 'dls'): return cls(_learner_spec(model, objects, bare), 'the Learner', net=model.model)
+        if isinstance(model, tuple): model = cls(check_spec(model[1]), 'the model', net=model[0])
+        if not isinstance(model, cls):
+            return cls(Spec.unknown(getattr(model, 'n_in', None) if objects else None), 'the model', net=model)
+        if model.spec.arch: check_kind(model.spec, model.name, objects)
+        return model
 
-def _open(cls:type,
-    model, # path of a bundle, Learner, (network, spec) as of `load_bundle`, bare nn.Module, or a Bundle
-    objects:bool|None=False, # kind that is wanted, see `check_kind`
-    bare:bool=False # a Learner without a spec will do
-)->Bundle:
-    "Open a model once, to hand it on."
-    if isinstance(model, Bundle): return model
-    if isinstance(model, (str, Path)): return cls(read_spec(model, objects), Path(model).name, Path(model))
-    if isinstance(model, tuple): return cls(check_spec(model[1]), 'the model', net=model[0])
-    if hasattr(model, 'dls'): return cls(_learner_spec(model, objects, bare), 'the Learner', net=model.model)
-    return cls(Spec.unknown(getattr(model, 'n_in', None)), 'the model', net=model)
-
-Bundle.open = classmethod(_open)
+    @classmethod
+    def open_file(cls,
+        model, # path of a bundle, or a Bundle that was opened from one
+        objects:bool|None=False # kind that is wanted, see `check_kind`
+    ):
+        "The same for what needs a file: its name, its whole spec."
+        if isinstance(model, (str, Path)) or getattr(model, 'path', None) and isinstance(model, cls):
+            return cls.open(model, objects)
+        raise BadInput(f'a {type(model).__name__} that is in no file', 'a bundle (.safetensors)',
+                       'write it with save_bundle')
 
 def load_bundle(
     path:str|Path, # a bundle

@@ -220,7 +220,7 @@ def export_onnx(
     "Write a bundle as one ONNX file that QGIS' Deepness opens with the right settings."
     need('onnx', 'onnxruntime', 'onnxscript')
     import onnx
-    bundle = Bundle.open(bundle)
+    bundle = Bundle.open_file(bundle)
     net, spec = bundle.net, bundle.spec
     size = size or spec.patch_size or 512
     if not 32 <= size <= 8192 or not 0 <= overlap < 100:
@@ -346,7 +346,7 @@ def export_stac(
     need('pystac', 'stac_model')
     import pystac
     from stac_model.schema import MLModelExtension
-    bundle = Bundle.open(bundle)
+    bundle = Bundle.open_file(bundle)
     spec, home, stem = bundle.spec, Path(dst).parent, bundle.path.stem
     names = ', '.join(c.name for c in spec.classes)
     text = description or f'{names}, mapped from {spec.n_in} bands of {spec.dtype or "unknown type"}.'
@@ -472,7 +472,7 @@ def export_card(
     title:str|None=None # None: the bundle's name
 )->str: # the text
     "Write a model card."
-    bundle = Bundle.open(bundle)
+    bundle = Bundle.open_file(bundle)
     lines = card_lines(bundle.spec, bundle.path, license, title)
     text = '\n'.join([card_head(bundle.spec, license), '', *lines, ''])
     with atomic_path(dst) as tmp: tmp.write_text(text, encoding='utf-8')

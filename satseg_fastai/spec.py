@@ -14,7 +14,8 @@ import json, reprlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, WrapValidator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, WrapValidator
+from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
 from .classes import ClassTable
@@ -59,7 +60,7 @@ Text = Annotated[str, Field(max_length=1000), AfterValidator(_printable), _text]
 # %% ../nbs/41_spec.ipynb #6667e001
 class Part(BaseModel):
     "A part of a spec: what is known has its type, what is not is allowed."
-    model_config = ConfigDict(strict=True, extra='allow', allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(strict=True, extra='allow', frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 def misfit(
     what:str # is wrong with a part as a whole, e.g. 'holds lists of different lengths'
@@ -311,6 +312,10 @@ class IgnoredColor(Part):
     index: Byte = None
 
 # %% ../nbs/41_spec.ipynb #b453c240
+def _class_table(spec, ignored):
+    extra = [(c.name, c.color, spec.ignore if c.index is None else c.index) for c in ignored]
+    return ClassTable(tuple([*((c.name, c.color, c.index) for c in spec.classes), *extra]), spec.ignore)
+
 class Spec(Part, Mapping):
     "What a bundle says of its model. `mean` and `std` are in the scene's raw units, `gsd` in meters."
     _source: dict = PrivateAttr(default_factory=dict)  # the JSON, entry by entry
@@ -338,11 +343,21 @@ class Spec(Part, Mapping):
     validation: Blocks | None = None
     receipt: Training | None = None
 
+    @model_validator(mode='wrap')
+    @classmethod
+    def _keep(cls, data, handler):
+        spec = handler(data)
+        spec._source = dict(data)
+        return spec
+
     @property
     def table(self)->ClassTable:
         "The class table, with the colors of masks that do not count."
-        ignored = [(c.name, c.color, self.ignore if c.index is None else c.index) for c in self.ignored or []]
-        return ClassTable(tuple([*((c.name, c.color, c.index) for c in self.classes), *ignored]), self.ignore)
+        return _class_table(self, self.ignored or [])
+
+    def model_copy(self, *, update=None, deep=False)->'Spec':
+        "Another spec, checked, with its own JSON."
+        return check_spec(self | (update or {}))
 
     @property
     def stats(self)->tuple|None:
@@ -370,8 +385,8 @@ def finds_objects(
 
 def _check_table(spec, name):
     "Classes, alone and with what is ignored, make a class table."
-    for what, part in (('classes', spec.model_copy(update=dict(ignored=None))), ('ignored', spec)):
-        try: part.table
+    for what, ignored in (('classes', []), ('ignored', spec.ignored or [])):
+        try: _class_table(spec, ignored)
         except BadInput as e: raise BadInput(f'{name}: {what} make no class table: {e}') from None
 
 def _check_bands(spec, name):
@@ -414,7 +429,6 @@ def check_spec(
     _check_bands(found, name)
     if finds_objects(spec): _check_things(found, name)
     _check_rule(found, name)
-    found._source = dict(spec)
     return found
 
 # %% ../nbs/41_spec.ipynb #637b8a5f

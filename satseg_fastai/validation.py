@@ -94,7 +94,7 @@ class Maps:
         **kw # of predict_scene
     ):
         if not pairs: raise BadInput('no validation scenes', 'one or more with labels')
-        bundle = Bundle.open(model)
+        bundle = Bundle.open_file(model)
         self.table, self.folder, self.attribute = bundle.spec.table, Path(folder), attribute
         self.kind = labels_kind([p.label for p in pairs], self.table)
         self.images = list(dict.fromkeys(p.image for p in pairs))
@@ -477,7 +477,7 @@ def choose_threshold(
     "Choose a model's threshold on stitched validation scenes and store it."
     parse_criterion(criterion)
     if rule not in ('argmax', 'thresholds', 'best'): raise BadInput(f'rule {rule!r:.40}', 'argmax, thresholds or best')
-    bundle = Bundle.open(model)
+    bundle = Bundle.open_file(model)
     spec, several = bundle.spec, bundle.spec.n_out > 2
     if several and rule == 'argmax' and criterion != 'iou':
         warnings.warn(f'{criterion} chooses the thresholds that are told; masks follow the most likely class '

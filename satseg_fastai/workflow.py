@@ -343,7 +343,7 @@ def map_scenes(
 )->list: # receipts
     "Probability raster, mask and receipt of each scene."
     from satseg_fastai.scene.predict import predict_scene
-    bundle, scenes, receipts = Bundle.open(model), list_scenes(scenes), []
+    bundle, scenes, receipts = Bundle.open_file(model), list_scenes(scenes), []
     spec = bundle.spec
     rule, files = _mask_rule(spec, threshold), _outputs(scenes, out)
     how = read_clean(spec['clean']) if clean and spec.clean else None
@@ -392,7 +392,7 @@ def map_objects(
     from satseg_fastai.scene.instances import patch_side, stream_instances
     from satseg_fastai.scene.predict import _device
     check_layer(f'objects{suffix}')
-    bundle, scenes, receipts = Bundle.open(model, objects=True), list_scenes(scenes), []
+    bundle, scenes, receipts = Bundle.open_file(model, objects=True), list_scenes(scenes), []
     spec = bundle.spec
     files = _outputs(scenes, out, (f'_objects{suffix}', '_objects.receipt.json'))
     _check_scenes(scenes, spec, bands, force)

@@ -330,8 +330,8 @@ def predict_scene(
     temperature:float|None=None # that softens (above 1) or sharpens probabilities; None: the bundle's, else 1
 )->dict: # the receipt
     "Probability raster of a scene, on the scene's own grid."
-    bundle, begun = Bundle.open(model, bare=stats is not None), time.perf_counter()
-    net, spec = bundle.net, bundle.spec
+    bundle = Bundle.open(model, bare=stats is not None)
+    net, spec, begun = bundle.net, bundle.spec, time.perf_counter()
     stats = stats or spec.stats
     if Path(dst).resolve() == Path(src).resolve(): raise BadInput(f'{src} is both the scene and the output', 'another place for the output')
     if temperature is not None and not .01 <= temperature <= 100: raise BadInput(f'a temperature of {temperature}', 'a number from .01 to 100')
