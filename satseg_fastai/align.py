@@ -26,6 +26,7 @@ from .levels import LEVELS, NODATA, score_levels
 from .mask import check_probability, mask_classes
 from .objects import match_maps
 from .raster import Scene, on_earth
+from .run import beside
 from .tiling import Window, crop_rule
 from .validation import trained_on
 
@@ -263,8 +264,6 @@ def _class_index(table, name):
     if len(found) == 1: return found[0]
     raise BadInput(f'{table.n} classes: {", ".join(table.names)}', 'one that is compared', 'choose it with --class')
 
-def _scene_name(path, suffix='_prob'): return Path(path).stem.removesuffix(suffix)
-
 def _mapped(model, images, labels, attribute):
     "Pairs, the class table, and whether the pairs' images are probability rasters already."
     if Path(model).is_dir():
@@ -326,7 +325,7 @@ def align_scenes(
         found.append(shift)
         if each: each(shift)
     for pair, prob in _probabilities(model, pairs, ready, kw):
-        own = open_labels(pair.label, place_of(prob)._replace(name=_scene_name(pair.image)), table, attribute, kind)
+        own = open_labels(pair.label, place_of(prob)._replace(name=beside(pair.image).stem), table, attribute, kind)
         search = plan_search(own.place, radius)
         groups = scene_sums(prob, own, search, index)
         if together: total.add(groups, own.place, search)
@@ -367,7 +366,7 @@ def write_moved(
 def _places_to_write(out, pairs):
     "A file for each scene's moved labels; never over an input."
     if out is None: return []
-    places = [Path(out)/f'{_scene_name(p.image)}.tif' for p in pairs]
+    places = [Path(out)/f'{beside(p.image).stem}.tif' for p in pairs]
     inputs = {Path(f).resolve() for p in pairs for f in (p.image, p.label)}
     if same := [f for f in places if f.resolve() in inputs]:
         raise BadInput(f'{same[0]} would be overwritten by its moved labels', 'another folder for the output')

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from .errors import BadInput
+from .files import atomic_path
 from .spec import COUNTED, ELSEWHERE, SCHEMA, Spec, check_spec, finds_objects
 _all_ = ['COUNTED', 'ELSEWHERE', 'SCHEMA', 'check_spec', 'finds_objects']  # they live in spec
 
@@ -31,7 +32,6 @@ def save_bundle(
 )->Path: # the file
     "Write a model and its spec as one file, in one piece."
     from safetensors.torch import save
-    from satseg_fastai.raster import atomic_path
     spec = {'schema': SCHEMA, **(spec_of(model, None) if spec is None else check_spec(spec))}
     net = model.model if hasattr(model, 'dls') else model
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in net.state_dict().items()}
@@ -180,7 +180,6 @@ def update_spec(
     **changes # top-level entries of the spec; None removes one
 )->Spec: # the new one
     "Rewrite a bundle with a changed spec, in one piece."
-    from satseg_fastai.raster import atomic_path
     changed = {**read_spec(path, None), **changes}
     spec = {k: v for k, v in changed.items() if v is not None or k not in changes}
     found = check_spec(spec)

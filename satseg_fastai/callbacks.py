@@ -20,7 +20,7 @@ from torch.distributions import Beta
 
 from .errors import BadInput
 from .losses import is_soft, plain, soft_targets
-from .raster import atomic_path
+from .files import atomic_path
 
 # %% ../nbs/42_callbacks.ipynb #cca4c9f3
 class RunCallback(Callback):

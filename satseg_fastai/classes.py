@@ -7,7 +7,7 @@ __all__ = ['TABLES', 'parse_color', 'color_code', 'code_hex', 'ClassEntry', 'Cla
            'named_table', 'class_table', 'palette', 'encode', 'lookup', 'fitting_table', 'check_colors', 'decode']
 
 # %% ../nbs/03_classes.ipynb #c1c702ce
-import colorsys, json, re
+import colorsys, re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import BadInput
+from .files import read_json, write_json
 
 # %% ../nbs/03_classes.ipynb #5d90da5e
 def parse_color(
@@ -147,30 +148,17 @@ def _to_json(self:ClassTable,
     "The table as plain data; `ClassTable.from_json` reads it back."
     d = dict(ignore=self.ignore,
              classes=[dict(name=e.name, color=code_hex(color_code(e.color)), index=e.index) for e in self.entries])
-    if path is not None:
-        from satseg_fastai.raster import write_json
-        write_json(path, d)
+    if path is not None: write_json(path, d)
     return d
 
 ClassTable.to_json = _to_json
 
 # %% ../nbs/03_classes.ipynb #ae9aab92
-def _read_json(path, limit=1 << 20):
-    path = Path(path)
-    try:
-        if path.stat().st_size > limit:
-            raise BadInput(f'{path} has {path.stat().st_size} bytes', 'a class table of at most 1 MB')
-        return json.loads(path.read_text(encoding='utf-8-sig'))
-    except OSError as e: raise BadInput(f'{path} could not be read: {e.strerror}', 'a class table in JSON') from None
-    except (ValueError, RecursionError) as e:
-        if isinstance(e, BadInput): raise
-        raise BadInput(f'{path} is not valid JSON: {str(e):.100}', 'a class table in JSON') from None
-
 def _from_json(cls:type,
     src # dict, or path of a JSON file
 )->ClassTable: # checked
     "A class table from plain data or a file; nothing in it is trusted."
-    d = src if isinstance(src, dict) else _read_json(src)
+    d = src if isinstance(src, dict) else read_json(src, 'a class table in JSON', most=1 << 20)
     items = d.get('classes') if isinstance(d, dict) else None
     if not isinstance(items, list) or not all(isinstance(i, dict) for i in items) or len(items) > 256:
         raise BadInput('a class table without a list of classes',

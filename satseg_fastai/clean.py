@@ -26,7 +26,8 @@ from .errors import BadInput, FailedWork
 from .evaluate import check_indices, check_raster, read_indices
 from .labels import labels_kind, open_labels
 from .mask import MASK_NODATA, mask_classes, mask_colors, strips
-from .raster import GDAL_ERRORS, Scene, bounded_cache, open_raster, workplace, write_cog
+from .files import workplace
+from .raster import GDAL_ERRORS, Scene, bounded_cache, open_raster, write_cog
 from .regions import label_regions, neighborhood, whole_regions
 from .scores import Confusion, count_pairs
 

@@ -382,7 +382,8 @@ def vectorize(mask:Mask, out:Annotated[Path, typer.Option(help="NAME.gpkg (the m
               min_area:Annotated[float, typer.Option(min=0, help='Smaller polygons are left out, m2 (pixels without a CRS).')]=0, connectivity:Connectivity=4, classes:Classes=None):
     "Polygons of a mask. With class, area, perimeter, mean probability; for QGIS."
     from satseg_fastai.classes import class_table
-    from satseg_fastai.vector import companion, vectorize as run
+    from satseg_fastai.run import companion
+    from satseg_fastai.vector import vectorize as run
     if depth and not separate: raise BadInput('--depth without --separate', 'both', 'add --separate')
     prob, disagreement = prob or companion(mask), disagreement or companion(mask, 'disagreement')
     n = run(mask, out, prob=prob, disagreement=disagreement, classes=class_table(classes) if classes else None, separate='watershed' if separate else None, depth=depth or .25,

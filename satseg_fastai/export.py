@@ -24,14 +24,15 @@ from . import __version__
 from .bundle import Bundle, teacher_line
 from .classes import ClassTable, code_hex, color_code
 from .errors import BadInput, FailedWork
+from .files import atomic_path, write_json
 from .levels import LEVELS, NODATA
 from .models.segmenter import pad_to, resize
 from .pointrend.model import PointRend
 from .plots import history_of
 from .pointrend.points import LEAST, MOST, RANKS, _centers, _count, _uncovered, mixed_band, subdivision_sizes
-from .raster import atomic_path, on_earth, open_raster, write_json
+from .raster import on_earth, open_raster
 from .rule import Rule
-from .stats import read_receipt
+from .run import beside, find_maps, read_receipt
 from .scene.predict import file_sha256
 
 # %% ../nbs/82_export.ipynb #56e45da2
@@ -563,7 +564,7 @@ def scene_item(
     need('pystac', 'stac_model')
     import pystac
     home, facts = Path(dst or prob).parent, receipt if isinstance(receipt, dict) else read_receipt(receipt) if receipt else {}
-    stem = re.sub(r'_prob$', '', Path(prob).stem)
+    stem = beside(prob).stem
     with open_raster(prob) as ds:
         if ds.crs is None or not on_earth(ds.crs): raise BadInput(f'{Path(prob).name} has no CRS', 'a raster that lies on the globe', 'give the scene one with gdal_edit -a_srs and map it again')
         place, (date, period) = footprint(ds), when(ds, prob, taken)
@@ -587,15 +588,14 @@ def export_scenes(
 )->dict: # items: names of the files written; left: {name: why it got none}; catalog
     "Each map of a folder as a STAC item, and a catalog of them."
     run, items, left = Path(run), {}, {}
-    probs = sorted(run.glob('*_prob.tif')) if run.is_dir() else []
-    if not probs: raise BadInput(f'{run} holds no map', 'a folder that satseg predict wrote')
-    for prob in probs:
-        stem = prob.name[:-len('_prob.tif')]
-        mask, receipt = run/f'{stem}_mask.tif', run/f'{stem}.receipt.json'
-        vector = next((run/f'{stem}{e}' for e in POLYGONS if (run/f'{stem}{e}').exists()), None)
-        try: items[f'{stem}.item.json'] = scene_item(prob, mask if mask.exists() else None, receipt if receipt.exists() else None, polygons=vector, taken=taken)
+    there = lambda *paths: next((path for path in paths if path.exists()), None)
+    for files in find_maps(run):
+        polygons = there(*(run/f'{files.stem}{suffix}' for suffix in POLYGONS))
+        try:
+            items[f'{files.stem}.item.json'] = scene_item(files.prob, there(files.mask), there(files.receipt),
+                                                          polygons=polygons, taken=taken)
         except FailedWork: raise
-        except (BadInput, RasterioError) as e: left[prob.name] = ' '.join(str(e).split())
+        except (BadInput, RasterioError) as e: left[files.prob.name] = ' '.join(str(e).split())
     if not items: raise BadInput(next(iter(left.values())), do='no map of this folder can become an item')
     for name, d in {**items, 'catalog.json': _catalog(items, title or run.resolve().name)}.items(): write_json(run/name, d)
     return dict(items=list(items), left=left, catalog='catalog.json')

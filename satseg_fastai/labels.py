@@ -9,7 +9,7 @@ __all__ = ['TRANSPARENT', 'VECTOR_SUFFIXES', 'Place', 'place_of', 'run_counts', 
            'labels_kind', 'write_labels']
 
 # %% ../nbs/04_labels.ipynb #09e48ff4
-import json, os, warnings
+import os, warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RioWindow
 
 from .errors import BadInput
+from .files import read_json
 from .raster import Scene, on_earth, open_raster, reflect_index, write_cog
 from .classes import ClassTable, building, check_colors, code_hex, color_code, lookup, palette
 
@@ -484,11 +485,7 @@ def area_shapes(
 # %% ../nbs/04_labels.ipynb #214eafb7
 def _read_labelme(path, most=1 << 28):
     if path.suffix.lower() != '.json' or not path.is_file(): return None
-    if path.stat().st_size > most:
-        raise BadInput(f'{path} has {path.stat().st_size} bytes', 'at most 256 MB of JSON', 'use GPKG or FGB')
-    try: data = json.loads(path.read_text(encoding='utf-8-sig'))
-    except (ValueError, RecursionError) as e:
-        raise BadInput(f'{path} is not valid JSON: {str(e):.100}', 'a labelme file or GeoJSON') from None
+    data = read_json(path, 'a labelme file or GeoJSON', 'larger ones are read as GPKG or FGB', most)
     return data if isinstance(data, dict) and data.get('type') not in ('FeatureCollection', 'Feature') else None
 
 def open_labels(

@@ -43,7 +43,7 @@ from .models.registry import ARCHS, check_arch, create_model, full_args, takes
 from .models.segmenter import resize
 from .pointrend.callback import PointRendCallback
 from .pointrend.model import PointRend
-from .raster import atomic_path
+from .files import atomic_path
 from .tiling import Grid
 
 # %% ../nbs/43_learner.ipynb #900c2c20

@@ -14,7 +14,8 @@ import numpy as np
 from .classes import ClassTable, building, palette
 from .errors import BadInput
 from .evaluate import ERROR_COLORS
-from .raster import Scene, atomic_path, workplace
+from .files import atomic_path, workplace
+from .raster import Scene
 from .threshold import curve_from_json
 
 # %% ../nbs/80_plots.ipynb #eaad0c88

@@ -5,15 +5,13 @@
 # %% auto #0
 __all__ = ['GDAL_ERRORS', 'RASTER_SUFFIXES', 'EDGE', 'LABEL_FOLDERS', 'reflect_index', 'open_raster', 'chip_tile', 'tile_bounds',
            'named_tile', 'tile_grid', 'named_place', 'stored_place', 'on_earth', 'ground_distance', 'check_units',
-           'Scene', 'root_of', 'list_files', 'list_scenes', 'atomic_path', 'write_json', 'workplace', 'cache_bytes',
-           'bounded_cache', 'write_cog']
+           'Scene', 'list_scenes', 'cache_bytes', 'bounded_cache', 'write_cog']
 
 # %% ../nbs/01_raster.ipynb #8ca3e09d
-import errno, json, math, os, re, shutil, warnings, zlib
+import math, os, re, warnings, zlib
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -23,10 +21,11 @@ from affine import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RioWindow
 
 from .errors import BadInput, FailedWork
+from .files import atomic_path, list_files, root_of, workplace
 
 # %% ../nbs/01_raster.ipynb #08336b19
 def reflect_index(
@@ -258,30 +257,6 @@ class Scene:
 # %% ../nbs/01_raster.ipynb #87bf5990
 LABEL_FOLDERS = {'masks', 'mask', 'labels', 'label', 'gt'}
 
-def root_of(
-    path:str|Path # a file, a folder, or a pattern
-)->Path: # a folder
-    "The folder that the paths below an argument are told from."
-    path = Path(path)
-    if path.exists(): return path if path.is_dir() else path.parent
-    return next(p for p in path.parents if p.is_dir())
-
-def list_files(
-    path:str|Path, # a folder, or a pattern
-    suffixes, # wanted
-    deep:bool=False # all below a folder; False: those right in it, where there are any
-)->list: # sorted
-    "Files of a folder or a pattern."
-    path, root = Path(path), root_of(path)
-    hidden = lambda q: any(t.startswith('.') for t in q.relative_to(root).parts)
-    fits = lambda q: q.suffix.lower() in suffixes and q.is_file() and not hidden(q)
-    if path.is_dir():
-        own = [] if deep else sorted(filter(fits, path.iterdir()))
-        return own or sorted(filter(fits, path.rglob('*')))
-    hits = sorted(root.glob(str(path.relative_to(root))))
-    found = [q for h in hits for q in (list_files(h, suffixes) if h.is_dir() else [h])]
-    return list(dict.fromkeys(filter(fits, found))) or [h for h in hits if h.is_file()]
-
 def _expand(p):
     "The rasters of an argument; below a folder, those in folders of labels are left out."
     p = Path(p)
@@ -303,61 +278,6 @@ def list_scenes(
                            'check the path')
         found.update(dict.fromkeys(hits))
     return list(found)
-
-# %% ../nbs/01_raster.ipynb #92374f41
-def _failed(dst, e):
-    why = os.strerror(e.errno) if getattr(e, 'errno', None) else _describe(e)
-    full = getattr(e, 'errno', None) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-    return FailedWork(f'{dst} could not be written: {why}',
-                      do='free some space and run again' if full else 'check the folder and its rights')
-
-@contextmanager
-def atomic_path(
-    dst:str|Path # the final place; its folder is made if need be
-):
-    "Yields a path beside `dst`; renamed to `dst` on success, removed on failure."
-    dst = Path(dst)
-    tmp = dst.with_name(f'.{dst.name}.{os.getpid()}.partial')
-    try:
-        dst.parent.mkdir(parents=True, exist_ok=True)
-        yield tmp
-        os.replace(tmp, dst)
-    except OSError as e: raise e if isinstance(e, RasterioIOError) else _failed(dst, e) from None
-    finally:
-        try: tmp.unlink(missing_ok=True)
-        except OSError: pass
-
-def write_json(
-    dst:str|Path, # the file
-    obj # anything that JSON can say
-):
-    "Write a JSON file in one piece."
-    with atomic_path(dst) as tmp: tmp.write_text(json.dumps(obj, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
-
-# %% ../nbs/01_raster.ipynb #2d3f6e27
-def _clear(work):
-    "An empty folder; a link of that name is not followed, and stays."
-    shutil.rmtree(work, ignore_errors=True)
-    try: work.mkdir()
-    except FileExistsError:
-        raise FailedWork(f'{work} is in the way', do='remove it, or wait for the run that writes there') from None
-    return work
-
-@contextmanager
-def workplace(
-    dst:str|Path, # an output; its folder is made if need be
-    what:str # for: work within work on the same output has another name
-):
-    "Yields a hidden folder beside `dst`, removed at the end; what a killed run left goes first."
-    dst = Path(dst)
-    work = dst.with_name(f'.{dst.name}.{what}.partial')
-    try:
-        dst.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=_clear(work), ignore_cleanup_errors=True) as own: yield Path(own)
-    except OSError as e: raise e if isinstance(e, RasterioIOError) else _failed(dst, e) from None
-    finally:
-        try: work.rmdir()
-        except OSError: pass
 
 # %% ../nbs/01_raster.ipynb #4411f556
 def cache_bytes(

@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from PIL import Image, ImageDraw
 from scipy import ndimage
 from .errors import BadInput
-from .raster import atomic_path
+from .files import atomic_path
 
 # %% ../nbs/05_synth.ipynb #df4869c8
 TOWN_CLASSES = dict(greenery=(0, 255, 0), soil=(255, 255, 0), water=(0, 0, 255), buildings=(255, 0, 0),

@@ -28,6 +28,7 @@ from .measure import object_points, street_points, tree_points
 from .objects import clip_objects, label_objects
 from .raster import Scene, on_earth, write_cog
 from .rule import Rule
+from .run import MapFiles
 from .scores import Confusion
 from .stats import block_counts, join_rows
 from .threshold import CRITERIA, RocHistogram, Units, best_index, block_of, bootstrap_choice, curve_to_json, interval, parse_criterion, resampled, unit_counts
@@ -105,8 +106,8 @@ class Maps:
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', message='.*has no CRS')  # these maps are not kept
             for i, image in enumerate(self.images): predict_scene(bundle, image, self.prob(i), **{**kw, 'temperature': 1.})
-    def prob(self, i): return self.folder/f'{i}_prob.tif'
-    def mask(self, i): return self.folder/f'{i}_mask.tif'
+    def prob(self, i): return MapFiles(self.folder, str(i)).prob
+    def mask(self, i): return MapFiles(self.folder, str(i)).mask
     def strips(self, area, mask=False):
         "Levels, or class indices, and labels of an area."
         path = (self.mask if mask else self.prob)(area.scene)

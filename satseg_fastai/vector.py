@@ -9,8 +9,8 @@ __all__ = ['LARGEST', 'REACH', 'LAYERS', 'trace', 'Blobs', 'no_blobs', 'regroup'
            'first_pixels', 'cut_apart', 'separated', 'unfinished', 'neighbors', 'simplify_all', 'simplified', 'Corners',
            'ring_corners', 'main_angles', 'true_corners', 'side_runs', 'at_right_angles', 'fit', 'regular',
            'pixel_aspect', 'better_outlines', 'in_the_way', 'regularized', 'regularize_all', 'lonlat', 'polygon_frame',
-           'check_layer', 'write_layer', 'finished', 'attributes', 'layer_chunks', 'strip_bytes', 'companion',
-           'value_layers', 'vectorize', 'detected', 'write_detections']
+           'check_layer', 'write_layer', 'finished', 'attributes', 'layer_chunks', 'strip_bytes', 'value_layers',
+           'vectorize', 'detected', 'write_detections']
 
 # %% ../nbs/64_vector.ipynb #2a5aaa53
 import json, os, warnings
@@ -28,7 +28,8 @@ from .errors import BadInput, FailedWork
 from .labels import run_counts
 from .levels import LEVELS, NODATA, score_levels
 from .mask import check_probability, mask_classes, strips
-from .raster import Scene, bounded_cache, workplace
+from .files import workplace
+from .raster import Scene, bounded_cache
 from .regions import label_regions, neighborhood, seam_groups
 from .separate import split_region
 
@@ -845,15 +846,6 @@ def strip_bytes(
 )->int: # bytes
     "What GDAL must hold so that no block is decoded twice."
     return (rows + 2*scene.ds.block_shapes[0][0])*scene.width*scene.count*np.dtype(scene.dtype).itemsize + (1 << 24)
-
-def companion(
-    mask:str|Path, # such as scene_mask.tif
-    what:str='prob' # or 'disagreement'
-)->Path|None: # scene_prob.tif beside it, if there is one
-    "The raster that was written together with a mask."
-    mask = Path(mask)
-    other = mask.with_name(mask.stem.removesuffix('_mask') + f'_{what}{mask.suffix}')
-    return other if mask.stem.endswith('_mask') and other.is_file() else None
 
 # %% ../nbs/64_vector.ipynb #361901fe
 @contextmanager

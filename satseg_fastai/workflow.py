@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['STATISTICS', 'CLEANED', 'check_writable', 'ground_pixels', 'wants_clean', 'train', 'SoftScenes', 'soft_scenes',
-           'forget_maps', 'teach', 'taught', 'add_teacher', 'safe_stem', 'map_scenes', 'map_objects']
+           'forget_maps', 'teach', 'taught', 'add_teacher', 'map_scenes', 'map_objects']
 
 # %% ../nbs/84_workflow.ipynb #2fc61a28
-import json, os, re, time, warnings
+import json, os, time, warnings
 from contextlib import nullcontext
 from functools import partial
 from glob import escape
@@ -22,8 +22,10 @@ from .errors import BadInput
 from .clean import clean_mask, read_clean
 from .mask import write_mask
 from .plots import check_picture, save_picture
-from .raster import Scene, list_scenes, workplace, write_json
+from .files import safe_stem, workplace, write_json
+from .raster import Scene, list_scenes
 from .rule import Rule
+from .run import MapFiles
 from .tiling import Grid
 from .validation import choose_threshold, describe_threshold
 from .vector import check_layer, write_detections
@@ -276,7 +278,7 @@ def teach(
 )->list: # a probability raster of each scene
     "The teacher's maps of the unlabeled scenes."
     from satseg_fastai.scene.predict import predict_scene
-    maps = [folder/f'{i}_prob.tif' for i in range(len(soft.scenes))]
+    maps = [MapFiles(folder, str(i)).prob for i in range(len(soft.scenes))]
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='.*has no CRS')  # these maps are not kept
         for scene, dst in zip(soft.scenes, maps):
@@ -300,16 +302,18 @@ def add_teacher(learn, soft, maps, workers):
     learn.add_cb(SoftLabels(crops, soft.weight, workers or 0))
 
 # %% ../nbs/84_workflow.ipynb #4340dcb7
-def safe_stem(path): return re.sub(r'[^\w.\- ()+]', '_', Path(path).stem).lstrip('.') or 'scene'
-
-def _outputs(scenes, out, ends=('_prob.tif', '_mask.tif', '.receipt.json')):
+def _map_files(scenes, out):
+    "The files of each scene's map; no two scenes may share them."
     stems = [safe_stem(s) for s in scenes]
     if twice := [s for s in dict.fromkeys(stems) if stems.count(s) > 1]:
         raise BadInput(f'{stems.count(twice[0])} scenes are named {twice[0]}', 'different names', 'map them into different folders')
+    return [MapFiles(Path(out), stem) for stem in stems]
+
+def _check_own(scenes, outputs):
+    "A scene is not written over by a map."
     inputs = {Path(s).resolve() for s in scenes}
-    files = [tuple(Path(out)/f'{s}{end}' for end in ends) for s in stems]
-    if same := [f for fs in files for f in fs if f.resolve() in inputs]: raise BadInput(f'{same[0]} would be overwritten by its own map', 'another folder for the output')
-    return files
+    if same := [f for f in outputs if f.resolve() in inputs]:
+        raise BadInput(f'{same[0]} would be overwritten by its own map', 'another folder for the output')
 
 def _check_scenes(scenes, spec, bands, force):
     "The last scene's mistake is found before the first one's windows."
@@ -345,16 +349,17 @@ def map_scenes(
     from satseg_fastai.scene.predict import predict_scene
     bundle, scenes, receipts = Bundle.open_file(model), list_scenes(scenes), []
     spec = bundle.spec
-    rule, files = _mask_rule(spec, threshold), _outputs(scenes, out)
+    rule, files = _mask_rule(spec, threshold), _map_files(scenes, out)
+    _check_own(scenes, [path for f in files for path in (f.prob, f.mask, f.receipt)])
     how = read_clean(spec['clean']) if clean and spec.clean else None
     _check_scenes(scenes, spec, kw.get('bands'), kw.get('force', False))
-    for scene, (prob, mask, receipt) in zip(scenes, files):
-        check_writable(prob)
-        r = predict_scene(bundle, scene, prob, threshold=rule, **kw)
-        cleaned = _write_map(prob, mask, rule, spec.table, how)
-        r.update(mask=mask.name, threshold=rule.threshold if rule.values else 'argmax',
+    for scene, own in zip(scenes, files):
+        check_writable(own.prob)
+        r = predict_scene(bundle, scene, own.prob, threshold=rule, **kw)
+        cleaned = _write_map(own.prob, own.mask, rule, spec.table, how)
+        r.update(mask=own.mask.name, threshold=rule.threshold if rule.values else 'argmax',
                  clean=how and {**how._asdict(), **cleaned}, bundle=bundle.name, model=dict(spec))
-        write_json(receipt, r)
+        write_json(own.receipt, r)
         receipts.append(r)
         if each: each(r)
     return receipts
@@ -394,7 +399,8 @@ def map_objects(
     check_layer(f'objects{suffix}')
     bundle, scenes, receipts = Bundle.open_file(model, objects=True), list_scenes(scenes), []
     spec = bundle.spec
-    files = _outputs(scenes, out, (f'_objects{suffix}', '_objects.receipt.json'))
+    files = [(f.objects(suffix), f.objects_receipt) for f in _map_files(scenes, out)]
+    _check_own(scenes, [path for pair in files for path in pair])
     _check_scenes(scenes, spec, bands, force)
     how = dict(score=score, size=patch_side(size, spec), overlap=overlap, batch_size=batch_size,
                device=str(_device(device)))

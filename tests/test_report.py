@@ -21,7 +21,8 @@ from satseg_fastai.errors import BadInput
 from satseg_fastai.evaluate import evaluate
 from satseg_fastai.levels import LEVELS, NODATA, score_levels
 from satseg_fastai.mask import write_mask
-from satseg_fastai.raster import Scene, write_cog, write_json
+from satseg_fastai.files import write_json
+from satseg_fastai.raster import Scene, write_cog
 from satseg_fastai.report import corrected_text, find_maps, gather, run_specs, write_report
 from satseg_fastai.stats import area_figures, blocks_for
 from satseg_fastai.synth import make_town, write_town

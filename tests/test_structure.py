@@ -10,9 +10,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LIB = 'satseg_fastai'
-NOTEBOOKS = sorted((ROOT/'nbs').glob('[0-9][0-9]_*.ipynb'))
+NOTEBOOKS = sorted((ROOT/'nbs').glob('[0-9][0-9]*_*.ipynb'))
 MODULES = sorted(p for p in (ROOT/LIB).rglob('*.py') if p.name not in ('__init__.py', '_modidx.py'))
-LIGHT = {'tiling': {'torch', 'rasterio'}, 'models': {'fastai'}, 'bundle': {'fastai'}, 'scene': {'fastai'}}
+LIGHT = {'files': {'numpy', 'rasterio'}, 'run': {'numpy', 'rasterio'}, 'tiling': {'torch', 'rasterio'},
+         'models': {'fastai'}, 'bundle': {'fastai'}, 'scene': {'fastai'}}
 DEFAULT_EXP = re.compile(r'^#\|\s*default_exp\s+(\S+)', re.M)
 
 
@@ -23,7 +24,7 @@ def code_of(notebook):
     return '\n'.join(re.sub(r'^\s*[%!].*$', 'pass', c, flags=re.M) for c in cells)
 
 
-def number(notebook): return int(notebook.name[:2])
+def number(notebook): return re.match(r'\d\d[a-z]?(?=_)', notebook.name)[0]
 
 
 @cache
@@ -103,9 +104,20 @@ def test_exported_imports_go_down(module):
     assert {m for m in found if numbers()[m] >= numbers()[name]} == set()
 
 
+RUN_FILES = re.compile(r'[\w*]*(_(prob|mask|disagreement|errors)\.tif|[._](objects|receipt)\.(json|gpkg|receipt\.json))')
+
+
+@pytest.mark.parametrize('module', [m for m in MODULES if name_of(m) != 'run'], ids=name_of)
+def test_one_place_knows_the_names_of_a_run(module):
+    "Only run spells the names of the files that satseg predict writes; messages and help may."
+    tree = ast.parse(module.read_text(encoding='utf-8'))
+    texts = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    assert [t for t in texts if RUN_FILES.fullmatch(t)] == []
+
+
 @pytest.mark.parametrize('module', [m for m in MODULES if name_of(m).split('.')[0] in LIGHT], ids=name_of)
 def test_light_modules_stay_light(module):
-    "Importing models, bundle and scene does not bring in fastai; tiling knows neither tensors nor files."
+    "Importing models, bundle and scene does not bring in fastai; tiling knows neither tensors nor files, files no raster."
     barred = LIGHT[name_of(module).split('.')[0]]
     assert {n for n in needs(name_of(module)) if n.split('.')[0] in barred} == set()
 

@@ -20,7 +20,8 @@ from satseg_fastai.validation import add_scene
 from satseg_fastai.labels import open_labels
 from satseg_fastai.learner import fit_recipe, seg_learner
 from satseg_fastai.mask import classify, write_mask
-from satseg_fastai.raster import Scene, write_cog, write_json
+from satseg_fastai.files import write_json
+from satseg_fastai.raster import Scene, write_cog
 from satseg_fastai.scene.predict import predict_scene
 from satseg_fastai.scores import boundary_counts, ratio
 from satseg_fastai.threshold import RocHistogram, curve_to_json

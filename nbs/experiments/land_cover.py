@@ -16,7 +16,7 @@ from satseg_fastai.classes import dubai as dubai_classes
 from satseg_fastai.data import scene_dls, seg_augment
 from satseg_fastai.datasets import dubai
 from satseg_fastai.learner import fit_recipe, seg_learner
-from satseg_fastai.raster import write_json
+from satseg_fastai.files import write_json
 
 HERE = Path(__file__).parent
 NET = dict(arch='fpn', encoder='resnet18', pyramid_width=64, width=64)

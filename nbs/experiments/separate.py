@@ -10,7 +10,7 @@ from pathlib import Path
 
 from satseg_fastai import __version__
 from satseg_fastai.objects import object_scores
-from satseg_fastai.raster import write_json
+from satseg_fastai.files import write_json
 from satseg_fastai.vector import vectorize
 
 DEPTHS = None, .05, .1, .15, .25, .4, .6, .8

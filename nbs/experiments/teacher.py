@@ -17,7 +17,7 @@ from satseg_fastai.bundle import save_bundle
 from satseg_fastai.data import scene_dls
 from satseg_fastai.datasets import chips
 from satseg_fastai.learner import seg_learner
-from satseg_fastai.raster import write_json
+from satseg_fastai.files import write_json
 from satseg_fastai.scene.predict import predict_scene
 from satseg_fastai.teacher import SoftCrops, SoftLabels, teacher_facts
 from satseg_fastai.threshold import RocHistogram

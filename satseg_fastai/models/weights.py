@@ -19,6 +19,7 @@ import torch
 from timm.models import adapt_input_conv, get_pretrained_cfg, model_entrypoint
 
 from ..errors import BadInput
+from ..files import atomic_path
 
 # %% ../../nbs/19_models.weights.ipynb #faeec78d
 WRAPPERS = ('state_dict', 'model_state_dict', 'model', 'teacher', 'student', 'backbone', 'encoder')
@@ -351,7 +352,6 @@ def convert_weights(
 )->Taken: # how many tensors were taken
     "Weights for an encoder as a `.safetensors` file with timm's names, in one piece, checked before it is written."
     from safetensors.torch import save
-    from satseg_fastai.raster import atomic_path
     path, out = Path(path), Path(out)
     if not timm.is_model(encoder.split('.')[0]):
         raise BadInput(f'encoder {encoder!r} is unknown to timm {timm.__version__}', 'a timm model, e.g. resnet34')

@@ -20,7 +20,8 @@ from .. import __version__
 from ..bundle import Bundle, model_sha256
 from ..errors import BadInput
 from ..levels import LEVELS, NODATA, score_levels, temper
-from ..raster import Scene, atomic_path, bounded_cache, cache_bytes, reflect_index, write_cog, write_json
+from ..files import atomic_path, write_json
+from ..raster import Scene, bounded_cache, cache_bytes, reflect_index, write_cog
 from ..rule import Rule, planes_of, probability_tag
 from ..spec import Spec
 _all_ = ['model_sha256']  # lives in bundle
