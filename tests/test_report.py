@@ -23,7 +23,7 @@ from satseg_fastai.levels import LEVELS, NODATA, score_levels
 from satseg_fastai.mask import write_mask
 from satseg_fastai.files import write_json
 from satseg_fastai.raster import Scene, write_cog
-from satseg_fastai.report import corrected_text, find_maps, gather, run_specs, write_report
+from satseg_fastai.report import corrected_text, gather, open_run, run_specs, write_report
 from satseg_fastai.stats import area_figures, blocks_for
 from satseg_fastai.synth import make_town, write_town
 from satseg_fastai.threshold import RocHistogram, curve_from_json, curve_to_json
@@ -438,7 +438,7 @@ def validated(scenes=None):
 def test_areas_are_those_of_stats(towns, tmp_path):
     "Intervals know which validation blocks are of one scene, as satseg stats does."
     run = with_receipt(towns, tmp_path/'run', model=validated([i//5 for i in range(30)]))
-    m, = find_maps(run)
+    m, = open_run(run)
     figures = gather(m, run_specs([m])[0][0], 200).areas['classes']
     stats = area_figures(m.mask, blocks_for(m.mask))['classes']
     alone = area_figures(m.mask, blocks_for(m.mask).confusions)['classes']
