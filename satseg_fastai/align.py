@@ -20,7 +20,7 @@ from scipy.fft import irfft2, next_fast_len, rfft2
 from .bundle import read_spec
 from .classes import ClassTable
 from .datasets import Pair, folder_pairs
-from .errors import BadInput
+from .errors import BadInput, NoPlace, Note
 from .labels import Labels, Place, ShapeSource, labels_kind, open_labels, place_of, write_labels
 from .levels import LEVELS, NODATA, score_levels
 from .mask import check_probability, mask_classes
@@ -272,7 +272,7 @@ def _mapped(model, images, labels, attribute):
     if images is None: raise BadInput('a bundle without --images', 'the scenes that it is to look at')
     spec, pairs = read_spec(model), folder_pairs(images, labels, touching=False)
     if n := trained_on(spec, pairs):
-        warnings.warn(f'{n} of {len(pairs)} scenes were trained on: a model learns the shift of its own labels')
+        warnings.warn(f'{n} of {len(pairs)} scenes were trained on: a model learns the shift of its own labels', Note)
     return pairs, spec.table, False
 
 def _probabilities(model, pairs, ready, kw):
@@ -281,7 +281,7 @@ def _probabilities(model, pairs, ready, kw):
         if ready: yield pair, pair.image; continue
         from satseg_fastai.scene.predict import predict_scene
         with TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.filterwarnings('ignore', message='.*has no CRS')
+            warnings.simplefilter('ignore', NoPlace)
             predict_scene(model, pair.image, Path(folder)/'prob.tif', **kw)
             yield pair, Path(folder)/'prob.tif'
 

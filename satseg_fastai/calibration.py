@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import BadInput
+from .errors import BadInput, OneClass
 from .levels import LEVELS, NODATA, level_probability, temper
 from .threshold import RocHistogram
 
@@ -56,7 +56,7 @@ def fit_temperature(
     "The temperature that makes the labels of a histogram most likely."
     negative, positive = histogram.counts
     if not histogram.counts.any(1).all():
-        raise BadInput(f'the labels hold no {"negative" if positive.any() else "positive"} pixel', 'both classes',
+        raise OneClass(f'the labels hold no {"negative" if positive.any() else "positive"} pixel', 'both classes',
                        'add scenes')
     p = level_probability(np.arange(histogram.levels + 1), histogram.levels)
     z = np.log(p) - np.log1p(-p)

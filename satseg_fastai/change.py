@@ -23,7 +23,7 @@ from .mask import mask_classes, strips
 from .measure import mask_bands, pixel_areas
 from .raster import Scene, bounded_cache
 from .scores import count_pairs
-from .stats import ValidationBlocks, rate_draws, read_zones, _area, _limits
+from .stats import ValidationBlocks, rate_draws, read_zones, area_text, error_limits
 from .vector import Blobs, check_layer, closed, first_pixels, select, stream_blobs, strip_bytes, write_layer
 
 # %% ../nbs/68_change.ipynb #15ddb97c
@@ -186,7 +186,7 @@ def net_change(
     (a, da), (b, db) = found
     if a < 1e-6: return dict(share=None, low=None, high=None)
     share = 1 - b/a
-    low, high = _limits(np.clip(1 - db/np.maximum(da, 1e-6) - share, -MOST_OFF, MOST_OFF), level)
+    low, high = error_limits(np.clip(1 - db/np.maximum(da, 1e-6) - share, -MOST_OFF, MOST_OFF), level)
     if share + low <= -1 and share + high >= 1 or max(-low, high) >= MOST_OFF:
         return dict(share=float(share), low=None, high=None)
     return dict(share=float(share), low=float(share + low), high=float(min(1, share + high)))
@@ -291,7 +291,7 @@ def describe_changes(
     "Buildings by status, of the scene and of each zone, the loss, the notes."
     def one(f):
         counts = ', '.join(
-            f'{v["buildings"]:,} {s} ({_area([v["area"]], figures["unit"])})' for s, v in f['status'].items()
+            f'{v["buildings"]:,} {s} ({area_text([v["area"]], figures["unit"])})' for s, v in f['status'].items()
             if v['buildings'])
         return (counts or 'no buildings') + (f'; {100*f["share_lost"]:.1f} % of the area lost, as mapped'
                                              if f['share_lost'] is not None else '')

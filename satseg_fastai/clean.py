@@ -22,7 +22,7 @@ from rasterio.windows import Window as RioWindow
 from scipy import ndimage
 
 from .classes import ClassTable
-from .errors import BadInput, FailedWork
+from .errors import BadInput, FailedWork, NoPlace
 from .evaluate import check_indices, check_raster, read_indices
 from .labels import labels_kind, open_labels
 from .mask import MASK_NODATA, mask_classes, mask_colors, strips
@@ -80,7 +80,7 @@ def pixel_of(
 )->tuple: # area, side
     "Area and side of a pixel; without a CRS a pixel is the unit, with a note."
     if unit == 'px' or scene.gsd: return ((scene.gsd or 1)**2, scene.gsd or 1.)
-    warnings.warn(f'{scene.name} has no CRS: areas are taken as pixels')
+    warnings.warn(f'{scene.name} has no CRS: areas are taken as pixels', NoPlace)
     return 1., 1.
 
 # %% ../nbs/63_clean.ipynb #32e6366d

@@ -19,11 +19,11 @@ import typer
 from typer.core import TyperGroup
 
 from . import __version__
-from .errors import BadInput
+from .errors import BadInput, InResult, NoBlocks, Note
 
 # %% ../nbs/90_cli.ipynb #f6385e30
 def _note(message, category, filename, lineno, file=None, line=None):
-    if Path(__file__).parent in Path(filename).parents: print(f'note: {message}', file=sys.stderr)
+    if issubclass(category, Note): print(f'note: {message}', file=sys.stderr)
 
 def _line(e):
     "The message alone: fastai puts its callback and a line break before it."
@@ -338,7 +338,7 @@ def objects(model:Annotated[Path, typer.Argument(help='Bundle of a model that fi
 def _items(run):
     from satseg_fastai.export import export_scenes
     found = export_scenes(run)
-    for name, why in found['left'].items(): warnings.warn(f'{name} got no item: {why}')
+    for name, why in found['left'].items(): warnings.warn(f'{name} got no item: {why}', Note)
     print(f"{run/found['catalog']}  {len(found['items'])} STAC items")
 
 # %% ../nbs/90_cli.ipynb #154a7326
@@ -439,12 +439,10 @@ def stats(mask:Mask, zones:Zones=None, zone_name:ZoneName=None,
     from satseg_fastai.stats import area_figures, blocks_for, describe_figures, write_figures
     if out and out.suffix.lower() not in ('.csv', '.json'): raise BadInput(f'{out}', 'a file ending in .csv or .json')
     _needs_zones(zone_name, zones)
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter('always')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', InResult)
         table = class_table(classes) if classes else None
         r = area_figures(mask, blocks_for(mask, model, table), zones, zone_name, roads, trees, classes=table, seed=seed)
-    for text in dict.fromkeys(str(w.message) for w in seen):
-        if text not in r['notes'] and 'outside of' not in text: warnings.warn(text)
     if out: write_figures(out, r)
     _say(describe_figures(r) + ([f'{out}'] if out else []))
 
@@ -460,11 +458,9 @@ def change(before:Annotated[Path, typer.Argument(help='Mask of the ground before
     _needs_zones(zone_name, zones)
     from satseg_fastai.change import compare_maps, describe_changes
     from satseg_fastai.stats import blocks_for
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter('always')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', NoBlocks)  # what it says of both maps is in the result
         blocks = blocks_for(before), blocks_for(after)
-    for text in dict.fromkeys(str(w.message) for w in seen):
-        if 'no validation blocks beside' not in text: warnings.warn(text)
     r = compare_maps(before, after, out, cls=name, damaged=damaged, gone=gone, min_area=min_area, tolerance=tolerance, zones=zones, column=zone_name, blocks=blocks)
     if as_json: return print(json.dumps(r, indent=1))
     _say(describe_changes(r) + ([f'{out}'] if out else []))

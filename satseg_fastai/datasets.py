@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import BadInput
+from .errors import BadInput, Note
 from .files import by_stem, list_files, natural_key, root_of
 from .ground import ground_box, hold_out, image_grid, keep_apart, known_place
 from .labels import VECTOR_SUFFIXES, area_shapes
@@ -343,7 +343,7 @@ def _by_groups(pairs, share, seed):
 
 def _by_random(pairs, share, seed):
     warnings.warn(
-        'a random split leaks: neighbors of training images are in validation, and its figures come out too good')
+        'a random split leaks: neighbors of training images are in validation, and its figures come out too good', Note)
     n = min(max(1, round(share*len(pairs))), len(pairs) - 1)
     last = set(random.Random(seed).sample(range(len(pairs)), n))
     return [i in last for i in range(len(pairs))]
@@ -447,7 +447,7 @@ def _blocks_of(pair, share, size):
 def _by_blocks(pairs, share, size):
     large = [p for p in pairs if _fits_blocks(p, size)]
     if lost := len(pairs) - len(large) if large else 0:
-        warnings.warn(f'{lost} of {len(pairs)} images are too small for blocks of {size} pixels and trained on whole')
+        warnings.warn(f'{lost} of {len(pairs)} images are too small for blocks of {size} pixels and trained on whole', Note)
         share = min(.5, share*sum(map(pair_pixels, pairs))/sum(map(pair_pixels, large)))
     train, valid = [], []
     for p in pairs:
@@ -461,7 +461,7 @@ def _apart(split):
     train, left, limited = keep_apart(split.train, split.valid)
     told = [f'{left} are left out']*(left > 0) + [f'{limited} are used as far as they lie outside']*(limited > 0)
     lost = f'{left + limited} training areas share ground with the {len(split.valid)} to validate on'
-    if told: warnings.warn(f'{lost}: {", ".join(told)}')
+    if told: warnings.warn(f'{lost}: {", ".join(told)}', Note)
     if train: return split._replace(train=train)
     raise BadInput(f'{split.valid[0].image.name} shows the ground of all images to train on',
                    'images that do not all overlap', 'use --valid none, or ground of its own (--valid-images)')
@@ -477,7 +477,7 @@ def _tail(pairs, share):
         last.add(p)
     warnings.warn(
         f'{pairs[0].image.name} and {len(pairs) - 1} more do not say where they are: the last {len(last)} by name '
-        'are for validation, and their neighbors may leak; --valid group:NAME, name:PATTERN or --valid-images is better'
+        'are for validation, and their neighbors may leak; --valid group:NAME, name:PATTERN or --valid-images is better', Note
     )
     return _sides(pairs, [p in last for p in pairs], 'name')
 
@@ -543,8 +543,8 @@ def within(
     if pairs and len(lost) == len(pairs):
         raise BadInput(f'{aoi} touches none of {len(pairs)} images: {_some(lost)}', 'polygons on one of them at least',
                        'check its CRS and place in QGIS')
-    for name in lost[:20]: warnings.warn(f'{Path(aoi).name} does not touch {name}: it is left out')
-    if len(lost) > 20: warnings.warn(f'{Path(aoi).name} does not touch {len(lost) - 20} more images: they are left out')
+    for name in lost[:20]: warnings.warn(f'{Path(aoi).name} does not touch {name}: it is left out', Note)
+    if len(lost) > 20: warnings.warn(f'{Path(aoi).name} does not touch {len(lost) - 20} more images: they are left out', Note)
     return [p._replace(region=w, aoi=Path(aoi)) for p, w in zip(pairs, windows) if w]
 
 # %% ../nbs/06_datasets.ipynb #c7f63e51
@@ -600,7 +600,7 @@ def _given(train, valid):
     "Two sides that the user chose; ground on both is told."
     _, left, limited = keep_apart(train, valid)
     told = f'{left + limited} of {len(train)} images to train on share ground with --valid-images'
-    if left + limited: warnings.warn(f'{told}: the figures come out too good')
+    if left + limited: warnings.warn(f'{told}: the figures come out too good', Note)
     return Split(train, valid, 'given')
 
 def labeled_pairs(

@@ -24,16 +24,15 @@ from . import __version__
 from .bundle import Bundle, teacher_line
 from .classes import ClassTable, code_hex, color_code
 from .errors import BadInput, FailedWork
-from .files import atomic_path, write_json
+from .files import atomic_path, file_sha256, write_json
 from .levels import LEVELS, NODATA
 from .models.segmenter import pad_to, resize
 from .pointrend.model import PointRend
 from .plots import history_of
-from .pointrend.points import LEAST, MOST, RANKS, _centers, _count, _uncovered, mixed_band, subdivision_sizes
+from .pointrend.points import LEAST, MOST, RANKS, pixel_centers, point_count, uncovered_sizes, mixed_band, subdivision_sizes
 from .raster import on_earth, open_raster
 from .rule import Rule
 from .run import beside, find_maps, read_receipt
-from .scene.predict import file_sha256
 
 # %% ../nbs/82_export.ipynb #56e45da2
 def need(
@@ -88,9 +87,9 @@ class FixedPoints(nn.Module):
         n = min(self.points, size[0]*size[1])
         idx = RANKS['band'](canvas, up, band).flatten(1).topk(n).indices
         place, old = idx[:, None].expand(-1, up.shape[1], -1), up.flatten(2)
-        new = self.ask(coarse, fine, _centers(idx, *size))
+        new = self.ask(coarse, fine, pixel_centers(idx, *size))
         if self.rend.points == 'auto':
-            own = _count('auto', band, *self.full)
+            own = point_count('auto', band, *self.full)
             new = new.where((torch.arange(n) < own[:, None])[:, None], old.gather(2, place))
         return old.scatter(2, place, new).reshape(up.shape)
     def forward(self, x):
@@ -98,7 +97,7 @@ class FixedPoints(nn.Module):
         if self.rend.image: fine = [*fine, pad_to(x, self.rend.base.multiple)]
         canvas = coarse.float()
         whole = self.full[0]*self.full[1]//LEAST if self.rend.points == 'auto' else self.points
-        for size in _uncovered(subdivision_sizes(*coarse.shape[-2:], *self.full), whole): canvas = self.step(canvas, coarse, fine, size)
+        for size in uncovered_sizes(subdivision_sizes(*coarse.shape[-2:], *self.full), whole): canvas = self.step(canvas, coarse, fine, size)
         return canvas[..., :self.size, :self.size]
 
 # %% ../nbs/82_export.ipynb #28c611b9

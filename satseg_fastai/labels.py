@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['TRANSPARENT', 'VECTOR_SUFFIXES', 'Place', 'place_of', 'run_counts', 'Mask', 'scan_mask', 'gray_meaning',
-           'color_meaning', 'Coding', 'mask_coding', 'burn', 'polygon_parts', 'labelme_shapes', 'check_vector_units',
-           'to_pixels', 'vector_shapes', 'MaskSource', 'ShapeSource', 'Labels', 'area_shapes', 'open_labels',
-           'labels_kind', 'write_labels']
+           'color_meaning', 'Coding', 'mask_coding', 'burn', 'polygon_parts', 'labelme_shapes', 'polygon_layer',
+           'check_vector_units', 'read_polygons', 'to_pixels', 'class_values', 'vector_shapes', 'MaskSource',
+           'ShapeSource', 'Labels', 'area_shapes', 'open_labels', 'labels_kind', 'write_labels']
 
 # %% ../nbs/04_labels.ipynb #09e48ff4
 import os, warnings
@@ -21,7 +21,7 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RioWindow
 
-from .errors import BadInput
+from .errors import BadInput, LabelsElsewhere, Note
 from .files import read_json
 from .raster import Scene, on_earth, open_raster, reflect_index, write_cog
 from .classes import ClassTable, building, check_colors, code_hex, color_code, lookup, palette
@@ -229,7 +229,7 @@ def polygon_parts(
     g = np.array(geometries, object)
     bad = ~(shapely.is_valid(g) | shapely.is_missing(g))
     if name and bad.any():
-        warnings.warn(f'{name}: {bad.sum()} of {len(g)} polygons cross or touch themselves and were repaired')
+        warnings.warn(f'{name}: {bad.sum()} of {len(g)} polygons cross or touch themselves and were repaired', Note)
     g[bad] = shapely.make_valid(g[bad])
     origin = np.arange(len(g))
     for _ in range(2):            # a collection may hold multipolygons
@@ -281,7 +281,10 @@ def labelme_shapes(
 # %% ../nbs/04_labels.ipynb #541d61ff
 VECTOR_SUFFIXES = {'.geojson', '.gpkg', '.shp', '.fgb', '.json'}
 
-def _polygon_layer(path):
+def polygon_layer(
+    path:str|Path # vector file
+)->str: # name of its only layer that may hold polygons
+    "The layer to read; several are an error."
     import pyogrio
     try: layers = pyogrio.list_layers(path).tolist()
     except pyogrio.errors.DataSourceError as e:
@@ -325,9 +328,14 @@ def check_vector_units(
             'coordinates of that CRS', 'they seem to be degrees: set EPSG:4326 (QGIS: Layer > Set CRS)')
 
 # %% ../nbs/04_labels.ipynb #92f858c9
-def _read_vector(path, place, attribute):
+def read_polygons(
+    path:str|Path, # vector file with one layer of polygons
+    place:Place, # whose ground is read
+    attribute:str|None # column that is read, too
+)->tuple: # geometries in the file's CRS, values of the column or None, and the CRS
+    "The features of a file near a place, as they are."
     import pyogrio, shapely
-    layer = _polygon_layer(path)
+    layer = polygon_layer(path)
     info = pyogrio.read_info(path, layer=layer, force_total_bounds=True)
     if not info['crs']:
         raise BadInput(f'{path} has no CRS', 'vector labels with a CRS', 'set it in QGIS (Layer > Set CRS)')
@@ -341,7 +349,7 @@ def _read_vector(path, place, attribute):
         _, _, wkb, columns = pyogrio.raw.read(path, layer=layer, bbox=bounds, columns=[attribute] if attribute else [],
                                               force_2d=True)
     if not len(wkb) and not _overlap(bounds, info['total_bounds']):
-        warnings.warn(f'{path} does not reach {place.name}: all of it is background')
+        warnings.warn(f'{path} does not reach {place.name}: all of it is background', LabelsElsewhere)
     return shapely.from_wkb(wkb), columns[0] if columns else None, info['crs']
 
 # %% ../nbs/04_labels.ipynb #4dd0198a
@@ -359,7 +367,13 @@ def to_pixels(
     return shapely.transform(np.asarray(geometries, object), pixels)
 
 # %% ../nbs/04_labels.ipynb #b65c8306
-def _class_values(values, n, classes, path):
+def class_values(
+    values, # one a polygon: a name or index; None: all are class 1
+    n:int, # polygons
+    classes:ClassTable, # the classes
+    path:str|Path # for messages
+)->np.ndarray: # (n,) uint8 class indices
+    "The classes of polygons."
     if values is None and classes.n > 2:
         raise BadInput(f'{path} labels {classes.n} classes', 'a column that holds the class of each polygon',
                        'name it with --attribute')
@@ -383,15 +397,15 @@ def vector_shapes(
     if place.crs is None or not on_earth(place.crs):
         raise BadInput(f'{place.name} has ' + ('no CRS' if place.crs is None else 'a local CRS'),
                        'a georeferenced image for vector labels', 'label it with masks or labelme')
-    found, values, crs = _read_vector(path, place, attribute)
-    values = _class_values(values, len(found), classes, path)
+    found, values, crs = read_polygons(path, place, attribute)
+    values = class_values(values, len(found), classes, path)
     some = ~(shapely.is_missing(found) | shapely.is_empty(found))
     pixels, values = to_pixels(found[some], crs, place), values[some]
     finite = np.isfinite(shapely.bounds(pixels)).all(1)
     parts, origin = polygon_parts(pixels[finite], str(path))
     near = shapely.intersects(parts, shapely.box(0, 0, place.width, place.height))
     if len(found) and not len(parts):
-        warnings.warn(f'{path}: none of {len(found)} features on {place.name} is a polygon')
+        warnings.warn(f'{path}: none of {len(found)} features on {place.name} is a polygon', Note)
     return list(zip(parts[near], values[finite][origin[near]].tolist()))
 
 # %% ../nbs/04_labels.ipynb #c18eb955
@@ -479,7 +493,7 @@ def area_shapes(
         raise BadInput(f'{place.name} has no CRS on the globe', 'georeferenced images for --aoi',
                        'leave --aoi out, or mark what does not count in the labels')
     with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', message='.*does not reach')
+        warnings.simplefilter('ignore', LabelsElsewhere)
         return [g for g, _ in vector_shapes(path, place, building())]
 
 # %% ../nbs/04_labels.ipynb #214eafb7
@@ -529,7 +543,7 @@ def labels_kind(
                        'for buildings alone use --classes building')
     if len(found) < 2: return None
     warnings.warn(
-        f"{found['binary']} holds 255 without 1, {found['index']} holds class indices: 255 is read as ignore in all masks"
+        f"{found['binary']} holds 255 without 1, {found['index']} holds class indices: 255 is read as ignore in all masks", Note
     )
     return 'index'
 

@@ -23,7 +23,7 @@ from .datasets import LABEL_SUFFIXES, Pair, city_groups, known_dataset, place_gr
 from .errors import BadInput
 from .files import by_stem, list_files, natural_key, root_of
 from .evaluate import ERROR_COLORS, MapReader, check_raster, scene_region, tally_map, tally_scores, write_errors
-from .labels import VECTOR_SUFFIXES, Place, _class_values, _polygon_layer, _read_vector, burn, labels_kind, open_labels, place_of, polygon_parts, to_pixels
+from .labels import VECTOR_SUFFIXES, Place, class_values, polygon_layer, read_polygons, burn, labels_kind, open_labels, place_of, polygon_parts, to_pixels
 from .mask import MASK_NODATA, mask_classes, strips
 from .raster import Scene, list_scenes, on_earth
 from .run import OUTPUTS, MapFiles, beside, map_stem
@@ -101,7 +101,7 @@ def clip_objects(
 def _columns(path, attribute):
     "The columns that hold the class and the score of each polygon, where there are any."
     import pyogrio
-    fields = pyogrio.read_info(path, layer=_polygon_layer(path))['fields'].tolist()
+    fields = pyogrio.read_info(path, layer=polygon_layer(path))['fields'].tolist()
     own = 'class_index' if 'class_index' in fields else None
     return attribute if attribute in fields else own, next((f for f in SCORE_COLUMNS if f in fields), None)
 
@@ -119,10 +119,10 @@ def vector_objects(
         raise BadInput(f'{place.name} has no CRS on the globe',
                        f'a georeferenced raster for the polygons of {Path(path).name}',
                        'assign its CRS with gdal_edit -a_srs')
-    shapes, values, crs = _read_vector(path, place, attribute)
-    sure = np.full(len(shapes), np.nan) if score is None else np.asarray(_read_vector(path, place, score)[1], float)
+    shapes, values, crs = read_polygons(path, place, attribute)
+    sure = np.full(len(shapes), np.nan) if score is None else np.asarray(read_polygons(path, place, score)[1], float)
     keep = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes)) & (
-        _class_values(values, len(shapes), table, path) == cls)
+        class_values(values, len(shapes), table, path) == cls)
     bad = ~shapely.is_valid(shapes[keep])
     pixels = to_pixels(shapes[keep], crs, place)
     finite = np.isfinite(shapely.bounds(pixels)).all(1)
@@ -245,7 +245,7 @@ def _ground_plane(paths):
     import pyogrio, rasterio
     from pyproj import CRS, Transformer
     name = Path(paths[0]).name
-    infos = [pyogrio.read_info(p, layer=_polygon_layer(p), force_total_bounds=True) for p in paths]
+    infos = [pyogrio.read_info(p, layer=polygon_layer(p), force_total_bounds=True) for p in paths]
     if lone := [p for p, i in zip(paths, infos) if not i['crs']]:
         raise BadInput(f'{lone[0]} has no CRS', 'polygons with a CRS', 'set it in QGIS (Layer > Set CRS)')
     boxes = [

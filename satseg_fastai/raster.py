@@ -24,7 +24,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RioWindow
 
-from .errors import BadInput, FailedWork
+from .errors import BadInput, FailedWork, Note
 from .files import atomic_path, list_files, root_of, workplace
 
 # %% ../nbs/01_raster.ipynb #08336b19
@@ -111,7 +111,7 @@ def _beside(path):
 
 @lru_cache(maxsize=1)
 def _tell_named():
-    warnings.warn('chips that store no place get it from their names: web-mercator tiles, EPSG:3857')
+    warnings.warn('chips that store no place get it from their names: web-mercator tiles, EPSG:3857', Note)
 
 # %% ../nbs/01_raster.ipynb #0da20280
 EDGE = math.pi*6378137 # meters from the middle of web mercator to its edge

@@ -46,7 +46,7 @@ from .scores import Confusion
 from .spec import Receipt, check_spec, checked
 from .stats import area_figures, check_blocks, check_same_classes
 from .threshold import RocHistogram
-from .validation import describe_threshold
+from .validation import describe_clean
 
 # %% ../nbs/81_report.ipynb #697711e2
 class Mapped(NamedTuple):
@@ -575,15 +575,10 @@ def _span(x, ends): return score(x) + (f' ({score(ends[0])} – {score(ends[1])}
 
 def _criterion(t): return str(t['criterion']).replace('iou', 'IoU') if t.get('criterion') else None
 
-def _clean_text(clean):
-    "A clean-up in the words of `describe_threshold`."
-    said = describe_threshold(dict(threshold=dict(value=0.), clean=dict(min_object=0, min_hole=0, opening=0) | clean))
-    return next((line.removeprefix('clean-up: ') for line in said if line.startswith('clean-up: ')), None)
-
 def _calibration_rows(spec):
     c = spec.get('calibration') or {}
     before = f', {score(c["ece_before"])} before the temperature' if c.get('temperature') and c.get('ece_before') is not None else ''
-    return [['Calibration error', c.get('ece') is not None and score(c['ece']) + before], ['Temperature', spec.get('temperature') and f'{spec["temperature"]:.3f}'], ['Clean-up', spec.get('clean') and _clean_text(spec['clean'])]]
+    return [['Calibration error', c.get('ece') is not None and score(c['ece']) + before], ['Temperature', spec.get('temperature') and f'{spec["temperature"]:.3f}'], ['Clean-up', spec.get('clean') and describe_clean(spec['clean'])]]
 
 # %% ../nbs/81_report.ipynb #b32c8e35
 def _mean_text(mean, ends):

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['MIN_SCENES', 'FIGURES', 'StratifiedAreas', 'stratified_areas', 'CorrectedAreas', 'ValidationBlocks', 'join_blocks',
-           'area_draws', 'rate_draws', 'block_bootstrap', 'block_counts', 'join_rows', 'block_confusions',
-           'CorrectedCount', 'count_correction', 'check_blocks', 'map_spec', 'check_same_classes', 'blocks_for', 'Zone',
-           'unique_names', 'read_zones', 'inside', 'zone_areas', 'area_figures', 'write_figures', 'describe_figures']
+           'area_draws', 'rate_draws', 'error_limits', 'block_bootstrap', 'block_counts', 'join_rows',
+           'block_confusions', 'CorrectedCount', 'count_correction', 'check_blocks', 'map_spec', 'check_same_classes',
+           'blocks_for', 'Zone', 'unique_names', 'read_zones', 'inside', 'zone_areas', 'area_figures', 'write_figures',
+           'area_text', 'describe_figures']
 
 # %% ../nbs/65_stats.ipynb #cdb0c3ab
 import csv, itertools, json, warnings
@@ -19,7 +20,7 @@ import numpy as np
 
 from .bundle import read_spec
 from .classes import ClassTable
-from .errors import BadInput
+from .errors import BadInput, InResult, NoBlocks, Note, ZonesElsewhere
 from .clean import read_clean
 from .labels import Place, burn, check_vector_units, open_labels, place_of, polygon_parts, to_pixels
 from .mask import mask_classes
@@ -185,15 +186,18 @@ def rate_draws(
     return best, best + off*_widening(len(units), level)
 
 # %% ../nbs/65_stats.ipynb #6477bfe0
-def _limits(off, level):
-    "Quantiles of widened errors, at least as far as their standard deviation says: a few scenes have no tails."
+def error_limits(
+    off:np.ndarray, # (n,...) widened errors, one a draw
+    level:float # of the interval, e.g. .95
+)->tuple: # lowest and highest error
+    "Quantiles of errors, at least as far as their standard deviation says: a few scenes have no tails."
     from scipy.stats import norm
     pm = norm.ppf(.5 + level/2)*off.std(0)
     low, high = np.quantile(off, [.5 - level/2, .5 + level/2], axis=0)
     return np.minimum(low, -pm), np.maximum(high, pm)
 
 def _corrected(best, off, area, level):
-    low, high = _limits(off, level)
+    low, high = error_limits(off, level)
     return CorrectedAreas(best, np.clip(best - high, 0, area.sum()), np.clip(best - low, 0, area.sum()), ())
 
 def block_bootstrap(
@@ -303,7 +307,7 @@ def count_correction(
     units = v if groups is None else np.stack([v[np.asarray(scenes) == i].sum(0) for i in np.unique(scenes)])
     best, size, val = _factor(v.sum(0)), min(scene_blocks or len(v), 1e6), _factor(_validation_pools(units, draws, seed))
     own = _own_factors(groups or [v], size, draws, np.random.default_rng([seed, 1]))
-    low, high = _limits((np.where(np.isnan(val), best, val) - best - (own - best)*_smaller(size))*_widening(len(units), level), level)
+    low, high = error_limits((np.where(np.isnan(val), best, val) - best - (own - best)*_smaller(size))*_widening(len(units), level), level)
     return CorrectedCount(*(float(max(0, mapped*f)) for f in (best, best - high, best - low)))
 
 # %% ../nbs/65_stats.ipynb #285a3c11
@@ -341,8 +345,8 @@ def _same_clean(tags, how, name):
 def _warn_of_rule(scene, spec, name):
     tags, how, validated = scene.ds.tags(), spec.get('clean'), Rule.of(spec)
     if 'threshold' in tags and not Rule.read(tags['threshold'], spec['n_out'], scene.name).agrees(validated):
-        warnings.warn(f'{scene.name} was made at threshold {tags["threshold"]:.40}, the validation blocks of {name} at {validated.text:.40}: corrected areas are for the latter')
-    if not _same_clean(tags, how, scene.name): warnings.warn(f'{scene.name} was {"" if "clean" in tags else "not "}cleaned up, the validation maps of {name} were{", with other sizes" if how and "clean" in tags else "" if how else " not"}: corrected areas are for the latter')
+        warnings.warn(f'{scene.name} was made at threshold {tags["threshold"]:.40}, the validation blocks of {name} at {validated.text:.40}: corrected areas are for the latter', Note)
+    if not _same_clean(tags, how, scene.name): warnings.warn(f'{scene.name} was {"" if "clean" in tags else "not "}cleaned up, the validation maps of {name} were{", with other sizes" if how and "clean" in tags else "" if how else " not"}: corrected areas are for the latter', Note)
 
 # %% ../nbs/65_stats.ipynb #a82c947d
 def check_same_classes(
@@ -364,10 +368,10 @@ def blocks_for(
     "The validation blocks for a map; a map made at another threshold is a warning, of other classes an error."
     spec, name = map_spec(mask, model)
     if (spec or {}).get('validation') and len(spec['validation']['confusions']) < 2:
-        return warnings.warn(f'{name} holds a single validation block: areas are as mapped; choose the threshold on more ground')
+        return warnings.warn(f'{name} holds a single validation block: areas are as mapped; choose the threshold on more ground', Note)
     if not (spec or {}).get('validation'):
         if model is not None: raise BadInput(f'{name} holds no validation blocks', 'a bundle whose threshold was chosen on labeled scenes', 'choose it with satseg threshold')
-        return warnings.warn(f'no validation blocks beside {Path(mask).name}: areas are as mapped; give the bundle to correct them')
+        return warnings.warn(f'no validation blocks beside {Path(mask).name}: areas are as mapped; give the bundle to correct them', NoBlocks)
     check_same_classes(mask, spec, name, classes)
     with Scene(mask) as s: _warn_of_rule(s, spec, name)
     return check_blocks(spec['validation'], sum(c['index'] != spec.get('ignore', 255) for c in spec['classes']), name)
@@ -425,7 +429,7 @@ def read_zones(
     out = [_zone(n, g, frame.crs, place) for n, g in zip(_zone_names(frame, column, path), shapes) if g is not None and not g.is_empty]
     out = [z for z in out if z is not None]
     if not out: raise BadInput(f'{path} holds no polygon', 'polygons')
-    if repaired: warnings.warn(f'{Path(path).name}: {repaired} of {len(shapes)} polygons cross or touch themselves and were repaired')
+    if repaired: warnings.warn(f'{Path(path).name}: {repaired} of {len(shapes)} polygons cross or touch themselves and were repaired', Note)
     return out, repaired
 
 def _zone(name, shape, crs, place):
@@ -478,7 +482,7 @@ def zone_areas(
         found, repaired = read_zones(zones, place, column)
         areas, outside, objects = pixel_areas(place), [z.name for z in found if z.inside == 0], object_points(mask, table, rows)
         out = {z.name: dict(inside=z.inside, classes=_zone_tally(s, z, table, areas, rows, objects), **marks(z.shape)) for z in found if z.inside > 0}
-    if outside: warnings.warn(f'{Path(zones).name}: outside of {Path(mask).name}: {", ".join(outside[:8])}' + (f' and {len(outside) - 8} more' if len(outside) > 8 else ''))
+    if outside: warnings.warn(f'{Path(zones).name}: outside of {Path(mask).name}: {", ".join(outside[:8])}' + (f' and {len(outside) - 8} more' if len(outside) > 8 else ''), ZonesElsewhere)
     return dict(repaired=repaired, outside=outside, zones=out)
 
 # %% ../nbs/65_stats.ipynb #a9f4c12c
@@ -490,7 +494,7 @@ def _land_shares(figures, best, off):
     "Shares of the land with their limits, (3,K); without water they are shares of the whole."
     water = np.array([f['share_of_land'] is None for f in figures.values()])
     of = lambda areas: _share(areas, (areas*~water).sum(-1, keepdims=True)*np.ones(len(water)))
-    low, high = _limits(of(best) - of(np.maximum(best - off, 0)), .95)
+    low, high = error_limits(of(best) - of(np.maximum(best - off, 0)), .95)
     return np.where(water, np.nan, np.clip([of(best), of(best) - high, of(best) - low], 0, 1))
 
 def _correct_areas(figures, blocks, scene_blocks, seed):
@@ -607,7 +611,7 @@ def area_figures(
     if blocks is not None:
         b, parts = _as_blocks(blocks), [(out['scene'], out), *((f'zone {n}', z) for n, z in out['zones'].items())]
         out['notes'] += [*_few_places(b), *_share_notes([(name, found) for name, part in parts for found in _correct(part, b, seed)]), *_count_notes(b, out)]
-    for note in out['notes']: warnings.warn(note, stacklevel=2)
+    for note in out['notes']: warnings.warn(note, InResult, stacklevel=2)
     return out
 
 # %% ../nbs/65_stats.ipynb #2549a12b
@@ -643,8 +647,12 @@ def write_figures(
 # %% ../nbs/65_stats.ipynb #10e53b26
 def _digits(x): return f'{x:,.0f}' if abs(x) >= 100 else f'{x:.3g}'
 
-def _area(values, unit, like=None):
-    "One or more areas in the unit that fits `like`, or the first."
+def area_text(
+    values:list, # one or more areas
+    unit:str, # 'm2' or 'px'
+    like=None # whose size decides between m², ha and km²; None: the first
+)->str:
+    "Areas in words."
     like = values[0] if like is None else like
     size, name = (1, 'px') if unit == 'px' else (1e6, 'km²') if like >= 1e6 else (1e4, 'ha') if like >= 1e4 else (1, 'm²')
     return '-'.join(_digits(v/size) for v in values) + f' {name}'
@@ -659,7 +667,7 @@ def _numbers_text(digits): return lambda values: '-'.join(f'{v:,.{digits}f}' for
 
 def _objects_text(f, unit):
     if not f['objects']: return ''
-    known, size = f.get('objects_corrected') is not None, lambda v: _area(v, unit)
+    known, size = f.get('objects_corrected') is not None, lambda v: area_text(v, unit)
     shown = f'{f["objects_corrected"] if known else f["objects"]:,.0f}'
     noun = f' object{"s"*(shown != "1")}'
     if not known: return f'; {shown}{noun} of {size([f["mean_object"]])} on average' + ', as mapped'*('corrected' in f)
@@ -668,7 +676,7 @@ def _objects_text(f, unit):
 def _class_line(name, f, unit, total, count=True):
     if not f['pixels'] and 'corrected' not in f: return f'{name}: none'
     known = 'corrected' in f
-    area = f'{_area([f["corrected"]], unit)} (95 % {_area([f["low"], f["high"]], unit, f["corrected"])}; {_area([f["area"]], unit, f["corrected"])} mapped)' if known else f'{_area([f["area"]], unit)} as mapped'
+    area = f'{area_text([f["corrected"]], unit)} (95 % {area_text([f["low"], f["high"]], unit, f["corrected"])}; {area_text([f["area"]], unit, f["corrected"])} mapped)' if known else f'{area_text([f["area"]], unit)} as mapped'
     shares = [100*f[k]/total for k in (('corrected', 'low', 'high') if known else ('area',))] if total else []
     share = ', ' + f'{shares[0]:.3g} %' + (f' ({shares[1]:.3g}-{shares[2]:.3g} %)' if known else '') if shares else ''
     return f'{name}: {area}{share}{_objects_text(f, unit) if count else ""}'
@@ -689,6 +697,6 @@ def describe_figures(
     lines = []
     for title, part in parts:
         total = sum(f['area'] for f in part['classes'].values())
-        lines += [f'{title}: {_area([total], figures["unit"])}', *(f'  {_class_line(n, f, figures["unit"], total, n != figures.get("background"))}' for n, f in part['classes'].items()), *(f'  {t}' for t in _marks_lines(part))]
+        lines += [f'{title}: {area_text([total], figures["unit"])}', *(f'  {_class_line(n, f, figures["unit"], total, n != figures.get("background"))}' for n, f in part['classes'].items()), *(f'  {t}' for t in _marks_lines(part))]
     outside = [f'outside of the scene: {", ".join(figures["outside"])}'] if figures.get('outside') else []
     return lines + [f'note: {n}' for n in dict.fromkeys([*outside, *figures['notes']])]

@@ -11,7 +11,7 @@ __all__ = ['CRITERIA', 'FLOORS', 'CHUNK', 'COARSE', 'Curves', 'roc_counts', 'acc
 # %% ../nbs/60_threshold.ipynb #aab5d7ab
 import numpy as np
 from typing import NamedTuple
-from .errors import BadInput
+from .errors import BadInput, OneClass
 from .levels import LEVELS, score_levels, threshold_level
 _all_ = ['threshold_level']  # it lives in levels
 
@@ -51,7 +51,7 @@ def roc_counts(
     positives, total = int(weight[y_true == 1].sum()), int(weight.sum())
     for name, n in (('positive', positives), ('negative', total - positives)):
         if not n:
-            raise BadInput(f'the labels hold no {name} pixel among {total}', 'both classes', 'add scenes, or look at the label values')
+            raise OneClass(f'the labels hold no {name} pixel among {total}', 'both classes', 'add scenes, or look at the label values')
     fpr, tpr, thresholds = roc_curve(y_true, y_score, sample_weight=sample_weight, drop_intermediate=False)
     return Curves(thresholds, np.rint(fpr*(total - positives)), np.rint(tpr*positives), total - positives, positives)
 

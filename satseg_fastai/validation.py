@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BLOCK', 'MOST_BLOCKS', 'labeled_strips', 'add_scene', 'place_names', 'Area', 'Maps', 'temper_raster',
            'stitched_histogram', 'binary_figures', 'area_rows', 'bootstrap_mean_iou', 'block_side', 'area_blocks',
-           'area_counts', 'trained_on', 'choose_threshold', 'describe_threshold']
+           'area_counts', 'trained_on', 'choose_threshold', 'describe_clean', 'describe_threshold']
 
 # %% ../nbs/67_validation.ipynb #197d9664
 import warnings
@@ -19,8 +19,9 @@ import numpy as np
 from .bundle import Bundle, update_spec
 from .calibration import PixelSample, fit_temperature, fit_temperature_planes, reliability, temper_histogram, top_label
 from .classes import ClassTable, building
+from .clean import read_clean
 from .datasets import city_groups
-from .errors import BadInput
+from .errors import BadInput, NoPlace, Note, OneClass
 from .labels import labels_kind, open_labels
 from .levels import LEVELS, NODATA, score_levels, temper, threshold_level
 from .mask import strips, write_mask
@@ -104,7 +105,7 @@ class Maps:
     def _predict(self, bundle, kw):
         from satseg_fastai.scene.predict import predict_scene
         with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', message='.*has no CRS')  # these maps are not kept
+            warnings.simplefilter('ignore', NoPlace)  # these maps are not kept
             for i, image in enumerate(self.images): predict_scene(bundle, image, self.prob(i), **{**kw, 'temperature': 1.})
     def prob(self, i): return MapFiles(self.folder, str(i)).prob
     def mask(self, i): return MapFiles(self.folder, str(i)).mask
@@ -246,7 +247,7 @@ def _class_choices(histograms, names, criterion):
         try: i = best_index(curves, criterion)
         except BadInput as e: raise BadInput(f'class {name}: {e}') from None
         found.append(dict(value=max(float(curves.thresholds[i]), 1/LEVELS), best_iou=float(curves.iou[i]), curve=curve_to_json(curves, 64, (*CRITERIA, criterion))))
-    if not any(found): raise BadInput('the labels hold no two classes', 'pixels of two classes or more', 'add scenes, or look at the label values')
+    if not any(found): raise OneClass('the labels hold no two classes', 'pixels of two classes or more', 'add scenes, or look at the label values')
     return found
 
 # %% ../nbs/67_validation.ipynb #d8403c0e
@@ -258,7 +259,7 @@ def _fit_several(maps, seed):
             sample.update(x, y)
             right, level = top_label(x, y, maps.table.ignore)
             before.update(right, level)
-    if not len(sample.key): raise BadInput('the labels hold no pixel with data', 'one or more', 'add scenes')
+    if not len(sample.key): raise OneClass('the labels hold no pixel with data', 'one or more', 'add scenes')
     t = fit_temperature_planes(sample.levels, sample.y)
     maps.temper(t)
     return t, before
@@ -349,7 +350,7 @@ def _polygon_marks(labels, table, attribute, marks):
     "The same where labels are polygons: each of them is one object, and one tree unless it holds many crowns."
     found = {(kind, n): (_polygon_centers(labels, table, table.index(n), attribute), None) for kind, n in marks if kind != 'streets'}
     groves = [n for kind, n in found if kind == 'trees' and 2*len(found[kind, n][0]) < len(marks[kind, n][0])]
-    for n in groves: warnings.warn(f'{labels.path.name}: {len(found["trees", n][0])} polygons of {n} hold {len(marks["trees", n][0])} crowns: crowns are counted')
+    for n in groves: warnings.warn(f'{labels.path.name}: {len(found["trees", n][0])} polygons of {n} hold {len(marks["trees", n][0])} crowns: crowns are counted', Note)
     return marks | {k: v for k, v in found.items() if k != ('trees', groves[0] if groves else None)}
 
 def _label_marks(maps, area, path, trees, roads):
@@ -456,8 +457,8 @@ def _told(spec, pairs, temperature, clean, trees, roads):
     "What a user should know before the choice replaces the last one."
     n, lost = trained_on(spec, pairs), [k for k, wanted in dict(temperature=temperature, clean=clean).items() if spec.get(k) and not wanted]
     lost += [f'count of {kind}' for kind, wanted in dict(trees=trees, streets=roads).items() if (spec.get('validation') or {}).get(kind) and not wanted]
-    if n: warnings.warn(f'{n} of {len(pairs)} labeled scenes were trained on: the figures are too good; choose on others')
-    if lost: warnings.warn(f'the {" and the ".join(lost).replace("clean", "clean-up")} of the last run {"are" if len(lost) > 1 else "is"} removed; ask for {"them" if len(lost) > 1 else "it"} again to keep {"them" if len(lost) > 1 else "it"}')
+    if n: warnings.warn(f'{n} of {len(pairs)} labeled scenes were trained on: the figures are too good; choose on others', Note)
+    if lost: warnings.warn(f'the {" and the ".join(lost).replace("clean", "clean-up")} of the last run {"are" if len(lost) > 1 else "is"} removed; ask for {"them" if len(lost) > 1 else "it"} again to keep {"them" if len(lost) > 1 else "it"}', Note)
     return n
 
 # %% ../nbs/67_validation.ipynb #0b13c13d
@@ -482,7 +483,7 @@ def choose_threshold(
     spec, several = bundle.spec, bundle.spec.n_out > 2
     if several and rule == 'argmax' and criterion != 'iou':
         warnings.warn(f'{criterion} chooses the thresholds that are told; masks follow the most likely class '
-                      '(--rule thresholds uses them)')
+                      '(--rule thresholds uses them)', Note)
     choose = _several_classes if several else _two_classes
     known = _told(spec, pairs, temperature, clean, trees, roads)
     for name in filter(None, (trees, roads)): spec.table.index(name)
@@ -525,10 +526,15 @@ def _calibration_line(c):
     worse = '; the temperature lowers the log loss, not this error' if was and c['ece'] > c['ece_before'] else ''
     return f'calibration error (ECE) {c["ece"]:.4f}{was}{worse}'
 
-def _clean_line(c):
-    square = 'm²' if c['unit'] == 'm2' else 'px'
-    return (f'clean-up: objects from {c["min_object"]:g} {square}, holes from {c["min_hole"]:g} {square}, opening {c["opening"]:g} {"m" if c["unit"] == "m2" else "px"}; '
-            f'IoU {_text(c.get("iou_before"))} before, {_text(c.get("iou_after"))} after')
+def describe_clean(
+    stored:dict # clean-up of a bundle's spec
+)->str:
+    "What a clean-up removes, and what that gave."
+    sizes = read_clean(stored)
+    square, length = ('m²', 'm') if sizes.unit == 'm2' else ('px', 'px')
+    removed = f'objects from {sizes.min_object:g} {square}, holes from {sizes.min_hole:g} {square}'
+    before, after = (_text(stored.get(name)) for name in ('iou_before', 'iou_after'))
+    return f'{removed}, opening {sizes.opening:g} {length}; IoU {before} before, {after} after'
 
 # %% ../nbs/67_validation.ipynb #d7d0d7d5
 def _counted_lines(v):
@@ -549,7 +555,7 @@ def describe_threshold(
     if 'rule' not in t and 'value' not in t: return []
     lines = [*(_several_lines if 'rule' in t else _two_lines)(t), _interval_line(t)]
     lines += [_calibration_line(stored['calibration'])] if stored.get('calibration') else []
-    lines += [_clean_line(stored['clean'])] if stored.get('clean') else []
+    lines += [f'clean-up: {describe_clean(stored["clean"])}'] if stored.get('clean') else []
     if v := stored.get('validation'): lines.append(f'{len(v["confusions"])} validation block{"s"*(len(v["confusions"]) != 1)} of {v["block"]} px')
     lines += _counted_lines(v or {})
     if t.get('trained_on'): lines.append(f'{t["trained_on"]} of these scenes were trained on: the figures are too good')

@@ -24,7 +24,7 @@ import numpy as np
 from affine import Affine
 
 from .classes import ClassTable, building
-from .errors import BadInput, FailedWork
+from .errors import BadInput, FailedWork, Note
 from .labels import run_counts
 from .levels import LEVELS, NODATA, score_levels
 from .mask import check_probability, mask_classes, strips
@@ -406,7 +406,7 @@ def separated(
         yield s._replace(done=pick(done, done.pixels >= min_pixels))
     if left:
         warnings.warn(
-            f'{left} region{"s"*(left != 1)} of {mask.name} span more than {LARGEST:,} pixels and were left whole; a clean-up with an opening may part them'
+            f'{left} region{"s"*(left != 1)} of {mask.name} span more than {LARGEST:,} pixels and were left whole; a clean-up with an opening may part them', Note
         )
 
 # %% ../nbs/64_vector.ipynb #01d06e13
@@ -819,7 +819,7 @@ def _check_options(mask, connectivity, rows, simplify, areas, separate):
     if rows < 1 or simplify < 0 or min(areas) < 0:
         raise BadInput(f'rows {rows}, simplify {simplify}, smallest areas {areas}',
                        'at least one row, and no negative number')
-    if mask.gsd is None: warnings.warn(f'{mask.name} has no place on the globe: areas and lengths are in pixels')
+    if mask.gsd is None: warnings.warn(f'{mask.name} has no place on the globe: areas and lengths are in pixels', Note)
 
 # %% ../nbs/64_vector.ipynb #11d8216d
 def layer_chunks(

@@ -18,11 +18,11 @@ from pathlib import Path
 from .bundle import Bundle, finds_objects, read_spec, save_bundle, update_spec
 from .classes import class_table
 from .datasets import labeled_split
-from .errors import BadInput
+from .errors import BadInput, NoPlace, Note, OneClass
 from .clean import clean_mask, read_clean
 from .mask import write_mask
 from .plots import check_picture, save_picture
-from .files import safe_stem, workplace, write_json
+from .files import file_sha256, safe_stem, workplace, write_json
 from .raster import Scene, list_scenes
 from .rule import Rule
 from .run import MapFiles
@@ -44,7 +44,7 @@ def _pairs(images, labels, valid, crop, seed, **ground):
     s = labeled_split(images, labels, valid, seed, crop, **ground)
     if s.valid: return s
     warnings.warn('nothing is held out: no figures, no best epoch and no threshold (.5, or the most likely class); '
-                  'satseg threshold chooses one on other scenes')
+                  'satseg threshold chooses one on other scenes', Note)
     return s
 
 def _init_kw(init, classes, bands, image):
@@ -85,7 +85,7 @@ def _run_key(split, settings):
 def _begun(out, key):
     "State of the run and its bundle without a name."
     state, part = (out.with_name(f'.{out.stem}.{key}.{end}') for end in ('state', 'trained'))
-    if other := set(_left(out)) - {state, part}: warnings.warn(f'an interrupted run with other settings or files is not taken up ({min(other).name}); this one begins anew')
+    if other := set(_left(out)) - {state, part}: warnings.warn(f'an interrupted run with other settings or files is not taken up ({min(other).name}); this one begins anew', Note)
     return state, part
 
 def _left(out): return [p for end in ('state', 'trained') for p in out.parent.glob(f'.{escape(out.stem)}.????????.{end}')]
@@ -187,7 +187,7 @@ def _learner(s, data, net):
         return seg_learner(scene_dls(s.train, s.valid, **data), **net)
     from satseg_fastai.pointrend.detection import instance_dls, instance_learner
     metrics = None if find_spec('torchmetrics') and find_spec('pycocotools') else []
-    if metrics == []: warnings.warn('mask AP is not measured without torchmetrics and pycocotools; pip install satseg_fastai[instance]')
+    if metrics == []: warnings.warn('mask AP is not measured without torchmetrics and pycocotools; pip install satseg_fastai[instance]', Note)
     from satseg_fastai.callbacks import History, ProgressLines
     own = {k: v for k, v in net.items() if k not in ('arch', 'init', 'log')}
     cbs = [History(net.get('log')), ProgressLines()]
@@ -226,9 +226,7 @@ def _threshold(out, valid, preset, attribute, bands, progress, clean=None):
     wanted = wants_clean(clean, valid)
     kw = dict(attribute=attribute, bands=bands, progress=bool(progress))
     try: found = choose_threshold(out, valid, rule='best', clean=wanted, **kw)
-    except BadInput as e:
-        if 'the labels hold no' not in str(e): raise
-        return warnings.warn(f'no threshold is chosen: {e}')
+    except OneClass as e: return warnings.warn(f'no threshold is chosen: {e}', Note)
     if found['clean'] and not any(found['clean'][k] for k in ('min_object', 'min_hole', 'opening')):
         found['clean'] = update_spec(out, clean=None).clean   # nothing to gain: nothing to do for each map
     print('\n'.join(describe_threshold(found)), flush=True)
@@ -280,7 +278,7 @@ def teach(
     from satseg_fastai.scene.predict import predict_scene
     maps = [MapFiles(folder, str(i)).prob for i in range(len(soft.scenes))]
     with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', message='.*has no CRS')  # these maps are not kept
+        warnings.simplefilter('ignore', NoPlace)  # these maps are not kept
         for scene, dst in zip(soft.scenes, maps):
             if not dst.is_file(): predict_scene(soft.teacher, scene, dst, progress=progress)
     return maps
@@ -317,7 +315,7 @@ def _check_own(scenes, outputs):
 
 def _check_scenes(scenes, spec, bands, force):
     "The last scene's mistake is found before the first one's windows."
-    from satseg_fastai.scene.predict import check_fits, open_scene
+    from satseg_fastai.scene.engine import check_fits, open_scene
     for path in scenes:
         with open_scene(path, bands, spec) as s, warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -326,7 +324,7 @@ def _check_scenes(scenes, spec, bands, force):
 def _mask_rule(spec, threshold):
     "The rule of the masks; a threshold that nobody chose is a warning."
     if threshold is None and not spec.threshold and spec.n_out <= 2:
-        warnings.warn('the bundle has no threshold, .5 is used; choose one with satseg threshold')
+        warnings.warn('the bundle has no threshold, .5 is used; choose one with satseg threshold', Note)
     return Rule.of(spec, threshold)
 
 def _write_map(prob, mask, rule, table, how):
@@ -367,11 +365,11 @@ def map_scenes(
 # %% ../nbs/84_workflow.ipynb #e4bdf811
 def _objects_receipt(scene, dst, bundle, bands, settings):
     "What is known of a scene's objects before they are looked for."
-    from satseg_fastai.scene.predict import _versions, file_sha256, open_scene
+    from satseg_fastai.scene.engine import open_scene, run_versions
     with open_scene(scene, bands, bundle.spec) as s:
         return dict(
             scene=s.name, output=dst.name, height=s.height, width=s.width, crs=s.crs and s.crs.to_string(),
-            settings={**settings, 'bands': s.bands}, stats=list(bundle.spec.stats), versions=_versions(),
+            settings={**settings, 'bands': s.bands}, stats=list(bundle.spec.stats), versions=run_versions(),
             model_sha256=bundle.sha256, input_sha256=file_sha256(scene),
             windows=len(Grid(s.height, s.width, settings['size'], settings['overlap'])))
 
@@ -395,7 +393,7 @@ def map_objects(
 )->list: # receipts
     "Polygons and receipt of the objects of each scene."
     from satseg_fastai.scene.instances import patch_side, stream_instances
-    from satseg_fastai.scene.predict import _device
+    from satseg_fastai.scene.engine import pick_device
     check_layer(f'objects{suffix}')
     bundle, scenes, receipts = Bundle.open_file(model, objects=True), list_scenes(scenes), []
     spec = bundle.spec
@@ -403,7 +401,7 @@ def map_objects(
     _check_own(scenes, [path for pair in files for path in pair])
     _check_scenes(scenes, spec, bands, force)
     how = dict(score=score, size=patch_side(size, spec), overlap=overlap, batch_size=batch_size,
-               device=str(_device(device)))
+               device=str(pick_device(device)))
     shapes = dict(regularize=regularize, min_area_m2=min_area_m2)
     for scene, (dst, receipt) in zip(scenes, files):
         begun, r = time.perf_counter(), _objects_receipt(scene, check_writable(dst), bundle, bands, how | shapes)

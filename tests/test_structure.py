@@ -104,6 +104,28 @@ def test_exported_imports_go_down(module):
     assert {m for m in found if numbers()[m] >= numbers()[name]} == set()
 
 
+def private(source):
+    "Private names that a module takes from another one of the library: imported, or as an attribute of what it imported."
+    tree, modules = ast.parse(source), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or '').startswith(LIB)):
+            modules |= {a.asname or a.name for a in node.names}
+            yield from (a.name for a in node.names if re.match('_[a-z]', a.name))
+        if isinstance(node, ast.Attribute) and re.match('_[a-z]', node.attr) and getattr(node.value, 'id', '') in modules:
+            yield f'{node.value.id}.{node.attr}'
+
+
+def test_the_reader_sees_private_names():
+    source = 'from .a import _b, c\nfrom satseg_fastai import d\nfrom numpy import _e\nd._f, c.g, c.__doc__'
+    assert sorted(private(source)) == ['_b', 'd._f']
+
+
+@pytest.mark.parametrize('module', MODULES, ids=name_of)
+def test_no_private_name_crosses_a_module(module):
+    "What another module needs is public, documented and tested."
+    assert list(private(module.read_text(encoding='utf-8'))) == []
+
+
 RUN_FILES = re.compile(r'[\w*]*(_(prob|mask|disagreement|errors)\.tif|[._](objects|receipt)\.(json|gpkg|receipt\.json))')
 
 

@@ -20,7 +20,7 @@ from ..bundle import Bundle
 from ..errors import BadInput
 from ..pointrend.instance import Detection, tight
 from ..raster import bounded_cache, cache_bytes
-from .predict import _array_reader, _chunks, _device, _prefetched, _progress, _read_batch, _scene_reader, check_fits, evaluating, open_scene
+from .engine import array_reader, batches, check_fits, evaluating, open_scene, pick_device, prefetched, progress_bar, read_batch, scene_reader
 from ..spec import Spec
 from ..tiling import Grid, Window
 
@@ -217,10 +217,10 @@ def detect_windows(
     tick=None # called with the number of windows done
 ): # yields (Window, list of Detection on the scene's grid)
     "What the model sees in each window."
-    device = _device(device)
+    device = pick_device(device)
     model.to(device)
-    jobs = (windows for band in grid.bands() for *_, windows in _chunks(band, batch_size))
-    for n, kept, x in _prefetched(lambda windows: (len(windows), *_read_batch(read, windows)), jobs):
+    jobs = (windows for band in grid.bands() for *_, windows in batches(band, batch_size))
+    for n, kept, x in prefetched(lambda windows: (len(windows), *read_batch(read, windows)), jobs):
         found = []
         if kept:
             with evaluating(model): found = model.detect(torch.from_numpy(x).to(device), score)
@@ -247,7 +247,7 @@ def patch_side(
 
 def _stream(model, read, grid, name, things, score, least, margin, min_area, batch_size, device, progress):
     "Objects of a grid; the label of each becomes the index of its class."
-    with _progress(len(grid), name, progress) as bar:
+    with progress_bar(len(grid), name, progress) as bar:
         found = detect_windows(model, read, grid, score, batch_size, device, bar.update)
         for d in merge_windows(found, grid, margin, least):
             if d.area >= min_area: yield d._replace(label=things[d.label - 1]) if things else d
@@ -278,13 +278,13 @@ def stream_instances(
               batch_size=batch_size, device=device, progress=progress)
     if isinstance(src, np.ndarray):
         if src.ndim != 3: raise BadInput(f'an array of shape {src.shape}', '(C,H,W)')
-        yield from _stream(model, _array_reader(src), Grid(*src.shape[1:], size, overlap), 'array', **kw); return
+        yield from _stream(model, array_reader(src), Grid(*src.shape[1:], size, overlap), 'array', **kw); return
     if stats is None:
         raise BadInput('no statistics to normalize the scene with', 'stats=(mean, std) per band in raw units',
                        'take dls.stats of the training')
     with open_scene(src, bands, spec) as scene, bounded_cache(cache_bytes(scene, size)):
         check_fits(scene, spec, force)
-        yield from _stream(model, _scene_reader(scene, stats), Grid(scene.height, scene.width, size, overlap),
+        yield from _stream(model, scene_reader(scene, stats), Grid(scene.height, scene.width, size, overlap),
                            scene.name, **kw)
 
 def predict_instances(
