@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['teacher_line', 'save_bundle', 'check_kind', 'spec_of', 'read_spec', 'model_sha256', 'Bundle', 'load_bundle',
-           'update_spec', 'COUNTED', 'ELSEWHERE', 'SCHEMA', 'check_spec', 'finds_objects']
+           'update_spec', 'describe_spec', 'COUNTED', 'ELSEWHERE', 'SCHEMA', 'check_spec', 'finds_objects']
 
 # %% ../nbs/42_bundle.ipynb #b656e19f
 import hashlib, json
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .errors import BadInput
 from .files import atomic_path
+from .rule import Rule
 from .spec import COUNTED, ELSEWHERE, SCHEMA, Spec, check_spec, finds_objects
 _all_ = ['COUNTED', 'ELSEWHERE', 'SCHEMA', 'check_spec', 'finds_objects']  # they live in spec
 
@@ -191,3 +192,51 @@ def update_spec(
     text += b' '*(-len(text) % 8)
     with atomic_path(path) as tmp: tmp.write_bytes(len(text).to_bytes(8, 'little') + text + data[8 + n:])
     return found
+
+# %% ../nbs/42_bundle.ipynb #63c9d766
+def _classes_row(entries): return ', '.join(f'{entry["index"]} {entry["name"]}' for entry in entries)
+
+def _bands_row(spec):
+    normalized = f', normalized by {spec["statistics"]}' if spec.get('statistics') else ''
+    return f'{spec["n_in"]} of {spec.get("dtype", "?")}: {spec.get("bands")}{normalized}'
+
+def _rule_row(spec):
+    "How masks are made."
+    rule, stored = Rule.of(spec), spec.get('threshold') or {}
+    if len(rule.values) > 1:
+        return 'a class has the largest p/t, t ' + ', '.join(f'{value:.3f}' for value in rule.values)
+    if not rule.values:
+        mean = (stored.get('mean_iou') or {}).get('argmax')
+        return 'the most likely class' + (f' (mean IoU {mean:.4f} on validation)' if mean else '')
+    if not stored: return 'none chosen'
+    iou = f' (IoU {stored["iou"]:.4f} on validation)' if stored.get('iou') is not None else ''
+    return f'{rule.threshold:.4f} by {stored.get("criterion", "hand")}{iou}'
+
+def _clean_row(stored):
+    square, length = ('m²', 'm') if stored['unit'] == 'm2' else ('px', 'px')
+    smallest = f'objects below {stored.get("min_object", 0):g} {square}, holes below {stored.get("min_hole", 0):g} {square}'
+    return f'{smallest}, opening {stored.get("opening", 0):g} {length}'
+
+def _training_row(receipt):
+    if not receipt: return 'unknown'
+    phases = ', '.join(f'{phase["epochs"]} epochs {phase["name"]}' for phase in receipt.get('phases', []))
+    return phases + (f', {receipt["seconds"]:.0f} s' if 'seconds' in receipt else '')
+
+def describe_spec(
+    spec:Spec # of a bundle
+)->dict: # name -> text, in order
+    "What a bundle holds, in words."
+    receipt, finds = spec.get('receipt') or {}, finds_objects(spec)
+    rows = {
+        'model': f'{spec["arch"]} on {spec["encoder"]} {spec["arch_args"] or ""}',
+        'classes': _classes_row(spec['classes']),
+        'bands': _bands_row(spec),
+        'resolution': f'{spec["gsd"]:.2f} m a pixel' if spec.get('gsd') else 'unknown',
+        'patch': f'{spec.get("patch_size")} px',
+        'objects': ', '.join(c['name'] for c in spec['classes'] if c['index'] in spec['things']) if finds else None,
+        'threshold': None if finds else _rule_row(spec),
+        'temperature': f'{spec["temperature"]:.3f}' if spec.get('temperature') else None,
+        'clean-up': _clean_row(spec['clean']) if spec.get('clean') else None,
+        'training': _training_row(receipt),
+        'teacher': teacher_line(receipt)}
+    return {name: text for name, text in rows.items() if text is not None}

@@ -421,7 +421,7 @@ def spatial_blocks(
     fits = min(height, width, int(max(height, width)/2.25))//32*32   # the largest crops that could be cut
     gap, length, across = size//4 if gap is None else gap, max(height, width), min(height, width)
     if across < size or length < 2*size + gap:
-        smaller = f'use --crop {fits} or smaller' if fits else 'use ground of its own (--valid-images)'
+        smaller = f'use --patch {fits} or smaller' if fits else 'use ground of its own (--valid-images)'
         raise BadInput(f'{name} of {height} x {width} pixels cannot be cut into blocks for crops of {size}',
                        f'at least {size} x {2*size + gap} pixels', f'{smaller}, or --valid none')
     train, valid = _strips(length, size, share, gap, most)

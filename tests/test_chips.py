@@ -105,7 +105,7 @@ def test_dubai_by_its_name(tiles, tmp_path):
 
 @pytest.mark.parametrize('options, says', [
     (['--labels', 'DUBAI'], 'use --classes dubai'), ([], 'no labels for'), (['--dataset', 'spacenet'], 'expected one of inria, dubai'), (['--dataset', 'inria'], 'train/images'),
-    (['--labels', 'DUBAI', '--dataset', 'dubai'], 'together with --dataset'), (['--dataset', 'dubai', '--valid', 'blocks', '--crop', 256], 'image_part_001.jpg of 80 x 100 pixels cannot be cut'),
+    (['--labels', 'DUBAI', '--dataset', 'dubai'], 'together with --dataset'), (['--dataset', 'dubai', '--valid', 'blocks', '--patch', 256], 'image_part_001.jpg of 80 x 100 pixels cannot be cut'),
     (['--dataset', 'dubai', '--aoi', 'DUBAI/classes.json'], 'no CRS on the globe'), (['--dataset', 'dubai', '--valid', '.2', '--valid-images', 'DUBAI', '--valid-labels', 'DUBAI'], 'together with --valid-images')])
 def test_one_line_each(tiles, tmp_path, options, says):
     options = [str(o).replace('DUBAI', str(tiles)) for o in options]

@@ -21,13 +21,14 @@ from typer.testing import CliRunner
 
 from satseg_fastai import __version__
 from satseg_fastai.bundle import read_spec, save_bundle, update_spec
-from satseg_fastai.cli import _note, app
+from satseg_fastai.cli import app
+from satseg_fastai.errors import NoPlace
 from satseg_fastai.levels import LEVELS, NODATA
 from satseg_fastai.models.registry import create_model
 from satseg_fastai.synth import make_scenes
 
 SIDE = 128
-TINY = ['--crop', 64, '--encoder', 'test_resnet', '--decoder-width', 16, '--epochs', 1, '--no-pretrained', '--quiet']
+TINY = ['--patch', 64, '--encoder', 'test_resnet', '--decoder-width', 16, '--epochs', 1, '--no-pretrained', '--quiet']
 SPEC = dict(arch='se_unet', encoder='test_resnet', arch_args=dict(decoder_width=16), n_in=3, n_out=2, mean=[120.]*3, std=[50.]*3, patch_size=64,
             dtype='uint8', gsd=.3, bands=[1, 2, 3], source_count=3,
             classes=[dict(name='background', color=[0, 0, 0], index=0), dict(name='building', color=[255, 0, 0], index=1)])
@@ -177,7 +178,7 @@ def test_go_on_from_a_bundle(world, tmp_path):
     "--init keeps the order of bands that the bundle was trained in; what it brings itself is not given twice."
     data = ['--images', world.images, '--labels', world.labels]
     fine('train', *data, '--out', tmp_path/'a.safetensors', *TINY, '--bands', '3,1,2')
-    fine('train', *data, '--out', tmp_path/'b.safetensors', '--init', tmp_path/'a.safetensors', '--crop', 64, '--epochs', 1, '--frozen-epochs', 1, '-q')
+    fine('train', *data, '--out', tmp_path/'b.safetensors', '--init', tmp_path/'a.safetensors', '--patch', 64, '--epochs', 1, '--frozen-epochs', 1, '-q')
     a, b = (read_spec(tmp_path/f'{n}.safetensors') for n in 'ab')
     assert b['bands'] == a['bands'] == [3, 1, 2] and b['arch_args'] == a['arch_args'] and [p['name'] for p in b['receipt']['phases']] == ['frozen', 'unfrozen']
     for option in (['--encoder', 'resnet18'], ['--classes', 'building'], ['--decoder-width', '8']):
@@ -258,7 +259,7 @@ def test_bundle_that_cannot_be_used(world, tmp_path, out, command, kind, says):
 
 # options
 @pytest.mark.parametrize('options, says', [
-    (['--overlap', 2], '--overlap'), (['--overlap', 'x'], '--overlap'), (['--size', 8], '--size'), (['--batch', 0], '--batch'), (['--context', 1.5], '--context'),
+    (['--overlap', 2], '--overlap'), (['--overlap', 'x'], '--overlap'), (['--patch', 8], '--patch'), (['--batch', 0], '--batch'), (['--context', 1.5], '--context'),
     (['--blend', 'butter'], 'butter'), (['--bands', '1,2'], '2 bands'), (['--bands', '1,2,9'], 'band 9'), (['--bands', '1,2,x'], 'whole numbers'), (['--bands', '0,1,2'], 'band 0'),
     (['--threshold', 3], 'between 0 and 1'), (['--device', 'potato'], "device 'potato'"), (['--what'], '--what')])
 def test_wrong_option_of_predict(world, out, options, says):
@@ -280,8 +281,8 @@ def test_incomplete_command(args, says):
     (['--arch', 'hourglass'], "architecture 'hourglass'"), (['--encoder', 'resnet1'], "encoder 'resnet1' is unknown"), (['--loss', 'regret'], 'regret'),
     (['--valid', 'name:*nowhere*'], 'chooses none'), (['--valid', 'name:*'], 'chooses all'), (['--valid', 'group:nobody'], 'chooses none'), (['--valid', '7'], 'between 0 and 1'),
     (['--valid', 'place'], 'random:.2 or none'), (['--valid-images', 'x'], 'both or none'), (['--aoi', 'nowhere.gpkg'], 'nowhere.gpkg does not exist'), (['--classes', 'houses'], 'class table'), (['--decoder-width', '16,x'], 'whole numbers'), (['--decoder-width', '16,8'], 'width'),
-    (['--bands', '1,2,7'], 'band 7'), (['--crop', 8], '--crop'), (['--weights', 'nowhere.safetensors'], 'nowhere.safetensors'), (['--init', 'nowhere.safetensors'], 'nowhere.safetensors'),
-    (['--valid', 'blocks', '--crop', 256], 'cannot be cut')])
+    (['--bands', '1,2,7'], 'band 7'), (['--patch', 8], '--patch'), (['--weights', 'nowhere.safetensors'], 'nowhere.safetensors'), (['--init', 'nowhere.safetensors'], 'nowhere.safetensors'),
+    (['--valid', 'blocks', '--patch', 256], 'cannot be cut')])
 def test_wrong_option_of_train(world, out, options, says):
     tiny = [] if options[0] == '--init' else TINY
     assert says in refused('train', '--images', world.images, '--labels', world.labels, '--out', out/'m.safetensors', *tiny, *options, out=out)
@@ -291,7 +292,7 @@ def test_no_weights_without_a_network(world, out, tmp_path, monkeypatch):
     "The way out is in the message. The hub reads HF_HUB_OFFLINE and HF_HUB_CACHE once, when it is imported."
     monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
     monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path/'cache'))
-    line = refused('train', '--images', world.images, '--labels', world.labels, '--out', out/'m.safetensors', '--crop', 64, '--encoder', 'resnet18', out=out)
+    line = refused('train', '--images', world.images, '--labels', world.labels, '--out', out/'m.safetensors', '--patch', 64, '--encoder', 'resnet18', out=out)
     assert 'resnet18' in line and '--weights' in line and '--no-pretrained' in line
 
 
@@ -359,7 +360,7 @@ def test_unknown_color(world, tmp_path, out):
     y = np.array(Image.open(world.colors).convert('RGB'))
     y[:20, :20] = 18, 52, 86
     Image.fromarray(y).save(tmp_path/f'{world.image.stem}.png')
-    line = refused('train', '--images', world.image, '--labels', tmp_path/f'{world.image.stem}.png', '--out', out/'m.safetensors', '--classes', 'land_cover', '--valid', 'blocks', *TINY[2:], '--crop', 32, out=out)
+    line = refused('train', '--images', world.image, '--labels', tmp_path/f'{world.image.stem}.png', '--out', out/'m.safetensors', '--classes', 'land_cover', '--valid', 'blocks', *TINY[2:], '--patch', 32, out=out)
     assert '#123456' in line and 'greenery' in line
 
 
@@ -500,7 +501,7 @@ def interrupt(process, when):
 @posix
 def test_interrupted_predict_goes_on(world, tmp_path, out):
     src = write(tmp_path/'tall.tif', noise(3, 2000, 200))
-    args = ('predict', world.model, src, '--out', out, '--size', 64, '--batch', 1, '--quiet', '--device', 'cpu')
+    args = ('predict', world.model, src, '--out', out, '--patch', 64, '--batch', 1, '--quiet', '--device', 'cpu')
     process = start(*args)
     interrupt(process, lambda: len(list(out.glob('.tall_prob.tif.partial/*.npy'))) > 4)
     assert names(out) == set()
@@ -575,11 +576,25 @@ def test_version_and_help():
         assert command in fine('--help') and fine(command, '--help').startswith(f'Usage: satseg {command} ')
 
 
-def test_notes_are_of_this_library(capsys):
-    "Also where the environment lies in a folder with the library's name."
-    import satseg_fastai.mask
-    for file in (satseg_fastai.mask.__file__, '/home/me/satseg_fastai/.venv/lib/site-packages/torch/x.py'): _note('hear', UserWarning, file, 1)
-    assert capsys.readouterr().err == 'note: hear\n'
+def test_notes_are_of_this_library(world, out, monkeypatch):
+    "What this library notes is a line; what others warn of is silent."
+    from satseg_fastai import workflow
+    def warns(*args, **kw):
+        warnings.warn('mine', NoPlace)
+        warnings.warn('of torch', UserWarning)
+    monkeypatch.setattr(workflow, 'map_scenes', warns)
+    assert satseg('predict', world.model, world.image, '--out', out).stderr == 'note: mine\n'
+
+
+@pytest.mark.parametrize('word', ['--size', '--size='])
+def test_old_words_work_and_say_so(world, out, word):
+    "The patch side was --size and --crop; it is --patch in each command."
+    side = ['--size', 64] if word == '--size' else ['--size=64']
+    r = satseg('predict', world.model, world.image, '--out', out, *side, '--quiet')
+    assert r.exit_code == 0 and 'note: --size is called --patch now' in r.stderr.splitlines()
+    receipt, = out.glob('*.receipt.json')
+    assert json.loads(receipt.read_text(encoding='utf-8'))['settings']['size'] == 64
+    assert '--size' not in satseg('predict', '--help').stdout
 
 
 def test_memory_is_one_line(world, out, monkeypatch):

@@ -82,7 +82,7 @@ def test_several_classes(world, tmp_path):
     "Five classes from color masks: the rule is stored, used, overridden; polygons share borders."
     town = write_town(make_town(160, 320, seed=9), tmp_path, 'wide')
     model = tmp_path/'m.safetensors'
-    said = fine('train', '--images', town['image'], '--labels', town['classes'], '--out', model, '--classes', 'land_cover', '--crop', 64, '--encoder', 'test_resnet', '--decoder-width', 8, '--epochs', 1, '--no-pretrained', '-q')
+    said = fine('train', '--images', town['image'], '--labels', town['classes'], '--out', model, '--classes', 'land_cover', '--patch', 64, '--encoder', 'test_resnet', '--decoder-width', 8, '--epochs', 1, '--no-pretrained', '-q')
     kept = read_spec(model)['threshold']
     better = 'thresholds' if kept['mean_iou']['thresholds'] > kept['mean_iou']['argmax'] else 'argmax'
     assert 'argmax' in said and kept['rule'] == better
@@ -134,7 +134,7 @@ def test_what_the_last_choice_loses_is_told(world, tmp_path):
     "Ground that was trained on, and a stored temperature that is not asked for again."
     model = tmp_path/'m.safetensors'
     data = ['--images', world.images, '--labels', world.labels]
-    fine('train', *data, '--out', model, '--crop', 64, '--encoder', 'test_resnet', '--decoder-width', 8, '--epochs', 1, '--no-pretrained', '-q', '--valid', '.4')
+    fine('train', *data, '--out', model, '--patch', 64, '--encoder', 'test_resnet', '--decoder-width', 8, '--epochs', 1, '--no-pretrained', '-q', '--valid', '.4')
     assert 'trained_on' not in read_spec(model)['threshold'] and len(read_spec(model)['receipt']['trained']) == 2
     r = satseg('threshold', model, *data, '-q', '--temperature')
     assert r.exit_code == 0 and '2 of 3 labeled scenes were trained on' in r.stderr and read_spec(model)['threshold']['trained_on'] == 2

@@ -22,9 +22,9 @@ from satseg_fastai.vector import write_detections
 from test_cli import SIDE, fine, names, noise, out, pixels, refused, satseg, save_model, world, write  # noqa: F401, fixtures too
 
 SMALL = dict(channels=16, hidden=32, mlp=32, anchors=[8, 16, 32, 64, 128], box_score_thresh=0., box_detections_per_img=24)
-TINY = ['--arch', 'pointrend_maskrcnn', '--encoder', 'test_resnet', '--no-pretrained', '--crop', 64, '--batch', 4, '--quiet',
+TINY = ['--arch', 'pointrend_maskrcnn', '--encoder', 'test_resnet', '--no-pretrained', '--patch', 64, '--batch', 4, '--quiet',
         *(a for k, v in SMALL.items() for a in ('--set', f'{k}={json.dumps(v)}'))]
-ANY = ['--score', 0, '--size', 64, '--quiet']  # an untrained model is sure of nothing
+ANY = ['--score', 0, '--patch', 64, '--quiet']  # an untrained model is sure of nothing
 
 
 @pytest.fixture(scope='session')
@@ -104,7 +104,7 @@ def test_found_objects_are_scored(finder, world, tmp_path, kind):
 def test_no_object_at_all(finder, world, tmp_path):
     "A score that nothing reaches, and a scene without data: a layer without rows, which can be scored."
     void = write(tmp_path/'void.tif', np.zeros((3, SIDE, SIDE), 'uint8'), nodata=0)
-    said = fine('objects', finder['model'], world.image, void, '--out', tmp_path, '--score', 1, '--size', 64)
+    said = fine('objects', finder['model'], world.image, void, '--out', tmp_path, '--score', 1, '--patch', 64)
     assert said.count('  0 objects') == 2 and len(geopandas.read_file(tmp_path/'void_objects.gpkg')) == 0
     r = json.loads(fine('evaluate', tmp_path/f'{world.image.stem}_objects.gpkg', world.label, '--json'))
     assert (r['tp'], r['fp']) == (0, 0) and r['fn'] > 0

@@ -496,7 +496,7 @@ def test_satseg_train(town, tmp_path, arch, rend):
     out = tmp_path/'m.safetensors'
     extra = [] if not rend else ['--set', 'pointrend={"refine": true}'] if arch in FULL else ['--pointrend']
     r = satseg('train', '--images', town.root/'images', '--labels', town.root/'labels', '--out', out, '--arch', arch, '--encoder', 'test_resnet', '--no-pretrained',
-               '--crop', 32, '--epochs', 1, '--quiet', *(a for s in SETS[arch] for a in ('--set', s)), *extra)
+               '--patch', 32, '--epochs', 1, '--quiet', *(a for s in SETS[arch] for a in ('--set', s)), *extra)
     assert r.exit_code == 0, f'{r.stderr}\n{r.exception!r}'
     spec, (net, _) = read_spec(out), load_bundle(out)
     assert spec['arch'] == arch and 0 < spec['threshold']['value'] < 1 and hasattr(net, 'base') == rend and type(getattr(net, 'base', net)) is ARCHS[arch][0]
@@ -508,7 +508,7 @@ def test_satseg_train(town, tmp_path, arch, rend):
 
 def test_what_the_command_line_refuses(town, tmp_path):
     "One line for what no architecture can be."
-    data = ['train', '--images', town.root/'images', '--labels', town.root/'labels', '--out', tmp_path/'m.safetensors', '--encoder', 'test_resnet', '--no-pretrained', '--crop', 32]
+    data = ['train', '--images', town.root/'images', '--labels', town.root/'labels', '--out', tmp_path/'m.safetensors', '--encoder', 'test_resnet', '--no-pretrained', '--patch', 32]
     for args, says in ((['--arch', 'unet9'], "architecture 'unet9'"), (['--arch', 'fpn', '--set', 'use_unet=true'], 'fpn takes no use_unet'), (['--arch', 'fpn', '--set', 'levels'], 'NAME=VALUE'),
                        (['--arch', 'unet_resnet', '--pointrend'], 'one pass at full size'), (['--arch', 'pspnet', '--set', 'pyramid_sizes=wide'], 'pyramid_sizes'),
                        (['--arch', 'fpn', '--set', 'width=wide'], 'width'), (['--arch', 'fpn', '--set', 'pointrend={"pints": 3}'], 'pints')):
