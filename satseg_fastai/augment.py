@@ -59,11 +59,11 @@ def new_memory(
     shape:tuple, # of a batch
     dtype=np.float32 # numpy's
 )->torch.Tensor: # with any values
-    "Memory of numpy's, which asks the system for large pages: a batch in small ones is 1500 page faults, as slow as resampling it."
+    "Memory of numpy's, in large pages: a batch in small ones is 1500 page faults, as slow as resampling it."
     return torch.from_numpy(np.empty(shape, dtype))
 
 class PatchAffine(AffineCoordTfm):
-    "fastai's AffineCoordTfm; what only moves pixels is not sampled. Floats and labels change in place, images of bytes become floats."
+    "fastai's AffineCoordTfm; no sampling where pixels only move. Floats and labels change in place, bytes become floats."
     order = 5  # before values are scaled
     def before_call(self, b, split_idx):
         with plainly(): super().before_call(b if len(self.coord_fs) else _drawn_from(b), split_idx)

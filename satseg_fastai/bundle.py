@@ -49,7 +49,8 @@ def check_kind(
     if objects is None or finds_objects(spec) == objects: return spec
     if objects:
         raise BadInput(f'{name} gives a class to each pixel ({spec.arch})',
-                       'a model that finds separate objects (pointrend_maskrcnn)', 'use satseg predict or predict_scene')
+                       'a model that finds separate objects (pointrend_maskrcnn)',
+                       'use satseg predict or predict_scene')
     raise BadInput(f'{name} finds separate objects ({spec.arch})', 'a model that gives a class to each pixel',
                    'use satseg objects or predict_instances')
 
@@ -214,8 +215,8 @@ def _rule_row(spec):
 
 def _clean_row(stored):
     square, length = ('m²', 'm') if stored['unit'] == 'm2' else ('px', 'px')
-    smallest = f'objects below {stored.get("min_object", 0):g} {square}, holes below {stored.get("min_hole", 0):g} {square}'
-    return f'{smallest}, opening {stored.get("opening", 0):g} {length}'
+    objects, holes, opening = (stored.get(name, 0) for name in ('min_object', 'min_hole', 'opening'))
+    return f'objects below {objects:g} {square}, holes below {holes:g} {square}, opening {opening:g} {length}'
 
 def _training_row(receipt):
     if not receipt: return 'unknown'

@@ -24,7 +24,8 @@ from .measure import mask_bands, pixel_areas
 from .raster import Scene, bounded_cache
 from .scores import count_pairs
 from .stats import ValidationBlocks, rate_draws, read_zones, area_text, error_limits
-from .vector import Blobs, check_layer, closed, first_pixels, select, stream_blobs, strip_bytes, write_layer
+from .vector import Blobs, check_layer, closed, first_pixels, select, stream_blobs, strip_bytes
+from .vector import write_layer
 
 # %% ../nbs/68_change.ipynb #15ddb97c
 @contextmanager
@@ -76,7 +77,9 @@ def looked_up(
     index:tuple, # of the class in both
     areas:np.ndarray, # (H,) of a pixel in each row
     tolerance:int=0 # pixels that a building may have moved
-): # yields bands for `stream_blobs`: values are the area, the area with data in the other map, and the area of that without a building there
+    # yields bands for `stream_blobs`: values are the area, the area with data in the other map, and the area of that
+    # without a building there
+):
     "One map, and what the other has where its buildings are."
     for row, maps, own in bands:
         other = maps[1 - which]
@@ -252,7 +255,9 @@ def compare_maps(
     blocks:tuple|None=None, # validation blocks of both maps (`blocks_for`), for an interval of the net change
     seed:int=0, # of the bootstrap
     most:int=1 << 21 # pixels that are handled at once
-)->dict: # before, after, unit, status (buildings and area of each), lost_area, share_lost, net (or None), zones, outside (names of zones), notes
+    # before, after, unit, status (buildings and area of each), lost_area, share_lost, net (or None), zones, outside
+    # (names of zones), notes
+)->dict:
     "What became of the buildings between two maps."
     _check_shares(damaged, gone, min_overlap, min_area, tolerance)
     titles = _titles(before, after)

@@ -482,7 +482,8 @@ def _placed(path):
     with Scene(path) as s: return s.gsd is not None
 
 def search_clean(
-    maps:list, # (mask, label, region or None, file of an area of interest or None) of validation scenes; the last may be missing
+    # (mask, label, region or None, file of an area of interest or None) of validation scenes; the last may be missing
+    maps:list,
     table:ClassTable, # classes
     *,
     objects:tuple|None=None, # smallest objects to try; None: see `GRIDS`; 0 is always tried

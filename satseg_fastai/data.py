@@ -48,7 +48,8 @@ class Store:
         classes:ClassTable|None=None, # None: background and building
         bands:list|None=None, # 1-based bands in the model's order; None: all but alpha
         attribute:str|None=None, # column of vector labels that names the class
-        memory:int|None=None # bytes of decoded blocks to keep, for all workers together; None: a quarter of the memory, at most 4 GB; 0: none
+        # bytes of decoded blocks to keep, for all workers together; None: a quarter of the memory, at most 4 GB; 0: none
+        memory:int|None=None
     ):
         if not pairs: raise BadInput('no scenes', 'at least one pair of image and label')
         self.pairs, self.classes, self.bands, self.attribute = list(pairs), classes or building(), bands, attribute
@@ -81,7 +82,7 @@ class Store:
 
     @property
     def cache(self):
-        "The decoded blocks; made before workers are forked, they are shared. A worker that was not forked has its part of the memory."
+        "The decoded blocks, shared by forked workers; a worker that was not forked has its part of the memory."
         if self._cache is None:
             worker = get_worker_info()
             self.side = block_side(self.shapes)
@@ -135,7 +136,7 @@ class Store:
         return [part[rows - top][:, cols - left] for part in parts]
 
     def image(self, i, window, fill=None, as_stored=False):
-        "`(C,h,w)` float32 raw values; pixels without data become `fill` (a value a band). As stored, bytes stay bytes where all pixels have data."
+        "`(C,h,w)` float32 raw values, or bytes as stored where all pixels have data; others become `fill`, a value a band."
         x, _, ok = self.read(i, window)
         x = x.transpose(2, 0, 1)
         if as_stored and x.dtype == np.uint8 and ok.all(): return x
@@ -226,7 +227,7 @@ def pick_nearest(
 _drawn = lru_cache(64)(draw_window)  # the image, then the label
 
 class ReadPatch:
-    "Item -> TensorImage (C,size,size) of raw values, or SceneMask (size,size) of class indices; bytes as far as they hold what is meant."
+    "Item -> TensorImage (C,size,size) of raw values, or SceneMask (size,size) of class indices; bytes if they suffice."
     def __init__(self, store, what, seed=0, max_scale=1.25, fill=None):
         self.store, self.what, self.seed, self.max_scale, self.fill = store, what, seed, max_scale, fill
     def window(self, item):
@@ -326,7 +327,7 @@ def _valid_size(store, pairs, size):
     return math.ceil(side/patches/32)*32
 
 class Stretch(DisplayedTransform):
-    "Raw values to 0 ... 1 band by band, which is what brightness and contrast expect: they clip what lies outside. Floats change in place."
+    "Raw values to 0 ... 1 band by band: brightness and contrast clip what lies outside. Floats change in place."
     order = 10  # before the augmentations
     def __init__(self, low, span):
         self.low, self.span, self.shifts = low[:, None, None], span[:, None, None], bool(low.any())
@@ -351,7 +352,7 @@ def read_directly(
     store:Store, # what they are read from
     readers:list # the DataBlock's getters, which give tensors
 ):
-    "Tell DataLoaders their store, whose epoch they count, and read without fastai's pipelines of an item, which cost .7 ms each."
+    "Tell DataLoaders their store, and read without fastai's pipelines of an item, which cost .7 ms each."
     for dl in dls.loaders: dl.dataset.store, dl.dataset.readers, dl.after_item = store, readers, Pipeline()
 
 def scene_block(
@@ -386,7 +387,8 @@ def scene_dls(
     bs:int=8, # patches a batch
     valid_size:int|None=None, # validation patch side; None: about 4 crops, to fit the scenes
     valid_overlap:float=0., # of validation patches; metrics count overlapping pixels more than once
-    stats=None, # 'imagenet', 'data' or (mean, std) in raw units, e.g. of weights_stats; None: imagenet for three bytes, else data
+    # 'imagenet', 'data' or (mean, std) in raw units, e.g. of weights_stats; None: imagenet for three bytes, else data
+    stats=None,
     augment:list|None=None, # fastai batch transforms; None: seg_augment, []: none
     bands:list|None=None, # 1-based bands in the model's order
     attribute:str|None=None, # column of vector labels that names the class
@@ -394,7 +396,8 @@ def scene_dls(
     max_scale:float=1.25, # of the drawn windows
     num_workers:int|None=None, # processes that read; None: 4 beside a GPU, else 0
     device=None, # None: the GPU if there is one
-    memory:int|None=None # bytes of decoded blocks to keep, for all workers together; None: a quarter of the memory, at most 4 GB
+    # bytes of decoded blocks to keep, for all workers together; None: a quarter of the memory, at most 4 GB
+    memory:int|None=None
 ): # DataLoaders with .store, .stats
     "Training and validation DataLoaders of scenes."
     store = Store([*train, *valid], classes, bands, attribute, memory)

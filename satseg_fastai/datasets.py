@@ -282,7 +282,9 @@ def _share(text):
     raise BadInput(f'validation share {text!r:.40}', 'a number between 0 and 1, such as .2')
 
 def parse_valid(
-    text # '.2' | 'groups:.2' | 'group:NAME,...' | 'name:PATTERN,...' | 'blocks[:.2]' | 'random:.2' | 'none', a share, or a Rule
+    # '.2' | 'groups:.2' | 'group:NAME,...' | 'name:PATTERN,...' | 'blocks[:.2]' | 'random:.2' | 'none', a share, or a
+    # Rule
+    text
 )->Rule: # checked
     "The rule that `--valid` names."
     if isinstance(text, Rule): return text
@@ -447,7 +449,8 @@ def _blocks_of(pair, share, size):
 def _by_blocks(pairs, share, size):
     large = [p for p in pairs if _fits_blocks(p, size)]
     if lost := len(pairs) - len(large) if large else 0:
-        warnings.warn(f'{lost} of {len(pairs)} images are too small for blocks of {size} pixels and trained on whole', Note)
+        warnings.warn(f'{lost} of {len(pairs)} images are too small for blocks of {size} pixels and trained on whole',
+                      Note)
         share = min(.5, share*sum(map(pair_pixels, pairs))/sum(map(pair_pixels, large)))
     train, valid = [], []
     for p in pairs:
@@ -477,8 +480,9 @@ def _tail(pairs, share):
         last.add(p)
     warnings.warn(
         f'{pairs[0].image.name} and {len(pairs) - 1} more do not say where they are: the last {len(last)} by name '
-        'are for validation, and their neighbors may leak; --valid group:NAME, name:PATTERN or --valid-images is better', Note
-    )
+        'are for validation, and their neighbors may leak; --valid group:NAME, name:PATTERN or --valid-images is '
+        'better',
+        Note)
     return _sides(pairs, [p in last for p in pairs], 'name')
 
 def _near(part, pairs, share):
@@ -544,7 +548,8 @@ def within(
         raise BadInput(f'{aoi} touches none of {len(pairs)} images: {_some(lost)}', 'polygons on one of them at least',
                        'check its CRS and place in QGIS')
     for name in lost[:20]: warnings.warn(f'{Path(aoi).name} does not touch {name}: it is left out', Note)
-    if len(lost) > 20: warnings.warn(f'{Path(aoi).name} does not touch {len(lost) - 20} more images: they are left out', Note)
+    if len(lost) > 20:
+        warnings.warn(f'{Path(aoi).name} does not touch {len(lost) - 20} more images: they are left out', Note)
     return [p._replace(region=w, aoi=Path(aoi)) for p, w in zip(pairs, windows) if w]
 
 # %% ../nbs/06_datasets.ipynb #c7f63e51

@@ -32,7 +32,8 @@ def check_indices(
     "A value that is no class, not ignored and not 255 is an error."
     values = np.flatnonzero(np.bincount(found.ravel(), minlength=1)) if found.dtype == np.uint8 else found
     if (bad := np.setdiff1d(values, [*range(table.n), 255, table.ignore])).size:
-        raise BadInput(f'{name} holds the value {bad[0]}', f'class indices 0-{table.n - 1} ({", ".join(table.names)})', 'give its class table with --classes')
+        raise BadInput(f'{name} holds the value {bad[0]}', f'class indices 0-{table.n - 1} ({", ".join(table.names)})',
+                       'give its class table with --classes')
 
 def read_indices(
     scene:Scene, # a mask
@@ -43,7 +44,9 @@ def read_indices(
     x, ok = scene.read_valid(*window)
     check_indices(x[0][ok], table, scene.name)
     if table.n < 255 and (x[0][ok] == MASK_NODATA).any():
-        raise BadInput(f'{scene.name} holds the value 255 and does not declare it as nodata', f'class indices 0-{table.n - 1}', 'write 1 for what 255 means, or set nodata with gdal_edit -a_nodata 255')
+        raise BadInput(f'{scene.name} holds the value 255 and does not declare it as nodata',
+                       f'class indices 0-{table.n - 1}',
+                       'write 1 for what 255 means, or set nodata with gdal_edit -a_nodata 255')
     return np.where(ok, x[0], np.uint8(MASK_NODATA))
 
 # %% ../nbs/62_evaluate.ipynb #e0e32a4e
@@ -56,9 +59,11 @@ class MapReader:
     ):
         self.scene, self.table, self.is_mask = scene, classes or mask_classes(scene), scene.dtype == 'uint8'
         if self.is_mask and scene.count != 1:
-            raise BadInput(f'{scene.name} has {scene.count} bands', 'one band of class indices', 'color masks are read as labels only')
+            raise BadInput(f'{scene.name} has {scene.count} bands', 'one band of class indices',
+                           'color masks are read as labels only')
         if not self.is_mask: check_probability(scene, self.table)
-        elif threshold is not None: raise BadInput(f'a threshold for the mask {scene.name}', 'a probability raster', 'give STEM_prob.tif')
+        elif threshold is not None:
+            raise BadInput(f'a threshold for the mask {scene.name}', 'a probability raster', 'give STEM_prob.tif')
         self.rule = None if self.is_mask else self._rule(threshold)
     def _rule(self, threshold):
         "What a person asks for, else what the probability raster carries."
@@ -70,8 +75,6 @@ class MapReader:
         if self.is_mask: return (found := read_indices(self.scene, self.table, *window)), found[None]
         x = self.scene.read(*window)
         return self.rule.classify(x), x
-
-
 
 # %% ../nbs/62_evaluate.ipynb #652461fe
 class PixelTally:
@@ -85,9 +88,13 @@ class PixelTally:
         self.confusion, self.bands = Confusion(table.n), np.zeros((table.n, 2), np.int64)
         self.histogram = RocHistogram(ignore=table.ignore) if roc else None
     def __add__(self, other):
-        if self.table != other.table: raise BadInput(f'maps of the classes {", ".join(self.table.names)} and {", ".join(other.table.names)}', 'the same classes', 'evaluate them apart, or give one class table with --classes')
+        if self.table != other.table:
+            raise BadInput(f'maps of the classes {", ".join(self.table.names)} and {", ".join(other.table.names)}',
+                           'the same classes', 'evaluate them apart, or give one class table with --classes')
         total = PixelTally(self.table, self.rule if self.rule == other.rule else None)
-        total.confusion, total.bands, total.left_out = self.confusion + other.confusion, self.bands + other.bands, self.left_out + other.left_out
+        total.confusion = self.confusion + other.confusion
+        total.bands = self.bands + other.bands
+        total.left_out = self.left_out + other.left_out
         if self.histogram and other.histogram: total.histogram = self.histogram + other.histogram
         return total
 
@@ -99,7 +106,9 @@ def scene_region(
     "The part of a scene that counts."
     w = Window(*(region or (0, 0, scene.height, scene.width)))
     if min(w) < 0 or not w.height or not w.width or w.row + w.height > scene.height or w.col + w.width > scene.width:
-        raise BadInput(f'the region {tuple(w)}', f'row, column, height and width inside the {scene.height} x {scene.width} pixels of {scene.name}')
+        raise BadInput(
+            f'the region {tuple(w)}',
+            f'row, column, height and width inside the {scene.height} x {scene.width} pixels of {scene.name}')
     return w
 
 def margin_windows(
@@ -114,7 +123,8 @@ def margin_windows(
     for r, n in strips(region.height, rows):
         r += region.row
         top, end = max(0, r - margin), min(height, r + n + margin)
-        yield Window(top, left, end - top, right - left), np.s_[r - top:r - top + n, region.col - left:region.col - left + region.width]
+        yield Window(top, left, end - top, right - left), np.s_[r - top:r - top + n,
+                                                                region.col - left:region.col - left + region.width]
 
 # %% ../nbs/62_evaluate.ipynb #56942172
 def _add_bands(counts, t, p, table, width, inner):
@@ -150,26 +160,34 @@ def tally_map(
     with Scene(pred) as s:
         reader = MapReader(s, classes, threshold)
         labels = open_labels(label, s, reader.table, attribute, kind, aoi)
-        return _count(PixelTally(reader.table, reader.rule, not reader.is_mask and s.count == 1), reader, labels, scene_region(region, s), boundary)
+        return _count(PixelTally(reader.table, reader.rule, not reader.is_mask and s.count == 1), reader, labels,
+                      scene_region(region, s), boundary)
 
 # %% ../nbs/62_evaluate.ipynb #9336237e
 def class_scores(
     counts:np.ndarray, # (K,K) rows truth, columns prediction
     names # of the classes
-)->dict: # iou, precision, recall and f1 by class, NaN where there is nothing to divide by; mean_iou and mean_f1 of the classes that occur
+    # iou, precision, recall and f1 by class, NaN where there is nothing to divide by; mean_iou and mean_f1 of the
+    # classes that occur
+)->dict:
     "What a confusion matrix tells of each class."
     hit, mapped, true = counts.diagonal(), counts.sum(0), counts.sum(1)
-    each = dict(iou=ratio(hit, mapped + true - hit), precision=ratio(hit, mapped), recall=ratio(hit, true), f1=ratio(2*hit, mapped + true))
+    each = dict(iou=ratio(hit, mapped + true - hit), precision=ratio(hit, mapped), recall=ratio(hit, true),
+                f1=ratio(2*hit, mapped + true))
     means = {f'mean_{k}': float(mean_present(each[k])) for k in ('iou', 'f1')}
     return {k: dict(zip(names, v.tolist())) for k, v in each.items()} | means
 
 def tally_scores(
     tally:PixelTally # counts
-)->dict: # pixels, left_out, accuracy, scores by class, confusion; threshold, best_iou and best_threshold where they are known
+    # pixels, left_out, accuracy, scores by class, confusion; threshold, best_iou and best_threshold where they are
+    # known
+)->dict:
     "Counts as scores."
     table, c, h = tally.table, tally.confusion, tally.histogram
-    out = dict(pixels=int(c.counts.sum()), left_out=tally.left_out, accuracy=c.accuracy(), **class_scores(c.counts, table.names),
-               boundary_iou={n: float(ratio(*b)) for n, b in zip(table.names, tally.bands)}, confusion=c.counts.tolist())
+    out = dict(pixels=int(c.counts.sum()), left_out=tally.left_out, accuracy=c.accuracy(),
+               **class_scores(c.counts, table.names),
+               boundary_iou={n: float(ratio(*b)) for n, b in zip(table.names, tally.bands)},
+               confusion=c.counts.tolist())
     if tally.rule and tally.rule.values: out['threshold'] = tally.rule.threshold
     if h is None or not h.counts.any(1).all(): return out
     best = h.best()
@@ -208,7 +226,8 @@ def error_codes(
     y:np.ndarray, # labels, same shape
     table:ClassTable, # of both
     cls:int|None=None # the class to judge; None: class 1 of two, all of several
-)->np.ndarray: # uint8: 0 right background, 1 hit, 2 false, 3 missed; of several classes 1 right, 2 wrong; 255 does not count
+    # uint8: 0 right background, 1 hit, 2 false, 3 missed; of several classes 1 right, 2 wrong; 255 does not count
+)->np.ndarray:
     "How each pixel is mapped."
     void = (found == MASK_NODATA) | (found == table.ignore) | (y == table.ignore)
     cls = 1 if cls is None and table.n == 2 else cls
@@ -219,10 +238,13 @@ def error_codes(
 def _error_bands(reader, labels, region, cls, counts, rows=512):
     "Strips of an error map from top to bottom; its values are counted on the way."
     for r, n in strips(reader.scene.height, rows):
-        out, top, end = np.full((n, reader.scene.width), 255, np.uint8), max(r, region.row), min(r + n, region.row + region.height)
+        out = np.full((n, reader.scene.width), 255, np.uint8)
+        top = max(r, region.row)
+        end = min(r + n, region.row + region.height)
         if top < end:
             window = Window(top, region.col, end - top, region.width)
-            out[top - r:end - r, region.col:region.col + region.width] = error_codes(reader.read(*window)[0], labels.read(*window), reader.table, cls)
+            out[top - r:end - r, region.col:region.col +
+                region.width] = error_codes(reader.read(*window)[0], labels.read(*window), reader.table, cls)
         counts += np.bincount(out.ravel(), minlength=256)
         yield r, out
 
@@ -235,9 +257,11 @@ def check_raster(
     "A place for a GeoTIFF: no folder, no other format, none of its own inputs."
     dst = Path(dst)
     for name, path in inputs.items():
-        if Path(path).resolve() == dst.resolve(): raise BadInput(f'{dst} is the {name} itself', f'another file for the {what}')
+        if Path(path).resolve() == dst.resolve():
+            raise BadInput(f'{dst} is the {name} itself', f'another file for the {what}')
     if dst.is_dir(): raise BadInput(f'{dst} is a folder', 'NAME.tif')
-    if dst.suffix.lower() not in ('.tif', '.tiff'): raise BadInput(f'{dst} for the {what}', 'NAME.tif', 'it is written as a GeoTIFF')
+    if dst.suffix.lower() not in ('.tif', '.tiff'):
+        raise BadInput(f'{dst} for the {what}', 'NAME.tif', 'it is written as a GeoTIFF')
     return dst
 
 # %% ../nbs/62_evaluate.ipynb #90054c1f
@@ -261,9 +285,11 @@ def write_errors(
         table, counts = reader.table, np.zeros(256, np.int64)
         cls = table.index(cls) if isinstance(cls, str) else cls
         names = ERROR_NAMES[2 if table.n == 2 or cls is not None else 3]
-        bands = _error_bands(reader, open_labels(label, s, table, attribute, kind, aoi), scene_region(region, s), cls, counts)
+        bands = _error_bands(reader, open_labels(label, s, table, attribute, kind, aoi), scene_region(region, s), cls,
+                             counts)
         rgb = {n: tuple(round(255*v) for v in c) for n, c in ERROR_COLORS.items()}
         rgb |= {'right background': (235, 235, 235), 'unused': (0, 0, 0), 'right': rgb['hit'], 'wrong': rgb['false']}
-        write_cog(dst, s, bands, nodata=MASK_NODATA, colormap={i: rgb[n] for i, n in enumerate(names)} | {MASK_NODATA: (0, 0, 0, 0)},
-                  categories=names, names=['error'], tags=dict(quantity='error', classes=json.dumps(table.to_json())))
+        write_cog(dst, s, bands, nodata=MASK_NODATA,
+                  colormap={i: rgb[n] for i, n in enumerate(names)} | {MASK_NODATA: (0, 0, 0, 0)}, categories=names,
+                  names=['error'], tags=dict(quantity='error', classes=json.dumps(table.to_json())))
     return {n: int(counts[i]) for i, n in enumerate(names) if n != 'unused'} | dict(left_out=int(counts[255]))

@@ -324,7 +324,8 @@ def check_vector_units(
                        'set the projected CRS that its coordinates are in (QGIS: Layer > Set CRS)')
     if kind.is_projected and x <= 180 and y <= 90 and not near:
         raise BadInput(
-            f'{path} is in {unit or "a unit of length"} by its CRS, but no coordinate exceeds {x:.6g}, {y:.6g}, and none is on the scene',
+            f'{path} is in {unit or "a unit of length"} by its CRS, but no coordinate exceeds {x:.6g}, {y:.6g}, and '
+            'none is on the scene',
             'coordinates of that CRS', 'they seem to be degrees: set EPSG:4326 (QGIS: Layer > Set CRS)')
 
 # %% ../nbs/04_labels.ipynb #92f858c9
@@ -543,8 +544,9 @@ def labels_kind(
                        'for buildings alone use --classes building')
     if len(found) < 2: return None
     warnings.warn(
-        f"{found['binary']} holds 255 without 1, {found['index']} holds class indices: 255 is read as ignore in all masks", Note
-    )
+        f"{found['binary']} holds 255 without 1, {found['index']} holds class indices: 255 is read as ignore in all "
+        "masks",
+        Note)
     return 'index'
 
 # %% ../nbs/04_labels.ipynb #92372ad2

@@ -142,7 +142,7 @@ def _precision(mixed):
             ] if mixed and torch.cuda.is_available() else []
 
 def print_epoch(learn, values):
-    "One line an epoch with the names of its figures, where there is no progress bar; nothing for an epoch done before an interruption."
+    "One line an epoch with the names of its figures, where there is no progress bar; none for epochs done before."
     names = learn.recorder.metric_names
     some = [(n, v) for n, v in zip(names, values) if v is not None and (v == v or len(learn.dls.valid_ds))]
     if len(values) == len(names):

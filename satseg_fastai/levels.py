@@ -19,9 +19,11 @@ def score_levels(
 )->np.ndarray: # unsigned integers, 0 to levels + 1
     "Probabilities as levels; levels stay what they are."
     if y_score.dtype == np.uint16:
-        if levels < LEVELS and (y_score > levels + 1).any(): raise BadInput('a score above the highest level', f'0 to {levels}, or {levels + 1} for nodata')
+        if levels < LEVELS and (y_score > levels + 1).any():
+            raise BadInput('a score above the highest level', f'0 to {levels}, or {levels + 1} for nodata')
         return y_score
-    if y_score.dtype.kind != 'f': raise BadInput(f'scores of type {y_score.dtype}', 'float probabilities or uint16 levels')
+    if y_score.dtype.kind != 'f':
+        raise BadInput(f'scores of type {y_score.dtype}', 'float probabilities or uint16 levels')
     if y_score.size and not (y_score.min() >= 0 and y_score.max() <= 1): return levels_with_nodata(y_score, levels)
     return np.rint(y_score*y_score.dtype.type(levels)).astype(np.uint16)
 
@@ -29,7 +31,8 @@ def levels_with_nodata(y_score, levels):
     "The slower way, for scores with NaN; numbers outside [0, 1] are refused."
     void = np.isnan(y_score)
     if (outside := ~void & ~((y_score >= 0) & (y_score <= 1))).any():
-        raise BadInput(f'a score of {y_score[outside][0]:.4g}', 'probabilities from 0 to 1', 'apply a sigmoid or softmax to logits first')
+        raise BadInput(f'a score of {y_score[outside][0]:.4g}', 'probabilities from 0 to 1',
+                       'apply a sigmoid or softmax to logits first')
     return np.where(void, levels + 1, np.rint(np.where(void, 0, y_score)*y_score.dtype.type(levels))).astype(np.uint16)
 
 # %% ../nbs/07_levels.ipynb #321233bb
@@ -58,7 +61,8 @@ def temper(
 )->np.ndarray: # the same shape and type
     "Probabilities of a model whose logits are divided by a temperature."
     if not .01 <= temperature <= 100: raise BadInput(f'a temperature of {temperature}', 'a number from .01 to 100')
-    if x.ndim < 2: raise BadInput(f'probabilities of shape {x.shape}', 'planes first: (K,...), one plane for two classes')
+    if x.ndim < 2:
+        raise BadInput(f'probabilities of shape {x.shape}', 'planes first: (K,...), one plane for two classes')
     if temperature == 1: return x
     if x.dtype == np.uint16: return _temper_levels(x, 1/temperature, levels)
     if x.dtype.kind != 'f': raise BadInput(f'scores of type {x.dtype}', 'float probabilities or uint16 levels')

@@ -20,7 +20,8 @@ _all_ = ['MASK_NODATA']  # it lives in rule
 # %% ../nbs/61_mask.ipynb #aa9ff922
 def classify(
     levels:np.ndarray, # (K,H,W) uint16 levels, 65535 for nodata, or float probabilities with NaN
-    threshold:float|list|Rule|None=.5 # of the positive class, for one plane; for several one of each class, else the most likely class
+    # of the positive class, for one plane; for several one of each class, else the most likely class
+    threshold:float|list|Rule|None=.5
 )->np.ndarray: # (H,W) uint8 class indices, 255 for nodata
     "Class indices from probabilities."
     return Rule.given(threshold, len(levels)).classify(levels)
@@ -33,7 +34,8 @@ def mask_colors(table): return {**{c.index: tuple(c.color) for c in table.classe
 def write_mask(
     prob:str|Path, # probability raster
     dst:str|Path, # the mask to write
-    threshold:float|list|Rule|None=.5, # of the positive class, for one plane; for several one of each class, else the most likely class
+    # of the positive class, for one plane; for several one of each class, else the most likely class
+    threshold:float|list|Rule|None=.5,
     classes:ClassTable|None=None # None: background and building
 ):
     "Class-index mask of a probability raster, on its grid."
@@ -42,8 +44,9 @@ def write_mask(
     with Scene(prob) as p:
         check_probability(p, table)
         rows = ((r, rule.classify(p.read(r, 0, n, p.width))) for r, n in strips(p.height))
-        write_cog(dst, p, rows, nodata=MASK_NODATA, colormap=mask_colors(table), categories=table.names, names=['class'],
-                  tags=dict(quantity='class', classes=json.dumps(table.to_json()), threshold=rule.text))
+        write_cog(dst, p, rows, nodata=MASK_NODATA, colormap=mask_colors(table), categories=table.names,
+                  names=['class'], tags=dict(quantity='class', classes=json.dumps(table.to_json()),
+                                             threshold=rule.text))
 
 # %% ../nbs/61_mask.ipynb #887a24ed
 def check_probability(scene, table):
@@ -51,7 +54,9 @@ def check_probability(scene, table):
     planes = planes_of(table.n)
     ok = scene.dtype == 'float32' or (scene.dtype == 'uint16' and scene.ds.nodata == 65535)
     if not ok or scene.count != planes:
-        raise BadInput(f'{scene.name} has {scene.count} bands of {scene.dtype}', f'a probability raster with {planes} bands, as satseg predict writes', 'give the class table of its model with --classes')
+        raise BadInput(f'{scene.name} has {scene.count} bands of {scene.dtype}',
+                       f'a probability raster with {planes} bands, as satseg predict writes',
+                       'give the class table of its model with --classes')
 
 def mask_classes(
     scene:Scene # a mask
@@ -59,4 +64,6 @@ def mask_classes(
     "The class table that a mask carries."
     text = scene.ds.tags().get('classes')
     try: return ClassTable.from_json(dict(json.loads(text))) if text else building()
-    except (ValueError, TypeError, RecursionError) as e: raise BadInput(f'{scene.name} carries a class table that cannot be read ({e})', 'a mask written by satseg') from None
+    except (ValueError, TypeError, RecursionError) as e:
+        raise BadInput(f'{scene.name} carries a class table that cannot be read ({e})',
+                       'a mask written by satseg') from None

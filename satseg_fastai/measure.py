@@ -93,7 +93,9 @@ def mapped_areas(
     classes:ClassTable|None=None, # None: what the mask carries
     rows:int=512, # of a band
     connectivity:int=4 # 4: edges, 8: corners too
-)->dict: # scene, unit 'm2' or 'px', background (name or None), and by class: pixels, area, share, share_of_land, objects, mean_object
+    # scene, unit 'm2' or 'px', background (name or None), and by class: pixels, area, share, share_of_land, objects,
+    # mean_object
+)->dict:
     "What a mask maps, streamed."
     with Scene(mask) as s:
         table, areas = classes or mask_classes(s), pixel_areas(place_of(s))
@@ -230,7 +232,9 @@ def street_points(
     widest:float=30., # widest street, meters (pixels without a CRS)
     classes:ClassTable|None=None, # None: what the mask carries
     rows:int=512 # of a band
-)->tuple: # (n,2) row and column of pixels on middle lines, from the upper left corner; (n,) width there, meters (pixels without a CRS)
+    # (n,2) row and column of pixels on middle lines, from the upper left corner; (n,) width there, meters (pixels
+    # without a CRS)
+)->tuple:
     "How wide the streets are, all along their middle lines."
     found = []
     with Scene(mask) as s:

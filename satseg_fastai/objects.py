@@ -22,8 +22,10 @@ from .classes import ClassTable, building
 from .datasets import LABEL_SUFFIXES, Pair, city_groups, known_dataset, place_groups, relative_name
 from .errors import BadInput
 from .files import by_stem, list_files, natural_key, root_of
-from .evaluate import ERROR_COLORS, MapReader, check_raster, scene_region, tally_map, tally_scores, write_errors
-from .labels import VECTOR_SUFFIXES, Place, class_values, polygon_layer, read_polygons, burn, labels_kind, open_labels, place_of, polygon_parts, to_pixels
+from .evaluate import ERROR_COLORS, MapReader, check_raster, scene_region, tally_map, tally_scores
+from .evaluate import write_errors
+from .labels import VECTOR_SUFFIXES, Place, class_values, polygon_layer, read_polygons, burn, labels_kind
+from .labels import open_labels, place_of, polygon_parts, to_pixels
 from .mask import MASK_NODATA, mask_classes, strips
 from .raster import Scene, list_scenes, on_earth
 from .run import OUTPUTS, MapFiles, beside, map_stem
@@ -313,7 +315,9 @@ def match_objects(
     label:str|Path, # polygons, labelme JSON or a mask
     *,
     classes:ClassTable|None=None, # None: what the map carries, else background and building
-    cls:int|str|None=None, # index or name of the class whose objects count; None: buildings of several classes where there are any, else class 1
+    # index or name of the class whose objects count; None: buildings of several classes where there are any, else class
+    # 1
+    cls:int|str|None=None,
     threshold:float|list|None=None, # for a probability raster; None: what it carries
     iou:float=.5, # of a match, at least
     min_area:float=0, # pixels of the map (square meters without a raster); smaller objects are neither false nor missed
@@ -416,7 +420,8 @@ def match_maps(
     labels:str|Path, # folder of labels with the names of the scenes, or one label file; the folder of `dataset`
     by:str='place', # groups: 'place' (scenes that share ground), 'city' (austin1 and austin12), 'scene' (each)
     prefer:str='mask', # where a scene has both: 'mask' or 'prob'
-    dataset:str|None=None # name of a known data set, see `datasets.DATASETS`; it may hold more scenes than there are maps
+    # name of a known data set, see `datasets.DATASETS`; it may hold more scenes than there are maps
+    dataset:str|None=None
 )->list: # of Pair whose image is the map, in natural order
     "Which map goes with which label: a_mask.tif, a_prob.tif or a.tif with the label named a."
     if by not in GROUPS or prefer not in OUTPUTS[:2]:
@@ -541,13 +546,15 @@ def describe_scores(
     if 'iou' in r and not isinstance(r['iou'], dict): return [_object_line(r)]
     out = [
         (f'{r["maps"]} maps, ' if r.get('maps', 1) > 1 else '') +
-        f'{r["pixels"]:,} pixels, accuracy {_percent(r["accuracy"]).strip()}, mean IoU {_percent(r["mean_iou"]).strip()}',
+        f'{r["pixels"]:,} pixels, accuracy {_percent(r["accuracy"]).strip()}, mean IoU '
+        f'{_percent(r["mean_iou"]).strip()}',
         *_class_lines(r)
     ]
     if r['left_out']: out.append(f'{r["left_out"]:,} pixels left out: no data in the map, or ignored by the label')
     if isinstance(r.get('threshold'), float) and 'best_iou' in r:
         out.append(
-            f'threshold {r["threshold"]:.4f}; the best IoU here would be {r["best_iou"]:.4f} at {r["best_threshold"]:.4f}'
+            f'threshold {r["threshold"]:.4f}; the best IoU here would be {r["best_iou"]:.4f} at '
+            f'{r["best_threshold"]:.4f}'
         )
     if 'objects' in r: out.append(_object_line(r['objects']))
     names = list(r['iou'])

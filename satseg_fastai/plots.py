@@ -158,7 +158,9 @@ def _plot_row(axs, drawn, t, title):
 
 def plot_validation(
     stored:dict # what `validation.choose_threshold` gave, or a bundle's spec
-): # axes, (rows,4): ROC, precision and recall, threshold, reliability; one row, and one for each of up to eight places where there are several classes; None where nothing is stored
+    # axes, (rows,4): ROC, precision and recall, threshold, reliability; one row, and one for each of up to eight places
+    # where there are several classes; None where nothing is stored
+):
     "What validation found, in pictures."
     import matplotlib.pyplot as plt
     t = stored['threshold'] if isinstance(stored.get('threshold'), dict) else stored

@@ -284,7 +284,7 @@ def cache_bytes(
     scene:Scene, # to read
     size:int # patch side in pixels
 )->int: # bytes
-    "What GDAL must hold so that a row of windows is not decoded window by window, strips of the scene's width included."
+    "What GDAL must hold so that a row of windows is decoded once, strips of the scene's width included."
     h, w = scene.ds.block_shapes[0]
     rows, cols = min(size + 2*h, scene.height), scene.width if w >= scene.width else min(size + 2*w, scene.width)
     return rows*cols*scene.ds.count*np.dtype(scene.dtype).itemsize + (1 << 24)

@@ -128,9 +128,12 @@ def _whole(parts, connectivity):
 
 # %% ../nbs/61_regions.ipynb #0d77d19a
 def whole_regions(
-    parts:list, # for each band a function without arguments: labels, class of each region, (n,k) values of each, to be summed
+    # for each band a function without arguments: labels, class of each region, (n,k) values of each, to be summed
+    parts:list,
     connectivity:int=4 # 4 or 8
-): # yields for each band: labels, class of each region, (n,k) values of the whole region, bool: not seen in a band above
+    # yields for each band: labels, class of each region, (n,k) values of the whole region, bool: not seen in a band
+    # above
+):
     "Look twice at the bands of a raster: the values of a region are those of all its parts."
     none = np.zeros(0, np.int64)
     known = _whole(parts, connectivity) if len(parts) > 1 else [(none, 0, none)]

@@ -63,7 +63,8 @@ def find_maps(
     "The maps of a run."
     run = Path(run)
     if not run.is_dir():
-        found, do = ('is a file', 'give the folder of the maps') if run.exists() else ('does not exist', 'check the path')
+        found, do = ('is a file',
+                     'give the folder of the maps') if run.exists() else ('does not exist', 'check the path')
         raise BadInput(f'{run} {found}', 'the folder that satseg predict wrote', do)
     probs = sorted((p for p in run.glob(MapFiles('', '*').prob.name) if not p.name.startswith('.')), key=natural_key)
     if not probs:

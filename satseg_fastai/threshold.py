@@ -51,7 +51,8 @@ def roc_counts(
     positives, total = int(weight[y_true == 1].sum()), int(weight.sum())
     for name, n in (('positive', positives), ('negative', total - positives)):
         if not n:
-            raise OneClass(f'the labels hold no {name} pixel among {total}', 'both classes', 'add scenes, or look at the label values')
+            raise OneClass(f'the labels hold no {name} pixel among {total}', 'both classes',
+                           'add scenes, or look at the label values')
     fpr, tpr, thresholds = roc_curve(y_true, y_score, sample_weight=sample_weight, drop_intermediate=False)
     return Curves(thresholds, np.rint(fpr*(total - positives)), np.rint(tpr*positives), total - positives, positives)
 
@@ -79,7 +80,8 @@ def parse_criterion(
     try: floor = float(share)
     except ValueError: floor = 0
     if name in FLOORS and 0 < floor <= 1: return name, floor
-    raise BadInput(f'unknown criterion {text!r:.40}', f'one of {", ".join(CRITERIA)}, recall=.9 or precision=.8, a share up to 1')
+    raise BadInput(f'unknown criterion {text!r:.40}',
+                   f'one of {", ".join(CRITERIA)}, recall=.9 or precision=.8, a share up to 1')
 
 def criterion_scores(
     curves:Curves, # counts at each threshold
@@ -104,7 +106,8 @@ def best_index(
     scores = criterion_scores(curves, criterion)[1:]
     if np.isfinite(scores).any(): return 1 + int(np.argmax(scores))
     name, floor = parse_criterion(criterion)
-    raise BadInput(f'no threshold reaches a {name} of {floor:g}', f'at most {FLOORS[name](curves)[1:].max():.4f}, the highest here', 'ask for less, or choose by iou')
+    raise BadInput(f'no threshold reaches a {name} of {floor:g}',
+                   f'at most {FLOORS[name](curves)[1:].max():.4f}, the highest here', 'ask for less, or choose by iou')
 
 def best_of(
     curves:Curves, # counts at each threshold
@@ -150,7 +153,8 @@ class RocHistogram:
     ):
         "Add pixels and return self; nodata and ignored labels are left out. Bad input changes nothing."
         y_true, y_score = np.asarray(y_true), np.asarray(y_score)
-        if y_true.shape != y_score.shape: raise BadInput(f'labels of shape {y_true.shape} and scores of shape {y_score.shape}', 'the same shape')
+        if y_true.shape != y_score.shape:
+            raise BadInput(f'labels of shape {y_true.shape} and scores of shape {y_score.shape}', 'the same shape')
         y_true, y_score = y_true.reshape(-1), y_score.reshape(-1)
         parts = (slice(i, i + CHUNK) for i in range(0, y_true.size, CHUNK))
         self.counts += sum((self.count(y_true[p], y_score[p]) for p in parts), np.zeros_like(self.counts))
@@ -163,11 +167,13 @@ class RocHistogram:
         rows = np.bincount(codes, minlength=4*width).reshape(4, width)
         if rows[3].any():
             strange = y_true[label_rows(self.ignore)[as_bytes(y_true)] == 3][0]
-            raise BadInput(f'a label of value {strange}', f'0, 1, or {self.ignore} for pixels to leave out', 'compare one class at a time')
+            raise BadInput(f'a label of value {strange}', f'0, 1, or {self.ignore} for pixels to leave out',
+                           'compare one class at a time')
         return rows[:2, :-1]
 
     def __add__(self, other):
-        if (self.levels, self.ignore) != (other.levels, other.ignore): raise BadInput(f'histograms with {self.levels} and {other.levels} levels', 'the same')
+        if (self.levels, self.ignore) != (other.levels, other.ignore):
+            raise BadInput(f'histograms with {self.levels} and {other.levels} levels', 'the same')
         total = RocHistogram(self.levels, self.ignore)
         total.counts = self.counts + other.counts
         return total
@@ -279,10 +285,14 @@ def bootstrap_choice(
     curves = coarse_curves(units.sum(0))
     best = int(_choose_coarse(curves, criterion))
     if best < 0: return None
-    found = [(c.thresholds[i], j[:, best]) for x in resampled(units, draws, seed) for c in [coarse_curves(x)] for i, j in [(_choose_coarse(c, criterion), _iou(c))]]
+    found = [(c.thresholds[i], j[:, best])
+             for x in resampled(units, draws, seed)
+             for c in [coarse_curves(x)]
+             for i, j in [(_choose_coarse(c, criterion), _iou(c))]]
     t, iou = (np.concatenate(v) for v in zip(*found))
     figures = dict(threshold=(t, curves.thresholds[best]), iou=(iou, curves.iou[best]))
-    return dict(**{k: interval(v, float(b), len(units), level) for k, (v, b) in figures.items()}, level=level, n=len(units))
+    return dict(**{k: interval(v, float(b), len(units), level) for k, (v, b) in figures.items()}, level=level,
+                n=len(units))
 
 def _iou(curves):
     with np.errstate(invalid='ignore', divide='ignore'): return curves.iou
@@ -297,8 +307,9 @@ def curve_to_json(
     finite = curves.thresholds[1:]
     even = 1 + np.searchsorted(-finite, -np.linspace(finite[0], finite[-1], points))
     keep = np.unique(np.r_[even, [best_index(curves, c) for c in criteria]])
-    return dict(positives=int(curves.positives), negatives=int(curves.negatives), thresholds=curves.thresholds[keep].tolist(),
-                tp=curves.tp[keep].astype(int).tolist(), fp=curves.fp[keep].astype(int).tolist())
+    return dict(positives=int(curves.positives), negatives=int(curves.negatives),
+                thresholds=curves.thresholds[keep].tolist(), tp=curves.tp[keep].astype(int).tolist(),
+                fp=curves.fp[keep].astype(int).tolist())
 
 def curve_from_json(
     stored:dict # what `curve_to_json` made

@@ -64,7 +64,8 @@ class Grid:
     def __len__(self): return len(self.rows)*len(self.cols)
     def __iter__(self): return (w for r in self.rows for w in self.row_windows(r))
     def __repr__(self):
-        return f'Grid({self.height} x {self.width}: {len(self.rows)} x {len(self.cols)} windows of {self.size}, stride {self.stride})'
+        windows = f'{len(self.rows)} x {len(self.cols)} windows of {self.size}, stride {self.stride}'
+        return f'Grid({self.height} x {self.width}: {windows})'
 
     def row_windows(self, row): return [Window(row, c, self.size, self.size) for c in self.cols]
     def bands(self):

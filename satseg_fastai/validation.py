@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .bundle import Bundle, update_spec
-from .calibration import PixelSample, fit_temperature, fit_temperature_planes, reliability, temper_histogram, top_label
+from .calibration import PixelSample, fit_temperature, fit_temperature_planes, reliability
+from .calibration import temper_histogram, top_label
 from .classes import ClassTable, building
 from .clean import read_clean
 from .datasets import city_groups
@@ -32,7 +33,8 @@ from .rule import Rule
 from .run import MapFiles
 from .scores import Confusion
 from .stats import block_counts, join_rows
-from .threshold import CRITERIA, RocHistogram, Units, best_index, block_of, bootstrap_choice, curve_to_json, interval, parse_criterion, resampled, unit_counts
+from .threshold import CRITERIA, RocHistogram, Units, best_index, block_of, bootstrap_choice, curve_to_json
+from .threshold import interval, parse_criterion, resampled, unit_counts
 from .tiling import Window
 
 # %% ../nbs/67_validation.ipynb #985589b4
@@ -100,19 +102,22 @@ class Maps:
         self.table, self.folder, self.attribute = bundle.spec.table, Path(folder), attribute
         self.kind = labels_kind([p.label for p in pairs], self.table)
         self.images = list(dict.fromkeys(p.image for p in pairs))
-        self.areas = sorted((Area(self.images.index(p.image), p, n) for p, n in zip(pairs, place_names(pairs))), key=lambda a: a.scene)
+        self.areas = sorted((Area(self.images.index(p.image), p, n) for p, n in zip(pairs, place_names(pairs))),
+                            key=lambda a: a.scene)
         self._predict(bundle, kw)
     def _predict(self, bundle, kw):
         from satseg_fastai.scene.predict import predict_scene
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', NoPlace)  # these maps are not kept
-            for i, image in enumerate(self.images): predict_scene(bundle, image, self.prob(i), **{**kw, 'temperature': 1.})
+            for i, image in enumerate(self.images):
+                predict_scene(bundle, image, self.prob(i), **{**kw, 'temperature': 1.})
     def prob(self, i): return MapFiles(self.folder, str(i)).prob
     def mask(self, i): return MapFiles(self.folder, str(i)).mask
     def strips(self, area, mask=False):
         "Levels, or class indices, and labels of an area."
         path = (self.mask if mask else self.prob)(area.scene)
-        for x, y in labeled_strips(path, area.pair, self.table, self.attribute, self.kind): yield x if mask else score_levels(x), y
+        for x, y in labeled_strips(path, area.pair, self.table, self.attribute, self.kind):
+            yield x if mask else score_levels(x), y
     def temper(self, temperature):
         for i in range(len(self.images)): temper_raster(self.prob(i), self.prob(i), temperature)
     def write_masks(self, rule):
@@ -152,13 +157,16 @@ def binary_figures(
     (negative, positive), level = histogram.counts, threshold_level(value, histogram.levels)
     fp, tp, n = negative[level:].sum(), positive[level:].sum(), histogram.counts.sum()
     share = lambda a, b: float(a/b) if b else None
-    return dict(iou=share(tp, positive.sum() + fp), accuracy=share(tp + negative[:level].sum(), n), precision=share(tp, tp + fp), recall=share(tp, positive.sum()), pixels=int(n))
+    return dict(iou=share(tp,
+                          positive.sum() + fp), accuracy=share(tp + negative[:level].sum(), n),
+                precision=share(tp, tp + fp), recall=share(tp, positive.sum()), pixels=int(n))
 
 def _place_figures(histogram, value, points=56):
     "A place at the common threshold, and what its own would give."
     both = histogram.counts.any(1).all()
     best = histogram.best() if both else None
-    return dict(**binary_figures(histogram, value), best_threshold=best and best.threshold, best_iou=best and best.iou, curve=curve_to_json(histogram.curves(), points) if both else None)
+    return dict(**binary_figures(histogram, value), best_threshold=best and best.threshold, best_iou=best and best.iou,
+                curve=curve_to_json(histogram.curves(), points) if both else None)
 
 # %% ../nbs/67_validation.ipynb #58d32b7b
 def area_rows(maps, area, side, count, mask=False):
@@ -175,7 +183,8 @@ def _scene_units(maps, count, least=20):
         else:
             for r in rows: units.add(r)
     name = 'scenes' if by_scene else f'blocks of {BLOCK} px'
-    return units.array() if len(units) else np.zeros((0, 2, 1)), name if units.size == 1 else f'groups of {units.size} {name}'
+    return units.array() if len(units) else np.zeros(
+        (0, 2, 1)), name if units.size == 1 else f'groups of {units.size} {name}'
 
 # %% ../nbs/67_validation.ipynb #a7aa490d
 def _binary_histograms(maps):
@@ -196,7 +205,8 @@ def _cool(maps, histograms, wanted):
 
 def _calibration(after, before, temperature, fitted):
     r = reliability(after)
-    return dict(ece=r.ece, bins=r.rows(), temperature=temperature if fitted else None, ece_before=reliability(before).ece)
+    return dict(ece=r.ece, bins=r.rows(), temperature=temperature if fitted else None,
+                ece_before=reliability(before).ece)
 
 # %% ../nbs/67_validation.ipynb #642edd55
 def _two_classes(maps, criterion, rule, temperature, seed):
@@ -210,9 +220,17 @@ def _two_classes(maps, criterion, rule, temperature, seed):
     units, name = _scene_units(maps, lambda x, y: unit_counts(y, x[0], BLOCK, ignore=maps.table.ignore))
     spread = bootstrap_choice(units, criterion, seed=seed)
     figures = binary_figures(h, value)
-    if spread: spread = {**spread, 'units': name, **{k: [min(spread[k][0], v), max(spread[k][1], v)] for k, v in dict(threshold=value, iou=figures['iou']).items()}}
-    threshold = dict(value=value, criterion=criterion, **figures, auc=curves.auc, average_precision=curves.average_precision, scenes=len(maps.images), interval=spread,
-                     curve=curve_to_json(curves, criteria=(*CRITERIA, criterion)), groups={k: _place_figures(g, value) for k, g in sorted(histograms.items())})
+    if spread:
+        spread = {
+            **spread, 'units': name, **{
+                k: [min(spread[k][0], v), max(spread[k][1], v)] for k, v in dict(threshold=value, iou=figures['iou']).items(
+                )
+            }
+        }
+    threshold = dict(value=value, criterion=criterion, **figures, auc=curves.auc,
+                     average_precision=curves.average_precision, scenes=len(maps.images), interval=spread,
+                     curve=curve_to_json(curves, criteria=(*CRITERIA, criterion)),
+                     groups={k: _place_figures(g, value) for k, g in sorted(histograms.items())})
     return dict(threshold=threshold, calibration=_calibration(h, _total(raw), t, temperature)), Rule((value,))
 
 # %% ../nbs/67_validation.ipynb #3d724f13
@@ -229,13 +247,15 @@ def _class_histograms(maps):
     ignore, found = maps.table.ignore, {}
     new = lambda: [RocHistogram(ignore=ignore) for _ in range(maps.table.n + 1)]
     total = new()
-    for place, areas in groupby(sorted(maps.areas, key=lambda a: a.place), key=lambda a: a.place):  # one place in memory at a time
+    # one place in memory at a time
+    for place, areas in groupby(sorted(maps.areas, key=lambda a: a.place), key=lambda a: a.place):
         own = new()
         for x, y in (strip for a in areas for strip in maps.strips(a)):
             for c, h in enumerate(own[:-1]): h.update(_one_against_all(y, c, ignore), x[c])
             right, level = top_label(x, y, ignore)
             own[-1].update(right, level)
-        found[place], total = {n: _own_best(h) for n, h in zip(maps.table.names, own)}, [a + b for a, b in zip(total, own)]
+        found[place] = {n: _own_best(h) for n, h in zip(maps.table.names, own)}
+        total = [a + b for a, b in zip(total, own)]
     return total[:-1], total[-1], found
 
 def _class_choices(histograms, names, criterion):
@@ -246,8 +266,12 @@ def _class_choices(histograms, names, criterion):
         curves = h.curves()
         try: i = best_index(curves, criterion)
         except BadInput as e: raise BadInput(f'class {name}: {e}') from None
-        found.append(dict(value=max(float(curves.thresholds[i]), 1/LEVELS), best_iou=float(curves.iou[i]), curve=curve_to_json(curves, 64, (*CRITERIA, criterion))))
-    if not any(found): raise OneClass('the labels hold no two classes', 'pixels of two classes or more', 'add scenes, or look at the label values')
+        found.append(
+            dict(value=max(float(curves.thresholds[i]), 1/LEVELS), best_iou=float(curves.iou[i]),
+                 curve=curve_to_json(curves, 64, (*CRITERIA, criterion))))
+    if not any(found):
+        raise OneClass('the labels hold no two classes', 'pixels of two classes or more',
+                       'add scenes, or look at the label values')
     return found
 
 # %% ../nbs/67_validation.ipynb #d8403c0e
@@ -287,9 +311,11 @@ def bootstrap_mean_iou(
     if len(units) < 2: return None
     def mean(c):
         hit, union = np.diagonal(c, axis1=-2, axis2=-1), c.sum(-1) + c.sum(-2) - np.diagonal(c, axis1=-2, axis2=-1)
-        return np.divide(hit, union, out=np.zeros(hit.shape), where=union > 0).sum(-1)/np.maximum((union > 0).sum(-1), 1)
+        return np.divide(hit, union, out=np.zeros(hit.shape), where=union > 0).sum(-1)/np.maximum(
+            (union > 0).sum(-1), 1)
     found = np.concatenate([mean(c) for c in resampled(units, draws, seed)])
-    return dict(mean_iou=interval(found, float(mean(units.sum(0).astype(float))), len(units), level), level=level, n=len(units))
+    return dict(mean_iou=interval(found, float(mean(units.sum(0).astype(float))), len(units), level), level=level,
+                n=len(units))
 
 # %% ../nbs/67_validation.ipynb #f307daea
 def _class_entry(c, value, iou): return dict(value=value, iou=iou, best_iou=c and c['best_iou'], curve=c and c['curve'])
@@ -306,12 +332,19 @@ def _several_classes(maps, criterion, rule, temperature, seed):
     found = _confusions(maps, rules)
     total = {r: _total(c) for r, c in found.items()}
     if rule == 'best': rule = max(total, key=lambda r: _share(total[r].mean_iou()) or 0)   # argmax if they are alike
-    place = lambda c: dict(mean_iou=_share(c.mean_iou()), accuracy=_share(c.accuracy()), iou={n: _share(v) for n, v in zip(names, c.iou())})
-    units, name = _scene_units(maps, lambda x, y: block_counts(rules[rule].classify(x), np.where(y == maps.table.ignore, 255, y), k, BLOCK))
+    place = lambda c: dict(mean_iou=_share(c.mean_iou()), accuracy=_share(c.accuracy()), iou=
+                           {n: _share(v) for n, v in zip(names, c.iou())})
+    units, name = _scene_units(
+        maps, lambda x, y: block_counts(rules[rule].classify(x), np.where(y == maps.table.ignore, 255, y), k, BLOCK))
     spread = bootstrap_mean_iou(units, seed=seed)
-    threshold = dict(rule=rule, values=values, criterion=criterion, mean_iou={r: _share(c.mean_iou()) for r, c in total.items()}, accuracy=_share(total[rule].accuracy()), scenes=len(maps.images),
-                     classes={n: _class_entry(c, v, _share(iou)) for n, c, v, iou in zip(names, choices, values, total[rule].iou())},
-                     groups={g: place(c) | dict(classes={n: d for n, d in places[g].items() if d}) for g, c in sorted(found[rule].items())}, interval=spread and {**spread, 'units': name})
+    threshold = dict(
+        rule=rule, values=values, criterion=criterion, mean_iou={r: _share(c.mean_iou()) for r, c in total.items()},
+        accuracy=_share(total[rule].accuracy()), scenes=len(maps.images),
+        classes={n: _class_entry(c, v, _share(iou))
+                 for n, c, v, iou in zip(names, choices, values, total[rule].iou())}, groups={
+                     g: place(c) | dict(classes={n: d for n, d in places[g].items() if d})
+                     for g, c in sorted(found[rule].items())
+                 }, interval=spread and {**spread, 'units': name})
     return dict(threshold=threshold, calibration=_calibration(top, before or top, t, temperature)), rules[rule]
 
 # %% ../nbs/67_validation.ipynb #cc92098b
@@ -330,12 +363,15 @@ def block_side(
 def area_blocks(maps, area, side):
     "(B,K,K) pixel counts of an area's blocks, rows mapped, columns reference."
     k, void = maps.table.n, lambda v: np.where(v == maps.table.ignore, 255, v)
-    return np.concatenate(area_rows(maps, area, side, lambda x, y: block_counts(void(x[0]), void(y), k, side), mask=True))
+    return np.concatenate(
+        area_rows(maps, area, side, lambda x, y: block_counts(void(x[0]), void(y), k, side), mask=True))
 
 # %% ../nbs/67_validation.ipynb #70272abf
 def _raster_marks(path, table, trees, roads):
     "Objects of each class, trees and streets of a mask: (kind, class) -> points, and the widths of streets."
-    found = {('objects', n): (p, None) for i, (n, (p, _)) in enumerate(zip(table.names, object_points(path, table))) if i != table.background}
+    found = {('objects', n): (p, None)
+             for i, (n, (p, _)) in enumerate(zip(table.names, object_points(path, table)))
+             if i != table.background}
     if trees: found['trees', trees] = tree_points(path, trees, classes=table), None
     if roads: found['streets', roads] = street_points(path, roads, classes=table)
     return found
@@ -348,16 +384,23 @@ def _polygon_centers(labels, table, cls, attribute):
 
 def _polygon_marks(labels, table, attribute, marks):
     "The same where labels are polygons: each of them is one object, and one tree unless it holds many crowns."
-    found = {(kind, n): (_polygon_centers(labels, table, table.index(n), attribute), None) for kind, n in marks if kind != 'streets'}
+    found = {(kind, n): (_polygon_centers(labels, table, table.index(n), attribute), None)
+             for kind, n in marks
+             if kind != 'streets'}
     groves = [n for kind, n in found if kind == 'trees' and 2*len(found[kind, n][0]) < len(marks[kind, n][0])]
-    for n in groves: warnings.warn(f'{labels.path.name}: {len(found["trees", n][0])} polygons of {n} hold {len(marks["trees", n][0])} crowns: crowns are counted', Note)
+    for n in groves:
+        warnings.warn(
+            f'{labels.path.name}: {len(found["trees", n][0])} polygons of {n} hold {len(marks["trees", n][0])} crowns: '
+            'crowns are counted',
+            Note)
     return marks | {k: v for k, v in found.items() if k != ('trees', groves[0] if groves else None)}
 
 def _label_marks(maps, area, path, trees, roads):
     "Objects, trees and streets of labels, which are written as a mask to `path`."
     with Scene(maps.prob(area.scene)) as s:
         labels = open_labels(area.pair.label, s, maps.table, maps.attribute, maps.kind, getattr(area.pair, 'aoi', None))
-        rows = ((r, np.where((y := labels.read(r, 0, n, s.width)) == maps.table.ignore, np.uint8(255), y)) for r, n in strips(s.height))
+        rows = ((r, np.where((y := labels.read(r, 0, n, s.width)) == maps.table.ignore, np.uint8(255), y))
+                for r, n in strips(s.height))
         write_cog(path, s, rows, nodata=255)
     marks = _raster_marks(path, maps.table, trees, roads)
     return _polygon_marks(labels, maps.table, maps.attribute, marks) if labels.kind in ('vector', 'labelme') else marks
@@ -365,7 +408,8 @@ def _label_marks(maps, area, path, trees, roads):
 # %% ../nbs/67_validation.ipynb #404836cd
 def _known_at(points, paths):
     "Which points lie on data in all of some masks."
-    with Scene(paths[0]) as s: at, ok = np.floor(points).astype(np.int64), (points >= 0).all(1) & (points < (s.height, s.width)).all(1)
+    with Scene(paths[0]) as s:
+        at, ok = np.floor(points).astype(np.int64), (points >= 0).all(1) & (points < (s.height, s.width)).all(1)
     for path in paths:
         with Scene(path) as s:
             for r, n in strips(s.height):
@@ -378,13 +422,16 @@ def _sums_of_blocks(points, weights, region, side):
     row, col, height, width = region
     r, c = np.floor(points).astype(np.int64).T - [[row], [col]]
     there, down, right = (r >= 0) & (r < height) & (c >= 0) & (c < width), block_of(height, side), block_of(width, side)
-    return np.bincount(down[r[there]]*(right[-1] + 1) + right[c[there]], None if weights is None else weights[there], (down[-1] + 1)*(right[-1] + 1))
+    return np.bincount(down[r[there]]*(right[-1] + 1) + right[c[there]], None if weights is None else weights[there],
+                       (down[-1] + 1)*(right[-1] + 1))
 
 def area_counts(maps, area, side, both):
     "What maps and labels hold, block by block: (kind, class) -> (B,2) numbers, of streets (B,4) sums of widths and then numbers; `both` are the marks of each, known ones only."
     with Scene(maps.prob(area.scene)) as s: region = _region(area.pair, s)
     sums = lambda key, of: [_sums_of_blocks(p, w if of else None, region, side) for p, w in (m[key] for m in both)]
-    return {key: np.stack([*(sums(key, True) if key[0] == 'streets' else []), *sums(key, False)], -1) for key in both[0]}
+    return {
+        key: np.stack([*(sums(key, True) if key[0] == 'streets' else []), *sums(key, False)], -1) for key in both[0]
+    }
 
 def _all_marks(maps, trees, roads):
     "For each area the marks of its map and of its labels that lie on data in both."
@@ -393,7 +440,11 @@ def _all_marks(maps, trees, roads):
         key, path = (a.scene, a.pair.label), maps.folder/f'{a.scene}_label.tif'
         if key in found: continue
         both = _raster_marks(maps.mask(a.scene), maps.table, trees, roads), _label_marks(maps, a, path, trees, roads)
-        found[key] = [{k: (p[ok := _known_at(p, (maps.mask(a.scene), path))], w if w is None else w[ok]) for k, (p, w) in m.items()} for m in both]
+        found[key] = [{
+            k: (p[ok := _known_at(p, (maps.mask(a.scene), path))], w if w is None else w[ok])
+            for k, (p, w) in m.items()
+        }
+                      for m in both]
     return [found[a.scene, a.pair.label] for a in maps.areas]
 
 # %% ../nbs/67_validation.ipynb #90299059
@@ -417,22 +468,33 @@ def _validation_blocks(maps, trees=None, roads=None):
     for a in maps.areas:
         with Scene(maps.mask(a.scene)) as s: shapes.append(_region(a.pair, s)[2:])
     side = block_side(shapes)
-    parts = [(a.scene, area_blocks(maps, a, side), area_counts(maps, a, side, both)) for a, both in zip(maps.areas, _all_marks(maps, trees, roads))]
-    blocks, scenes = np.concatenate([b for _, b, _ in parts]), np.repeat([i for i, *_ in parts], [len(b) for _, b, _ in parts])
+    parts = [(a.scene, area_blocks(maps, a, side), area_counts(maps, a, side, both))
+             for a, both in zip(maps.areas, _all_marks(maps, trees, roads))]
+    blocks = np.concatenate([b for _, b, _ in parts])
+    scenes = np.repeat([i for i, *_ in parts], [len(b) for _, b, _ in parts])
     counts, there = {k: np.concatenate([c[k] for *_, c in parts]) for k in parts[0][2]}, blocks.sum((1, 2)) > 0
     blocks, scenes, counts = blocks[there], scenes[there], {k: v[there] for k, v in counts.items()}
     if (n := -(-len(blocks)//MOST_BLOCKS)) > 1:
         scenes, starts = _fewer(scenes, n)
         join = lambda v: np.add.reduceat(v, starts, axis=0)
-        blocks, scenes, side, counts = join(blocks), scenes[starts], round(side*n**.5), {k: join(v) for k, v in counts.items()}
-    told = {kind: {n: v.round(2).tolist() for (k, n), v in counts.items() if k == kind} for kind in dict.fromkeys(k for k, _ in counts)}
+        blocks = join(blocks)
+        scenes = scenes[starts]
+        side = round(side*n**.5)
+        counts = {k: join(v) for k, v in counts.items()}
+    told = {
+        kind: {n: v.round(2).tolist() for (k, n), v in counts.items() if k == kind}
+        for kind in dict.fromkeys(k for k, _ in counts)
+    }
     return dict(block=side, confusions=blocks.tolist(), scenes=scenes.tolist(), unit=_unit(maps), **told)
 
 # %% ../nbs/67_validation.ipynb #7039a6e2
 def _clean_up(maps):
     "Entry `clean`; the masks are cleaned in place."
     from satseg_fastai.clean import clean_mask, search_clean
-    how, found = search_clean([(maps.mask(a.scene), a.pair.label, *(getattr(a.pair, f, None) for f in ('region', 'aoi'))) for a in maps.areas], maps.table, attribute=maps.attribute)
+    how, found = search_clean(
+        [(maps.mask(a.scene), a.pair.label, *(getattr(a.pair, f, None)
+                                              for f in ('region', 'aoi')))
+         for a in maps.areas], maps.table, attribute=maps.attribute)
     for i in range(len(maps.images)):
         raw = maps.mask(i).rename(maps.mask(i).with_name(f'{i}_raw.tif'))
         clean_mask(raw, maps.mask(i), how, classes=maps.table)
@@ -455,10 +517,21 @@ def trained_on(
 
 def _told(spec, pairs, temperature, clean, trees, roads):
     "What a user should know before the choice replaces the last one."
-    n, lost = trained_on(spec, pairs), [k for k, wanted in dict(temperature=temperature, clean=clean).items() if spec.get(k) and not wanted]
-    lost += [f'count of {kind}' for kind, wanted in dict(trees=trees, streets=roads).items() if (spec.get('validation') or {}).get(kind) and not wanted]
-    if n: warnings.warn(f'{n} of {len(pairs)} labeled scenes were trained on: the figures are too good; choose on others', Note)
-    if lost: warnings.warn(f'the {" and the ".join(lost).replace("clean", "clean-up")} of the last run {"are" if len(lost) > 1 else "is"} removed; ask for {"them" if len(lost) > 1 else "it"} again to keep {"them" if len(lost) > 1 else "it"}', Note)
+    n = trained_on(spec, pairs)
+    lost = [k for k, wanted in dict(temperature=temperature, clean=clean).items() if spec.get(k) and not wanted]
+    lost += [
+        f'count of {kind}' for kind, wanted in dict(trees=trees, streets=roads).items()
+        if (spec.get('validation') or {}).get(kind) and not wanted
+    ]
+    if n:
+        warnings.warn(
+            f'{n} of {len(pairs)} labeled scenes were trained on: the figures are too good; choose on others', Note)
+    if lost:
+        warnings.warn(
+            f'the {" and the ".join(lost).replace("clean", "clean-up")} of the last run '
+            f'{"are" if len(lost) > 1 else "is"} removed; ask for {"them" if len(lost) > 1 else "it"} again to keep '
+            f'{"them" if len(lost) > 1 else "it"}',
+            Note)
     return n
 
 # %% ../nbs/67_validation.ipynb #0b13c13d
@@ -467,7 +540,8 @@ def choose_threshold(
     pairs:list, # validation pairs
     criterion:str='iou', # see `threshold.parse_criterion`
     *,
-    rule:str='argmax', # several classes: 'argmax', the most likely one, 'thresholds', the largest p/t, or 'best', of the two by mean IoU
+    # several classes: 'argmax', the most likely one, 'thresholds', the largest p/t, or 'best', of the two by mean IoU
+    rule:str='argmax',
     temperature:bool=False, # fit a temperature first
     clean:bool=False, # search a clean-up of masks
     trees:str|None=None, # class whose crowns are counted in maps and labels, to correct the count of other maps
@@ -475,7 +549,9 @@ def choose_threshold(
     seed:int=0, # of everything drawn
     attribute:str|None=None, # column of vector labels that names the class
     **kw # of predict_scene
-)->dict: # the threshold's entries (value or values, criterion, curve, interval, groups ...), and calibration, temperature, clean, validation
+    # the threshold's entries (value or values, criterion, curve, interval, groups ...), and calibration, temperature,
+    # clean, validation
+)->dict:
     "Choose a model's threshold on stitched validation scenes and store it."
     parse_criterion(criterion)
     if rule not in ('argmax', 'thresholds', 'best'): raise BadInput(f'rule {rule!r:.40}', 'argmax, thresholds or best')
@@ -506,20 +582,28 @@ def _between(i, name): return f'{i[name][0]:.3f} to {i[name][1]:.3f}'
 def _interval_line(t):
     i = t.get('interval')
     if i is None: return 'no interval: it takes two labeled scenes or blocks' if 'interval' in t else None
-    told = ', '.join(f'{label} {_between(i, k)}' for k, label in dict(threshold='threshold', iou='IoU', mean_iou='mean IoU').items() if k in i)
+    told = ', '.join(f'{label} {_between(i, k)}'
+                     for k, label in dict(threshold='threshold', iou='IoU', mean_iou='mean IoU').items()
+                     if k in i)
     return f'{100*i["level"]:g} % interval over {i["n"]} {i["units"]}: {told}'
 
 def _two_lines(t):
-    yield f'threshold {t["value"]:.4f}' + (f' by {t["criterion"]}' if t.get('criterion') else '') + ''.join(f', {label} {t[k]:.4f}' for k, label in dict(iou='IoU', accuracy='accuracy', precision='precision', recall='recall').items() if t.get(k) is not None)
+    yield f'threshold {t["value"]:.4f}' + (f' by {t["criterion"]}' if t.get('criterion') else '') + ''.join(
+        f', {label} {t[k]:.4f}'
+        for k, label in dict(iou='IoU', accuracy='accuracy', precision='precision', recall='recall').items()
+        if t.get(k) is not None)
     if 'auc' in t: yield f'area under ROC {t["auc"]:.4f}, average precision {t["average_precision"]:.4f}'
-    for name, g in (t.get('groups') or {}).items(): yield f'{name:>20}  IoU {_text(g["iou"])}  accuracy {_text(g["accuracy"])}  its own best {_text(g["best_iou"])} at {_text(g["best_threshold"])}'
+    for name, g in (t.get('groups') or {}).items():
+        yield f'{name:>20}  IoU {_text(g["iou"])}  accuracy {_text(g["accuracy"])}  its own best {_text(g["best_iou"])} at {_text(g["best_threshold"])}'
 
 def _several_lines(t):
     m = t.get('mean_iou') or {}
     how = 'the most likely class' if t['rule'] == 'argmax' else 'the largest probability over its threshold'
     yield f'rule {t["rule"]}: {how}; mean IoU {_text(m.get("argmax"))} by argmax, {_text(m.get("thresholds"))} by thresholds, accuracy {_text(t.get("accuracy"))}'
-    for name, c in (t.get('classes') or {}).items(): yield f'{name:>20}  IoU {_text(c["iou"])}  threshold {_text(c["value"])}'
-    for name, g in (t.get('groups') or {}).items(): yield f'{name:>20}  mean IoU {_text(g["mean_iou"])}  accuracy {_text(g["accuracy"])}'
+    for name, c in (t.get('classes') or {}).items():
+        yield f'{name:>20}  IoU {_text(c["iou"])}  threshold {_text(c["value"])}'
+    for name, g in (t.get('groups') or {}).items():
+        yield f'{name:>20}  mean IoU {_text(g["mean_iou"])}  accuracy {_text(g["accuracy"])}'
 
 def _calibration_line(c):
     was = f', {c["ece_before"]:.4f} before the temperature {c["temperature"]:.3f}' if c.get('temperature') else ''
@@ -545,7 +629,8 @@ def _counted_lines(v):
             yield f'{name:>20}  {mapped:,.0f} {kind} mapped, {true:,.0f} labeled'
     for name, counts in (v.get('streets') or {}).items():
         mapped, true, *n = np.sum(counts, 0)
-        if min(n) > 0: yield f'{name:>20}  {mapped/n[0]:.1f}{" "*bool(v.get("unit"))}{v.get("unit") or ""} wide mapped, {true/n[1]:.1f} labeled'
+        if min(n) > 0:
+            yield f'{name:>20}  {mapped/n[0]:.1f}{" "*bool(v.get("unit"))}{v.get("unit") or ""} wide mapped, {true/n[1]:.1f} labeled'
 
 def describe_threshold(
     stored:dict # what `choose_threshold` gave, or a bundle's spec
@@ -556,7 +641,8 @@ def describe_threshold(
     lines = [*(_several_lines if 'rule' in t else _two_lines)(t), _interval_line(t)]
     lines += [_calibration_line(stored['calibration'])] if stored.get('calibration') else []
     lines += [f'clean-up: {describe_clean(stored["clean"])}'] if stored.get('clean') else []
-    if v := stored.get('validation'): lines.append(f'{len(v["confusions"])} validation block{"s"*(len(v["confusions"]) != 1)} of {v["block"]} px')
+    if v := stored.get('validation'):
+        lines.append(f'{len(v["confusions"])} validation block{"s"*(len(v["confusions"]) != 1)} of {v["block"]} px')
     lines += _counted_lines(v or {})
     if t.get('trained_on'): lines.append(f'{t["trained_on"]} of these scenes were trained on: the figures are too good')
     return [line for line in lines if line]

@@ -67,7 +67,8 @@ def _statistics(stats, init, learner, image, bands):
     "What the DataLoaders take, and the name of it."
     if stats not in (None, *STATISTICS): raise BadInput(f'statistics {stats!r}', f'one of {", ".join(STATISTICS)}')
     if init:
-        if stats: raise BadInput(f'init together with stats {stats}', 'one of the two', 'a bundle brings its own statistics')
+        if stats:
+            raise BadInput(f'init together with stats {stats}', 'one of the two', 'a bundle brings its own statistics')
         return {}, read_spec(init).statistics
     with Scene(image, bands) as s: count, dtype = s.count, s.dtype
     if stats == 'weights':
@@ -78,17 +79,23 @@ def _statistics(stats, init, learner, image, bands):
 # %% ../nbs/84_workflow.ipynb #e948c358
 def _run_key(split, settings):
     "Eight characters that differ where the settings or the files of two runs differ."
-    files = {p for pair in [*split.train, *split.valid] for p in (pair.image, pair.label, pair.aoi) if p} | {Path(v) for k, v in settings.items() if k in ('init', 'weights') and v}
+    files = {p for pair in [*split.train, *split.valid] for p in (pair.image, pair.label, pair.aoi) if p
+             } | {Path(v) for k, v in settings.items() if k in ('init', 'weights') and v}
     facts = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(files) if p.is_file()]
     return sha256(json.dumps((split, sorted(settings.items()), facts), default=str).encode()).hexdigest()[:8]
 
 def _begun(out, key):
     "State of the run and its bundle without a name."
     state, part = (out.with_name(f'.{out.stem}.{key}.{end}') for end in ('state', 'trained'))
-    if other := set(_left(out)) - {state, part}: warnings.warn(f'an interrupted run with other settings or files is not taken up ({min(other).name}); this one begins anew', Note)
+    if other := set(_left(out)) - {state, part}:
+        warnings.warn(
+            f'an interrupted run with other settings or files is not taken up ({min(other).name}); this one begins '
+            'anew',
+            Note)
     return state, part
 
-def _left(out): return [p for end in ('state', 'trained') for p in out.parent.glob(f'.{escape(out.stem)}.????????.{end}')]
+def _left(out):
+    return [p for end in ('state', 'trained') for p in out.parent.glob(f'.{escape(out.stem)}.????????.{end}')]
 
 # %% ../nbs/84_workflow.ipynb #9d3825da
 CLEANED = 50_000_000  # validation pixels on which a clean-up is searched without being asked, in about 90 s
@@ -124,7 +131,8 @@ def train(
     out:str|Path, # the bundle to write, NAME.safetensors
     *,
     classes=None, # 'building', 'land_cover', 'dubai', a JSON file or names; None: background and building
-    valid:str|None=None, # what to validate on, see datasets.parse_valid; None: about a fifth of the pixels, or the data set's own split
+    # what to validate on, see datasets.parse_valid; None: about a fifth of the pixels, or the data set's own split
+    valid:str|None=None,
     valid_images:str|Path|None=None, # ground of its own to validate on
     valid_labels:str|Path|None=None, # its labels
     dataset:str|None=None, # 'inria', 'dubai', 'massachusetts' or 'chips': `images` is its folder
@@ -134,20 +142,27 @@ def train(
     crop:int=256, # training patch side in pixels
     batch:int=8, # patches a batch
     lr:float|None=None, # highest learning rate; None: the preset's, else of learner.DEFAULTS
-    clean:bool|None=None, # search a clean-up of masks on the validation ground; None: if that has at most CLEANED pixels
+    # search a clean-up of masks on the validation ground; None: if that has at most CLEANED pixels
+    clean:bool|None=None,
     bands:list|None=None, # 1-based bands; None: all but alpha
     attribute:str|None=None, # column of vector labels that names the class
     seed:int=0, # of everything drawn
     workers:int|None=None, # processes that read; None: 4 beside a GPU, else 0
     init:str|None=None, # a bundle to go on with
     unlabeled=None, # scenes without labels (folder, file or pattern) that the model also learns from, with a teacher
-    teacher:str|Path|None=None, # a bundle with the same classes; the model learns softly what it says of the unlabeled scenes
-    things:list|None=None, # of pointrend_maskrcnn: names of the classes whose objects are found; None: all but the background
+    # a bundle with the same classes; the model learns softly what it says of the unlabeled scenes
+    teacher:str|Path|None=None,
+    # of pointrend_maskrcnn: names of the classes whose objects are found; None: all but the background
+    things:list|None=None,
     pretrained:bool=True, # timm's weights for the encoder
-    stats:str|None=None, # what bands are normalized with: imagenet, data or weights (the encoder's own); None: imagenet for three bytes, else data
+    # what bands are normalized with: imagenet, data or weights (the encoder's own); None: imagenet for three bytes,
+    # else data
+    stats:str|None=None,
     plot:str|Path|None=None, # picture of the ground that is held out, written before the first step
     progress:bool|None=True, # show bars; False: a line every ten seconds; None: neither
-    **learner # arch, and of seg_learner or instance_learner: encoder, weights, loss, pointrend, preset, decoder_width, ema, log, ...
+    # arch, and of seg_learner or instance_learner: encoder, weights, loss, pointrend, preset, decoder_width, ema, log,
+    # ...
+    **learner
 )->dict: # the spec of the bundle
     "Train on folders of scenes and labels; write a bundle with its threshold."
     out, objects = check_writable(_bundle_name(out)), finds_objects({'arch': None, **learner})
@@ -159,14 +174,17 @@ def train(
     classes = classes or (dataset if dataset == 'dubai' else None)
     if plot: _save_split(s, plot)
     norm, statistics = _statistics(stats, init, learner, s.train[0].image, bands)
-    data = dict(size=crop, bs=batch, attribute=attribute, seed=seed, **norm, **_init_kw(init, classes, bands, s.train[0].image), **(dict(things=things) if objects else {}))
+    data = dict(size=crop, bs=batch, attribute=attribute, seed=seed, **norm,
+                **_init_kw(init, classes, bands, s.train[0].image), **(dict(things=things) if objects else {}))
     net = dict(pretrained=pretrained and init is None, init=init, seed=seed, **learner)
     if learner.get('log'): check_writable(learner['log'])
     fit = epochs, frozen, lr
-    state, part = _begun(out, _run_key(s, {**data, **net, 'log': None, 'fit': fit, **({'soft': soft.key()} if soft else {})}))
+    state, part = _begun(
+        out, _run_key(s, {**data, **net, 'log': None, 'fit': fit, **({'soft': soft.key()} if soft else {})}))
     if not part.is_file(): _fit(s, {**data, 'num_workers': workers}, net, fit, state, part, progress, soft)
     update_spec(part, statistics=statistics)
-    if s.valid and not objects: _threshold(part, s.valid, learner.get('preset'), attribute, data['bands'], progress, clean)
+    if s.valid and not objects:
+        _threshold(part, s.valid, learner.get('preset'), attribute, data['bands'], progress, clean)
     os.replace(part, out)
     for p in _left(out): p.unlink(missing_ok=True)
     forget_maps(out)
@@ -174,10 +192,13 @@ def train(
 
 def _check_objects(objects, things, learner):
     "What only one kind of model takes."
-    if things and not objects: raise BadInput(f'things {", ".join(things)} for a model that gives a class to each pixel', 'the architecture pointrend_maskrcnn', 'choose it with --arch, or leave --things out')
+    if things and not objects:
+        raise BadInput(f'things {", ".join(things)} for a model that gives a class to each pixel',
+                       'the architecture pointrend_maskrcnn', 'choose it with --arch, or leave --things out')
     if not objects: return
     from satseg_fastai.models.registry import check_args
-    check_args(learner['arch'], {k: v for k, v in learner.items() if k not in ('arch', 'encoder', 'weights', 'wd', 'log')})
+    check_args(learner['arch'],
+               {k: v for k, v in learner.items() if k not in ('arch', 'encoder', 'weights', 'wd', 'log')})
 
 def _learner(s, data, net):
     "A Learner of the kind that the architecture asks for."
@@ -187,7 +208,9 @@ def _learner(s, data, net):
         return seg_learner(scene_dls(s.train, s.valid, **data), **net)
     from satseg_fastai.pointrend.detection import instance_dls, instance_learner
     metrics = None if find_spec('torchmetrics') and find_spec('pycocotools') else []
-    if metrics == []: warnings.warn('mask AP is not measured without torchmetrics and pycocotools; pip install satseg_fastai[instance]', Note)
+    if metrics == []:
+        warnings.warn(
+            'mask AP is not measured without torchmetrics and pycocotools; pip install satseg_fastai[instance]', Note)
     from satseg_fastai.callbacks import History, ProgressLines
     own = {k: v for k, v in net.items() if k not in ('arch', 'init', 'log')}
     cbs = [History(net.get('log')), ProgressLines()]
@@ -216,7 +239,8 @@ def _fit(s, data, net, fit, state, part, progress, soft=None):
     save_bundle(part, learn)
 
 def _bundle_name(out):
-    if Path(out).suffix != '.safetensors': raise BadInput(f'{out}', 'a name that ends in .safetensors', f'use --out {Path(out).stem}.safetensors')
+    if Path(out).suffix != '.safetensors':
+        raise BadInput(f'{out}', 'a name that ends in .safetensors', f'use --out {Path(out).stem}.safetensors')
     return out
 
 def _threshold(out, valid, preset, attribute, bands, progress, clean=None):
@@ -254,9 +278,13 @@ def soft_scenes(
 )->SoftScenes|None: # None without a teacher
     "The teacher and its scenes; one without the other is an error."
     if unlabeled is None and teacher is None: return None
-    if objects: raise BadInput('a teacher for pointrend_maskrcnn', 'a model of pixels', 'choose another --arch, or leave --teacher out')
-    if teacher is None: raise BadInput('--unlabeled without --teacher', 'both', 'give the bundle that knows these scenes best')
-    if unlabeled is None: raise BadInput('--teacher without --unlabeled', 'both', 'give a folder of scenes without labels')
+    if objects:
+        raise BadInput('a teacher for pointrend_maskrcnn', 'a model of pixels',
+                       'choose another --arch, or leave --teacher out')
+    if teacher is None:
+        raise BadInput('--unlabeled without --teacher', 'both', 'give the bundle that knows these scenes best')
+    if unlabeled is None:
+        raise BadInput('--teacher without --unlabeled', 'both', 'give a folder of scenes without labels')
     spec, scenes = read_spec(teacher), list_scenes(unlabeled)
     _check_scenes(scenes, spec, None, False)
     return SoftScenes(Path(teacher), scenes)
@@ -304,7 +332,8 @@ def _map_files(scenes, out):
     "The files of each scene's map; no two scenes may share them."
     stems = [safe_stem(s) for s in scenes]
     if twice := [s for s in dict.fromkeys(stems) if stems.count(s) > 1]:
-        raise BadInput(f'{stems.count(twice[0])} scenes are named {twice[0]}', 'different names', 'map them into different folders')
+        raise BadInput(f'{stems.count(twice[0])} scenes are named {twice[0]}', 'different names',
+                       'map them into different folders')
     return [MapFiles(Path(out), stem) for stem in stems]
 
 def _check_own(scenes, outputs):

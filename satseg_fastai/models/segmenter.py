@@ -34,7 +34,7 @@ class Segmenter(nn.Module):
     "A segmentation model: (N,C,H,W) -> (N,K,H,W) logits of any height and width."
     multiple, dense = 32, False  # sides that the network takes; whether it answers at full resolution
     def coarse_and_fine(self, x):
-        "Coarse logits (N,K,h,w), fine feature maps, auxiliary logits or None, for sides that are multiples of `multiple`."
+        "Coarse logits (N,K,h,w), fine feature maps, auxiliary logits or None; sides are multiples of `multiple`."
         raise NotImplementedError
     def forward(self, x):
         padded, (h, w) = pad_to(x, self.multiple), x.shape[-2:]

@@ -64,7 +64,8 @@ COARSE_STRIDES = (None, 2, 4, 8, 16)
 class SEDynamicUnet(Segmenter):
     "DynamicUnet with a squeeze-and-excite decoder: (N,C,H,W) -> (N,K,H,W) logits of any height and width."
     def __init__(self,
-        encoder:str='legacy_seresnet34', # timm model with maps at strides 4 to 32; a stem makes stride 2 where it is missing
+        # timm model with maps at strides 4 to 32; a stem makes stride 2 where it is missing
+        encoder:str='legacy_seresnet34',
         n_out:int=2, # output channels K
         n_in:int=3, # bands C
         pretrained:bool=False, # timm's weights for the encoder

@@ -20,10 +20,12 @@ from fastai.learner import Learner, Metric
 from fastai.optimizer import Adam
 from fastai.torch_core import TensorMask, set_seed
 
-from ..data import ReadPatch, Store, choose_stats, data_spec, pick_nearest, read_directly, scene_block, seg_augment, train_items, valid_items
+from ..data import ReadPatch, Store, choose_stats, data_spec, pick_nearest, read_directly, scene_block
+from ..data import seg_augment, train_items, valid_items
 from ..errors import BadInput
 from ..labels import Labels, ShapeSource
-from .instance import IGNORED, PointRendMaskRCNN, blank_ignored, instance_targets, instances_from_mask, instances_from_polygons, pointrend_maskrcnn
+from .instance import IGNORED, PointRendMaskRCNN, blank_ignored, instance_targets
+from .instance import instances_from_mask, instances_from_polygons, pointrend_maskrcnn
 
 # %% ../../nbs/34_pointrend.detection.ipynb #4469fb3e
 def check_things(
@@ -120,7 +122,8 @@ def instance_dls(
     max_scale:float=1.25, # of the drawn windows
     num_workers:int|None=0, # processes that read; None: 4 beside a GPU, else 0
     device=None, # None: the GPU if there is one
-    memory:int|None=None # bytes of decoded blocks to keep, for all workers together; None: a quarter of the memory, at most 4 GB
+    # bytes of decoded blocks to keep, for all workers together; None: a quarter of the memory, at most 4 GB
+    memory:int|None=None
 ): # DataLoaders with .store, .stats, .things, .vocab
     "DataLoaders of images and instance maps."
     if not train: raise BadInput('no scenes to train on', 'at least one', 'choose less with --valid')

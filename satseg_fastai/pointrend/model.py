@@ -36,7 +36,8 @@ class PointRend(nn.Module):
     def __init__(self,
         base:Segmenter, # gives coarse logits and fine features
         *,
-        points:str|int='auto', # refined a step in evaluation; 'auto': as many as the classes' borders need, at most H*W/32
+        # refined a step in evaluation; 'auto': as many as the classes' borders need, at most H*W/32
+        points:str|int='auto',
         train_points:int|None=None, # sampled an image in training; None: one per 16 pixels
         k:float=3, # oversampling in training
         beta:float=.75, # share of the training points chosen for their uncertainty

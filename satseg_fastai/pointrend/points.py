@@ -197,7 +197,8 @@ def subdivide(
     "The coarse map at the output's size, its uncertain pixels answered by the point head."
     _check(points, rank)
     canvas, (H, W) = coarse.float().contiguous(), out_size
-    for size in uncovered_sizes(subdivision_sizes(*coarse.shape[-2:], H, W), H*W//LEAST if points == 'auto' else points):
+    for size in uncovered_sizes(subdivision_sizes(*coarse.shape[-2:], H, W),
+                                H*W // LEAST if points == 'auto' else points):
         canvas, idx = subdivision_step(canvas, point_fn, size, lambda band: point_count(points, band, H, W), rank)
         if trace is not None: trace.append((size, idx))
     return canvas

@@ -24,7 +24,8 @@ from ..spec import Spec
 def _activate(y, activation):
     if activation is None: return y
     if activation == 'auto': activation = 'sigmoid' if y.shape[1] == 1 else 'softmax'
-    if activation not in ('sigmoid', 'softmax'): raise BadInput(f'activation {activation!r}', "'auto', 'sigmoid', 'softmax' or None")
+    if activation not in ('sigmoid', 'softmax'):
+        raise BadInput(f'activation {activation!r}', "'auto', 'sigmoid', 'softmax' or None")
     return y.float().sigmoid() if activation == 'sigmoid' else y.float().softmax(1)
 
 def pick_device(
@@ -37,20 +38,24 @@ def pick_device(
         torch.zeros(1, device=device).item()
         return device
     except (RuntimeError, AssertionError) as e:
-        raise BadInput(f'device {name!r} cannot be used ({" ".join(str(e).split())[:80]})', 'cpu, or cuda on a machine with a GPU', 'choose it with --device') from None
+        raise BadInput(f'device {name!r} cannot be used ({" ".join(str(e).split())[:80]})',
+                       'cpu, or cuda on a machine with a GPU', 'choose it with --device') from None
 
 class Forward:
     "A model as a function from an array (N,C,H,W) to an array (N,K,H,W)."
     def __init__(self, model, device=None, activation='auto'):
         self.device = pick_device(device)
-        with torch.inference_mode(False): model = model.to(self.device, memory_format=torch.channels_last)  # weights that can be trained on
+        with torch.inference_mode(False):  # weights that can be trained on
+            model = model.to(self.device, memory_format=torch.channels_last)
         self.model, self.activation, self.seconds = model, activation, 0.
     def __call__(self, x):
         t = time.perf_counter()
         x = torch.from_numpy(x).to(self.device, memory_format=torch.channels_last)
         y = self.model(x)
         if not isinstance(y, torch.Tensor) or y.shape[-2:] != x.shape[-2:]:
-            raise BadInput(f'the model gave {tuple(y.shape) if hasattr(y, "shape") else type(y).__name__} for {tuple(x.shape)}', 'logits (N,K,H,W) of the same height and width')
+            raise BadInput(
+                f'the model gave {tuple(y.shape) if hasattr(y, "shape") else type(y).__name__} for {tuple(x.shape)}',
+                'logits (N,K,H,W) of the same height and width')
         y = _activate(y, self.activation).float().cpu().contiguous().numpy()
         self.seconds += time.perf_counter() - t
         return y

@@ -20,7 +20,8 @@ from ..bundle import Bundle
 from ..errors import BadInput
 from ..pointrend.instance import Detection, tight
 from ..raster import bounded_cache, cache_bytes
-from .engine import array_reader, batches, check_fits, evaluating, open_scene, pick_device, prefetched, progress_bar, read_batch, scene_reader
+from .engine import array_reader, batches, check_fits, evaluating, open_scene, pick_device
+from .engine import prefetched, progress_bar, read_batch, scene_reader
 from ..spec import Spec
 from ..tiling import Grid, Window
 
@@ -266,10 +267,14 @@ def stream_instances(
     min_area:int=16, # pixels of the smallest object
     batch_size:int=4, # windows a forward pass
     device=None, # None: the GPU if there is one
-    bands:list|None=None, # 1-based bands in the model's order; None: as in training if the scene has the training scenes' bands, else all but alpha
+    # 1-based bands in the model's order; None: as in training if the scene has the training scenes' bands, else all but
+    # alpha
+    bands:list|None=None,
     force:bool=False, # go on although the data type differs from training
     progress:bool=False # show a bar
-): # yields Detection, from top to bottom; `label` is the index of the class if the model knows its classes, else 1 ... n_out-1
+    # yields Detection, from top to bottom; `label` is the index of the class if the model knows its classes, else 1 ...
+    # n_out-1
+):
     "The objects of a scene, while it is read."
     bundle = _open_finder(model, overlap)
     model, spec = bundle.net, bundle.spec

@@ -22,9 +22,11 @@ from ..files import atomic_path, file_sha256, write_json
 from ..raster import Scene, bounded_cache, cache_bytes, write_cog
 from ..rule import Rule, planes_of, probability_tag
 from ..spec import Spec
-_all_ = ['model_sha256', 'Forward', 'evaluating', 'normalize', 'open_scene', 'check_fits']  # they live in bundle and engine
+# they live in bundle and engine
+_all_ = ['model_sha256', 'Forward', 'evaluating', 'normalize', 'open_scene', 'check_fits']
 from .blend import BandAccumulator, blend_weights
-from .engine import Forward, array_reader, batches, check_fits, evaluating, normalize, open_scene, prefetched, progress_bar, read_batch, run_versions, scene_reader
+from .engine import Forward, array_reader, batches, check_fits, evaluating, normalize, open_scene
+from .engine import prefetched, progress_bar, read_batch, run_versions, scene_reader
 from ..tiling import Grid
 
 # %% ../../nbs/51_scene.predict.ipynb #44a4991b
@@ -118,8 +120,9 @@ class Journal:
 # %% ../../nbs/51_scene.predict.ipynb #42c47fa9
 def _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype, temperature):
     size = size or min(spec.patch_size or 1024, -(-max(scene.height, scene.width)//32)*32)
-    return dict(size=size, overlap=.5 if overlap is None else overlap, blend=blend or 'context', context=.8 if context is None else context,
-                batch_size=batch_size or 4, device=str(device or ('cuda' if torch.cuda.is_available() else 'cpu')), dtype=dtype, bands=scene.bands,
+    return dict(size=size, overlap=.5 if overlap is None else overlap, blend=blend or 'context',
+                context=.8 if context is None else context, batch_size=batch_size or 4,
+                device=str(device or ('cuda' if torch.cuda.is_available() else 'cpu')), dtype=dtype, bands=scene.bands,
                 temperature=float(spec.temperature or 1 if temperature is None else temperature))
 
 def _planes(k): return slice(1, 2) if k == 2 else slice(None)
@@ -139,7 +142,8 @@ def stored_values(
     "Probabilities as they are stored."
     if dtype == 'float32' and temperature == 1: return p
     levels = temper(score_levels(np.clip(p, 0, 1)), temperature)
-    return levels if dtype == 'uint16' else np.where(np.isnan(p), np.float32(np.nan), (levels/LEVELS).astype(np.float32))
+    return levels if dtype == 'uint16' else np.where(np.isnan(p), np.float32(np.nan),
+                                                     (levels/LEVELS).astype(np.float32))
 
 # %% ../../nbs/51_scene.predict.ipynb #0116daf3
 def _run_rows(scene, forward, grid, weights, stats, s, k, journal, bar, count):
@@ -149,7 +153,8 @@ def _run_rows(scene, forward, grid, weights, stats, s, k, journal, bar, count):
     if journal.row >= scene.height: return
     planes = planes_of(k)
     bar.update(_first_window_row(grid, journal.row)*len(grid.cols))
-    for row, p, acc in predict_rows(scene_reader(scene, stats), one, grid, weights, planes, s['batch_size'], journal.row, tick):
+    for row, p, acc in predict_rows(scene_reader(scene, stats), one, grid, weights, planes, s['batch_size'],
+                                    journal.row, tick):
         count.rows(acc)
         journal.add(row, stored_values(p, s['dtype'], s['temperature']))
 
@@ -174,9 +179,12 @@ def _write(dst, scene, journal, spec, rule, k, dtype, count):
         for row, x in journal.rows():
             count.valid += int((x[0] != NODATA if dtype == 'uint16' else ~np.isnan(x[0])).sum())
             yield row, x
-    write_cog(dst, scene, rows(), count=planes_of(k), dtype=dtype, nodata=NODATA if dtype == 'uint16' else np.nan,
-              names=[names[1] if len(names) > 1 else 'probability'] if k <= 2 else names, scale=1/LEVELS if dtype == 'uint16' else None,
-              resampling='average', tags=dict(satseg_fastai=__version__, quantity='probability', **_taken(scene), **_told_tags(spec, rule, k)))
+
+    write_cog(
+        dst, scene, rows(), count=planes_of(k), dtype=dtype, nodata=NODATA if dtype == 'uint16' else np.nan,
+        names=[names[1] if len(names) > 1 else 'probability'] if k <= 2 else names,
+        scale=1/LEVELS if dtype == 'uint16' else None, resampling='average',
+        tags=dict(satseg_fastai=__version__, quantity='probability', **_taken(scene), **_told_tags(spec, rule, k)))
 
 # %% ../../nbs/51_scene.predict.ipynb #d7937f0a
 def predict_scene(
@@ -196,24 +204,30 @@ def predict_scene(
     stats=None, # (mean, std) per band in raw units, for a bare module
     dtype:str='uint16', # 'uint16' (levels of 1/65534, nodata 65535) or 'float32' (NaN)
     force:bool=False, # go on although the data type differs from training
-    threshold:float|list|Rule|None=None, # told in the raster's metadata, for several classes one of each; None: the bundle's
+    # told in the raster's metadata, for several classes one of each; None: the bundle's
+    threshold:float|list|Rule|None=None,
     temperature:float|None=None # that softens (above 1) or sharpens probabilities; None: the bundle's, else 1
 )->dict: # the receipt
     "Probability raster of a scene, on the scene's own grid."
     bundle = Bundle.open(model, bare=stats is not None)
     net, spec, begun = bundle.net, bundle.spec, time.perf_counter()
     stats = stats or spec.stats
-    if Path(dst).resolve() == Path(src).resolve(): raise BadInput(f'{src} is both the scene and the output', 'another place for the output')
-    if temperature is not None and not .01 <= temperature <= 100: raise BadInput(f'a temperature of {temperature}', 'a number from .01 to 100')
+    if Path(dst).resolve() == Path(src).resolve():
+        raise BadInput(f'{src} is both the scene and the output', 'another place for the output')
+    if temperature is not None and not .01 <= temperature <= 100:
+        raise BadInput(f'a temperature of {temperature}', 'a number from .01 to 100')
     if dtype not in ('uint16', 'float32'): raise BadInput(f'dtype {dtype!r}', "'uint16' or 'float32'")
     with open_scene(src, bands, spec) as scene, evaluating(net):
         check_fits(scene, spec, force)
         if scene.crs is None: warnings.warn(f'{scene.name} has no CRS; its map is on the pixel grid', NoPlace)
         s = _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype, temperature)
-        grid, forward, count = Grid(scene.height, scene.width, s['size'], s['overlap']), Forward(net, s['device']), _Counter()
+        grid = Grid(scene.height, scene.width, s['size'], s['overlap'])
+        forward = Forward(net, s['device'])
+        count = _Counter()
         k = spec.n_out or _n_out(forward, scene.count, s['size'])
         rule = _told_rule(spec, threshold, k)
-        key = dict(settings=s, stats=np.asarray(stats).tolist() if stats else None, versions=run_versions(), model_sha256=bundle.sha256, input_sha256=file_sha256(src))
+        key = dict(settings=s, stats=np.asarray(stats).tolist() if stats else None, versions=run_versions(),
+                   model_sha256=bundle.sha256, input_sha256=file_sha256(src))
         weights, journal = blend_weights(s['size'], s['blend'], s['context']), Journal(dst, key, resume)
         resumed = journal.row
         try:
@@ -224,7 +238,9 @@ def predict_scene(
             if not resume: journal.remove()
             raise
         journal.remove()
-        return dict(scene=scene.name, output=Path(dst).name, height=scene.height, width=scene.width, crs=scene.crs and scene.crs.to_string(), **key,
-                    windows=len(grid), windows_done=count.windows, windows_skipped=count.skipped, resumed_at_row=resumed, valid_pixels=count.valid,
-                    weight_min=count.range[0] if count.windows > count.skipped else None, weight_max=count.range[1] if count.windows > count.skipped else None,
+        return dict(scene=scene.name, output=Path(dst).name, height=scene.height, width=scene.width, crs=scene.crs
+                    and scene.crs.to_string(), **key, windows=len(grid), windows_done=count.windows,
+                    windows_skipped=count.skipped, resumed_at_row=resumed, valid_pixels=count.valid,
+                    weight_min=count.range[0] if count.windows > count.skipped else None,
+                    weight_max=count.range[1] if count.windows > count.skipped else None,
                     seconds=round(time.perf_counter() - begun, 3), forward_seconds=round(forward.seconds, 3))
