@@ -1,10 +1,11 @@
-"""Cleaning a mask on disk band by band, against scikit-image on the same mask in memory, and the peak memory of two heights.
+"""Cleaning a mask on disk band by band, against scikit-image on the same mask in memory, and the peak memory of two
+heights.
 
-Prints JSON: the ratio of times and whether the pixels are the same, for a square mask; the growth in MB above a process that has cleaned
-a small mask, for each height; the seconds of the default grid search on the square. Making masks is not timed; scikit-image's side
-includes reading and writing the same files. The peak is VmHWM, so this needs Linux; the measured processes give arrays and blocks back to
-the system at once (MALLOC_MMAP_THRESHOLD_), or the gaps that the C library keeps would blur the figure by a quarter.
-"""
+Prints JSON: the ratio of times and whether the pixels are the same, for a square mask; the growth in MB above a process
+that has cleaned a small mask, for each height; the seconds of the default grid search on the square. Making masks is
+not timed; scikit-image's side includes reading and writing the same files. The peak is VmHWM, so this needs Linux; the
+measured processes give arrays and blocks back to the system at once (MALLOC_MMAP_THRESHOLD_), or the gaps that the C
+library keeps would blur the figure by a quarter. """
 import argparse
 import json
 import os
@@ -32,8 +33,9 @@ def make_mask(path, height, width, seed=0):
     import rasterio
     from rasterio.transform import from_origin
     from rasterio.windows import Window
-    profile = dict(driver='GTiff', height=height, width=width, count=1, dtype='uint8', nodata=255, crs='EPSG:32645', tiled=True, blockxsize=512,
-                   blockysize=512, compress='deflate', zlevel=1, transform=from_origin(330_000, 3_060_000, .3, .3))
+    profile = dict(driver='GTiff', height=height, width=width, count=1, dtype='uint8', nodata=255, crs='EPSG:32645',
+                   tiled=True, blockxsize=512, blockysize=512, compress='deflate', zlevel=1,
+                   transform=from_origin(330_000, 3_060_000, .3, .3))
     with rasterio.open(path, 'w', **profile) as ds:
         for row in range(0, height, 1000):
             n = min(1000, height - row)
@@ -74,13 +76,16 @@ def speed(args, folder):
     src, a, b = (folder/f'{n}.tif' for n in ('square', 'ours', 'theirs'))
     make_mask(src, args.side, args.side)
     runs = [(*ours(src, a), *theirs(src, b)) for _ in range(args.rounds)]
-    with Scene(a) as p, Scene(b) as q: same = bool((p.read(0, 0, args.side, args.side) == q.read(0, 0, args.side, args.side)).all())
+    with Scene(a) as p, Scene(b) as q:
+        same = bool((p.read(0, 0, args.side, args.side) == q.read(0, 0, args.side, args.side)).all())
     start = time.perf_counter()
     if args.search: search_clean([(src, b, None)], building())
     search = time.perf_counter() - start
     mine, other = min(r[0] for r in runs), min(r[2] for r in runs)
-    return dict(side=args.side, ratio=round(mine/other, 2), target_ratio=TARGET_RATIO, same=same, seconds=round(mine, 2), skimage_seconds=round(other, 2),
-                skimage_bare_seconds=round(min(r[3] for r in runs), 2), search_seconds=round(search, 1) if args.search else None, **runs[0][1])
+    return dict(side=args.side, ratio=round(mine/other,
+                                            2), target_ratio=TARGET_RATIO, same=same, seconds=round(mine, 2),
+                skimage_seconds=round(other, 2), skimage_bare_seconds=round(min(r[3] for r in runs), 2),
+                search_seconds=round(search, 1) if args.search else None, **runs[0][1])
 
 
 def child(args):
@@ -90,7 +95,8 @@ def child(args):
     ours(small, small.with_name(f'small{args.child:07}_clean.tif'))
     before = peak_mb()
     seconds, _ = ours(args.folder/f'{args.child:07}.tif', args.folder/f'{args.child:07}_clean.tif')
-    return dict(height=args.child, base_mb=round(before), growth_mb=round(peak_mb() - before), seconds=round(seconds, 1))
+    return dict(height=args.child, base_mb=round(before), growth_mb=round(peak_mb() - before),
+                seconds=round(seconds, 1))
 
 
 def memory(args, folder):
@@ -99,7 +105,10 @@ def memory(args, folder):
     for h in args.height:
         make_mask(folder/f'{h:07}.tif', h, args.width)
         words = [sys.executable, __file__, '--child', str(h), '--folder', str(folder)]
-        out.append(json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | dict(MALLOC_MMAP_THRESHOLD_='100000')).stdout))
+        out.append(
+            json.loads(
+                subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True,
+                               env=os.environ | dict(MALLOC_MMAP_THRESHOLD_='100000')).stdout))
     return out
 
 
@@ -109,7 +118,8 @@ def main(args):
     growth = [r['growth_mb'] for r in runs]
     spread = (max(growth) - min(growth))/max(growth)
     return dict(**first, width=args.width, runs=runs, spread=round(spread, 3), target_spread=TARGET_SPREAD,
-                reached=first['same'] and first['ratio'] <= TARGET_RATIO and spread <= TARGET_SPREAD, machine=platform.machine(), python=platform.python_version())
+                reached=first['same'] and first['ratio'] <= TARGET_RATIO and spread <= TARGET_SPREAD,
+                machine=platform.machine(), python=platform.python_version())
 
 
 if __name__ == '__main__':

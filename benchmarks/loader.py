@@ -1,10 +1,10 @@
 """How many crops a second and core the loader gives, and on a GPU how close a Learner's step comes to the bare step.
 
-Prints one JSON line. Crops are counted to the normalized, augmented batch on the CPU, in CPU seconds of one process with one thread:
-ours with the scene in memory (warm), from the files (cold) and with memory for a quarter of it (over budget); beside it fastai with a
-plain DataBlock on the same windows with the same augmentation, and torchgeo's RandomGeoSampler, which only reads. All are measured in
-turn, `--rounds` times, and the fastest of each counts, since a busy machine disturbs each of them. `ratio` is ours, warm, over fastai.
-"""
+Prints one JSON line. Crops are counted to the normalized, augmented batch on the CPU, in CPU seconds of one process
+with one thread: ours with the scene in memory (warm), from the files (cold) and with memory for a quarter of it (over
+budget); beside it fastai with a plain DataBlock on the same windows with the same augmentation, and torchgeo's
+RandomGeoSampler, which only reads. All are measured in turn, `--rounds` times, and the fastest of each counts, since a
+busy machine disturbs each of them. `ratio` is ours, warm, over fastai. """
 import argparse
 import json
 import os
@@ -66,12 +66,21 @@ def fastai_stock(pair, args):
     def window(number):
         row, col, height, width = draw_window(Item(0, number, args.size, None), (0, 0, args.side, args.side), 0)
         return Window(col, row, width, height)
-    def sized(x, **how): return torch.nn.functional.interpolate(torch.from_numpy(x)[None].float(), (args.size, args.size), **how)[0]
-    def get_x(number): return TensorImage(sized(opened(pair.image).read(window=window(number)), mode='bilinear', antialias=True))
-    def get_y(number): return TensorMask(sized(opened(pair.label).read(1, window=window(number))[None], mode='nearest-exact')[0].long())
-    tfms = setup_aug_tfms([Dihedral(p=.9), Rotate(max_deg=45, p=.5), *(t(max_lighting=.2, p=.75) for t in (Brightness, Contrast, Saturation))])
+    def sized(x, **how):
+        return torch.nn.functional.interpolate(torch.from_numpy(x)[None].float(), (args.size, args.size), **how)[0]
+    def get_x(number):
+        return TensorImage(sized(opened(pair.image).read(window=window(number)), mode='bilinear', antialias=True))
+    def get_y(number):
+        return TensorMask(
+            sized(opened(pair.label).read(1, window=window(number))[None], mode='nearest-exact')[0].long())
+
+    tfms = setup_aug_tfms([
+        Dihedral(p=.9),
+        Rotate(max_deg=45, p=.5), *(t(max_lighting=.2, p=.75) for t in (Brightness, Contrast, Saturation))
+    ])
     scaled = [v/255 for v in np.array(IMAGENET)]
-    block = DataBlock(get_x=get_x, get_y=get_y, splitter=RandomSplitter(.01, seed=0), batch_tfms=[IntToFloatTensor(), *tfms, Normalize.from_stats(*scaled)])
+    block = DataBlock(get_x=get_x, get_y=get_y, splitter=RandomSplitter(.01, seed=0),
+                      batch_tfms=[IntToFloatTensor(), *tfms, Normalize.from_stats(*scaled)])
     return block.dataloaders(range(4096), bs=args.batch, num_workers=0, device='cpu').train
 
 
@@ -100,7 +109,8 @@ def crops_a_second(dl, args, skip=1):
 def measure(pair, args):
     "Crops a second and core of each, the best of the rounds."
     quarter = decoded_bytes(args)//4
-    kept = dict(warm=warm(ours(pair, args)), over_budget=warm(ours(pair, args, quarter)), fastai=fastai_stock(pair, args), torchgeo=torchgeo_stock(pair, args))
+    kept = dict(warm=warm(ours(pair, args)), over_budget=warm(ours(pair, args, quarter)),
+                fastai=fastai_stock(pair, args), torchgeo=torchgeo_stock(pair, args))
     kept = {name: dl for name, dl in kept.items() if dl is not None}
     found = {name: [] for name in ('cold', *kept)}
     for _ in range(args.rounds):
@@ -108,7 +118,8 @@ def measure(pair, args):
         for name, dl in kept.items(): found[name].append(crops_a_second(dl, args))
     held = kept['warm'].dataset.store.cache
     best = {name: round(max(values), 1) for name, values in found.items()}
-    return dict(crops=best, ratio=round(best['warm']/best['fastai'], 2), target=TARGET, megabytes_held=round(held.held*held.size/1e6),
+    return dict(crops=best, ratio=round(best['warm']/best['fastai'],
+                                        2), target=TARGET, megabytes_held=round(held.held*held.size/1e6),
                 all={name: [round(v, 1) for v in values] for name, values in found.items()})
 
 
@@ -119,7 +130,8 @@ def clock(begun=None):
 
 
 def bare_step(learn, args, steps):
-    "Seconds of a training step on one batch that is already on the device: forward, loss, backward, the same optimizer."
+    """Seconds of a training step on one batch that is already on the device: forward, loss, backward, the same
+    optimizer."""
     x, y = (o.as_subclass(torch.Tensor) for o in learn.dls.train.one_batch())
     x = x.contiguous(memory_format=torch.channels_last)
     def step():
@@ -132,7 +144,8 @@ def bare_step(learn, args, steps):
 
 
 def learner_steps(learn):
-    "Seconds of a step inside an epoch of the Learner, and of the whole epoch over its steps, the start of the workers included."
+    """Seconds of a step inside an epoch of the Learner, and of the whole epoch over its steps, the start of the
+    workers included."""
     from fastai.callback.core import Callback
     class Clock(Callback):
         order, times = 90, []
@@ -154,8 +167,10 @@ def training(pair, args):
     learn = seg_learner(dls, encoder=args.encoder, pretrained=False, metrics=[])
     step, with_start = learner_steps(learn)
     bare = bare_step(learn, args, len(dls.train))
-    return dict(step_ratio=round(bare/step, 3), epoch_ratio=round(bare/with_start, 3), step_target=STEP_TARGET, bare_images=round(args.batch/bare, 1),
-                learner_images=round(args.batch/step, 1), workers=dls.train.fake_l.num_workers)
+    return dict(
+        step_ratio=round(bare/step, 3), epoch_ratio=round(
+            bare/with_start, 3), step_target=STEP_TARGET, bare_images=round(args.batch/bare, 1), learner_images=round(
+                args.batch/step, 1), workers=dls.train.fake_l.num_workers)
 
 
 def main(args):
@@ -167,7 +182,8 @@ def main(args):
         out = measure(pair, args)
         if args.step or torch.cuda.is_available(): out.update(training(pair, args))
     gpu = dict(gpu=torch.cuda.get_device_name()) if torch.cuda.is_available() else {}
-    return dict(**out, settings=vars(args), machine=platform.machine(), **gpu, cores=os.cpu_count(), threads=torch.get_num_threads(), torch=torch.__version__)
+    return dict(**out, settings=vars(args), machine=platform.machine(), **gpu, cores=os.cpu_count(),
+                threads=torch.get_num_threads(), torch=torch.__version__)
 
 
 if __name__ == '__main__':

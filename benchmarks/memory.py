@@ -1,8 +1,9 @@
-"""The peak memory of predicting wide scenes of two heights, above a process that holds the model and has forwarded one batch.
+"""The peak memory of predicting wide scenes of two heights, above a process that holds the model and has forwarded one
+batch.
 
-Prints JSON: the growth in MB for each height, how far the two are apart, and both against the targets. The scenes are sparse
-GeoTIFFs with one filled part a row of windows, the model is one 1x1 convolution. The peak is VmHWM, so this needs Linux.
-"""
+Prints JSON: the growth in MB for each height, how far the two are apart, and both against the targets. The scenes are
+sparse GeoTIFFs with one filled part a row of windows, the model is one 1x1 convolution. The peak is VmHWM, so this
+needs Linux. """
 import argparse
 import json
 import platform
@@ -27,8 +28,9 @@ def sparse_scene(path, height, width, filled, nodata):
     from rasterio.transform import from_origin
     from rasterio.windows import Window
     rng = np.random.default_rng(0)
-    profile = dict(driver='GTiff', height=height, width=width, count=3, dtype='uint8', crs='EPSG:32645', transform=from_origin(330_000, 3_060_000, .3, .3),
-                   nodata=nodata, tiled=True, blockxsize=512, blockysize=512, sparse_ok=True, bigtiff='IF_SAFER')
+    profile = dict(driver='GTiff', height=height, width=width, count=3, dtype='uint8', crs='EPSG:32645',
+                   transform=from_origin(330_000, 3_060_000, .3, .3), nodata=nodata, tiled=True, blockxsize=512,
+                   blockysize=512, sparse_ok=True, bigtiff='IF_SAFER')
     with rasterio.open(path, 'w', **profile) as ds:
         for row in range(0, height, 512):
             h, w = min(512, height - row), min(filled, width)
@@ -44,10 +46,12 @@ def child(args, folder):
     net = torch.nn.Conv2d(3, args.classes, 1)
     with evaluating(net): Forward(net, 'cpu')(np.ones((args.batch, 3, args.size, args.size), np.float32))
     before, start = peak_mb(), time.perf_counter()
-    receipt = predict_scene(net, folder/f'{args.height[0]}.tif', folder/f'{args.height[0]}_prob.tif', size=args.size, overlap=args.overlap,
-                            batch_size=args.batch, device='cpu', dtype=args.dtype, progress=False)
-    return dict(height=args.height[0], base_mb=round(before), growth_mb=round(peak_mb() - before), seconds=round(time.perf_counter() - start, 1),
-                windows=receipt['windows'], windows_skipped=receipt['windows_skipped'])
+    receipt = predict_scene(net, folder/f'{args.height[0]}.tif', folder/f'{args.height[0]}_prob.tif', size=args.size,
+                            overlap=args.overlap, batch_size=args.batch, device='cpu', dtype=args.dtype,
+                            progress=False)
+    return dict(height=args.height[0], base_mb=round(before), growth_mb=round(peak_mb() - before),
+                seconds=round(time.perf_counter() - start,
+                              1), windows=receipt['windows'], windows_skipped=receipt['windows_skipped'])
 
 
 def measure(args, height, folder):
@@ -59,12 +63,14 @@ def measure(args, height, folder):
 
 def main(args):
     "Each height in turn, and what sets them apart."
-    with tempfile.TemporaryDirectory(dir=args.tmp) as folder: runs = [measure(args, h, Path(folder)) for h in args.height]
+    with tempfile.TemporaryDirectory(dir=args.tmp) as folder:
+        runs = [measure(args, h, Path(folder)) for h in args.height]
     growth = [r['growth_mb'] for r in runs]
     spread = (max(growth) - min(growth))/max(growth)
-    return dict(width=args.width, size=args.size, overlap=args.overlap, batch=args.batch, classes=args.classes, dtype=args.dtype, runs=runs,
-                growth_mb=max(growth), target_mb=TARGET_MB, spread=round(spread, 3), target_spread=TARGET_SPREAD,
-                reached=max(growth) <= TARGET_MB and spread <= TARGET_SPREAD, machine=platform.machine(), python=platform.python_version())
+    return dict(width=args.width, size=args.size, overlap=args.overlap, batch=args.batch, classes=args.classes,
+                dtype=args.dtype, runs=runs, growth_mb=max(growth), target_mb=TARGET_MB, spread=round(spread, 3),
+                target_spread=TARGET_SPREAD, reached=max(growth) <= TARGET_MB and spread <= TARGET_SPREAD,
+                machine=platform.machine(), python=platform.python_version())
 
 
 if __name__ == '__main__':

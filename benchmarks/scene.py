@@ -1,8 +1,9 @@
-"""What a whole scene costs beyond the network: wall time of predict_scene over the time of the bare forward passes on the same batches.
+"""What a whole scene costs beyond the network: wall time of predict_scene over the time of the bare forward passes on
+the same batches.
 
-Prints one JSON line. Both are measured in turn, `--rounds` times, and the fastest of each counts; `ratio_inside` compares the wall
-time with the forward passes of that same run, which a busy machine disturbs less. Importing and making the scene are not timed.
-"""
+Prints one JSON line. Both are measured in turn, `--rounds` times, and the fastest of each counts; `ratio_inside`
+compares the wall time with the forward passes of that same run, which a busy machine disturbs less. Importing and
+making the scene are not timed. """
 import argparse
 import json
 import os
@@ -37,8 +38,10 @@ def smooth_scene(path, side):
     coarse = torch.from_numpy(rng.uniform(0, 1, (1, 3, side//50 + 2, side//50 + 2)).astype('float32'))
     x = torch.nn.functional.interpolate(coarse, (side, side), mode='bilinear')[0].numpy()
     x = np.clip(x*200 + 25 + rng.normal(0, 4, x.shape).astype('float32'), 1, 255).astype('uint8')
-    with rasterio.open(path, 'w', driver='GTiff', height=side, width=side, count=3, dtype='uint8', crs='EPSG:32645', nodata=0, tiled=True, blockxsize=256,
-                       blockysize=256, compress='deflate', transform=from_origin(330_000, 3_060_000, .3, .3)) as ds: ds.write(x)
+    with rasterio.open(path, 'w', driver='GTiff', height=side, width=side, count=3, dtype='uint8', crs='EPSG:32645',
+                       nodata=0, tiled=True, blockxsize=256, blockysize=256, compress='deflate',
+                       transform=from_origin(330_000, 3_060_000, .3, .3)) as ds:
+        ds.write(x)
 
 
 def batches(src, args):
@@ -64,7 +67,8 @@ def whole(net, src, dst, args):
     "Seconds of predict_scene, and of the forward passes in it."
     from satseg_fastai.scene.predict import predict_scene
     timed, start = Timed(net), time.perf_counter()
-    receipt = predict_scene(timed, src, dst, size=args.size, overlap=args.overlap, batch_size=args.batch, device=args.device, stats=STATS, progress=False)
+    receipt = predict_scene(timed, src, dst, size=args.size, overlap=args.overlap, batch_size=args.batch,
+                            device=args.device, stats=STATS, progress=False)
     return time.perf_counter() - start, timed.seconds, receipt['windows']
 
 
@@ -75,7 +79,8 @@ def profiled(net, src, dst, args):
     profile = cProfile.Profile()
     profile.runcall(whole, net, src, dst, args)
     stats = pstats.Stats(profile).stats
-    wanted = ('add', 'advance', 'finish', 'valid', 'score_levels', '_write_rows', '_verify', '_write', 'copy', 'result', '__call__', 'file_sha256', 'model_sha256', '_n_out')
+    wanted = ('add', 'advance', 'finish', 'valid', 'score_levels', '_write_rows', '_verify', '_write', 'copy',
+              'result', '__call__', 'file_sha256', 'model_sha256', '_n_out')
     return {f'{Path(f).stem}.{name}': round(t[3], 2) for (f, _, name), t in stats.items()
             if name in wanted and ('satseg' in f or name in ('result', 'copy')) and t[3] > .01}
 
@@ -90,11 +95,13 @@ def build(args):
 
 def measure(net, src, dst, args):
     "Both in turn; the fastest of each."
-    with torch.inference_mode(): net(torch.from_numpy(next(batches(src, args))).to(args.device, memory_format=torch.channels_last))
+    with torch.inference_mode():
+        net(torch.from_numpy(next(batches(src, args))).to(args.device, memory_format=torch.channels_last))
     pairs = [(bare(net, src, args), *whole(net, src, dst, args)) for _ in range(args.rounds)]
     forward, wall = min(p[0] for p in pairs), min(p[1] for p in pairs)
-    return dict(ratio=round(wall/forward, 4), ratio_inside=round(min(p[1]/p[2] for p in pairs), 4), target=TARGET, seconds=round(wall, 2),
-                forward_seconds=round(forward, 2), windows=pairs[0][3], all_seconds=[[round(t, 2) for t in p[:3]] for p in pairs])
+    return dict(ratio=round(wall/forward, 4), ratio_inside=round(min(p[1]/p[2] for p in pairs), 4), target=TARGET,
+                seconds=round(wall, 2), forward_seconds=round(forward, 2), windows=pairs[0][3],
+                all_seconds=[[round(t, 2) for t in p[:3]] for p in pairs])
 
 
 def main(args):
@@ -106,8 +113,8 @@ def main(args):
         out = measure(net, src, dst, args)
         if args.profile: out['profile'] = profiled(net, src, dst, args)
     gpu = dict(gpu=torch.cuda.get_device_name()) if args.device != 'cpu' else {}
-    return dict(**out, settings={k: v for k, v in vars(args).items() if k != 'profile'}, machine=platform.machine(), **gpu, cores=os.cpu_count(),
-                threads=torch.get_num_threads(), torch=torch.__version__)
+    return dict(**out, settings={k: v for k, v in vars(args).items() if k != 'profile'}, machine=platform.machine(),
+                **gpu, cores=os.cpu_count(), threads=torch.get_num_threads(), torch=torch.__version__)
 
 
 if __name__ == '__main__':

@@ -1,9 +1,9 @@
-"""The summits of one large region, where touching buildings are cut: by passes between basins, as the library does, against an h-maxima
-reconstruction of scikit-image.
+"""The summits of one large region, where touching buildings are cut: by passes between basins, as the library does,
+against an h-maxima reconstruction of scikit-image.
 
-Prints JSON: the ratio of CPU times, how many summits each finds, and for each way the bytes a pixel that it needs above the input,
-in a process of its own. The ground is smooth noise, the same for the same seed. The peak is VmHWM, so this needs Linux.
-"""
+Prints JSON: the ratio of CPU times, how many summits each finds, and for each way the bytes a pixel that it needs above
+the input, in a process of its own. The ground is smooth noise, the same for the same seed. The peak is VmHWM, so this
+needs Linux. """
 import argparse
 import json
 import os
@@ -55,12 +55,17 @@ def child(args):
 
 def main(args):
     "Both in turn, the fastest of each."
-    words, env = [sys.executable, __file__, '--side', str(args.side), '--seed', str(args.seed)], os.environ | dict(MALLOC_MMAP_THRESHOLD_='100000')
-    one = lambda way: json.loads(subprocess.run([*words, '--way', way], check=True, stdout=subprocess.PIPE, text=True, env=env).stdout)
+    words = [sys.executable, __file__, '--side', str(args.side), '--seed', str(args.seed)]
+    env = os.environ | dict(MALLOC_MMAP_THRESHOLD_='100000')
+    one = lambda way: json.loads(
+        subprocess.run([*words, '--way', way], check=True, stdout=subprocess.PIPE, text=True, env=env).stdout)
     runs = [{w: one(w) for w in WAYS} for _ in range(args.rounds)]
     cpu = {w: [round(r[w]['cpu'], 2) for r in runs] for w in WAYS}
-    return dict(side=args.side, ratio=round(min(cpu['passes'])/min(cpu['reconstruction']), 2), cpu_seconds=cpu, summits={w: runs[0][w]['n'] for w in WAYS},
-                same=runs[0]['passes']['n'] == runs[0]['reconstruction']['n'], pixel_bytes={w: runs[0][w]['pixel_bytes'] for w in WAYS}, machine=platform.machine(), python=platform.python_version())
+    return dict(side=args.side, ratio=round(min(cpu['passes'])/min(cpu['reconstruction']),
+                                            2), cpu_seconds=cpu, summits={w: runs[0][w]['n'] for w in WAYS},
+                same=runs[0]['passes']['n'] == runs[0]['reconstruction']['n'],
+                pixel_bytes={w: runs[0][w]['pixel_bytes']
+                             for w in WAYS}, machine=platform.machine(), python=platform.python_version())
 
 
 if __name__ == '__main__':

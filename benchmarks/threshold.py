@@ -1,8 +1,8 @@
-"""The best threshold over 125 million pixels: RocHistogram, streamed, against scikit-learn's roc_curve on the same pixels.
+"""The best threshold over 125 million pixels: RocHistogram, streamed, against scikit-learn's roc_curve on the same
+pixels.
 
-Prints JSON: the ratio of times, the peak memory of each process, and how far the IoU at our threshold, measured on the raw
-scores, is from the best that scikit-learn finds. Making the pixels is not timed.
-"""
+Prints JSON: the ratio of times, the peak memory of each process, and how far the IoU at our threshold, measured on the
+raw scores, is from the best that scikit-learn finds. Making the pixels is not timed. """
 import argparse
 import json
 import subprocess
@@ -62,16 +62,19 @@ def theirs(pixels, threshold):
 
 def child(*args):
     "One side in a process of its own."
-    return json.loads(subprocess.run([sys.executable, __file__, *map(str, args)], check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return json.loads(
+        subprocess.run([sys.executable, __file__, *map(str, args)], check=True, stdout=subprocess.PIPE,
+                       text=True).stdout)
 
 
 def main(pixels):
     "Both sides, and what sets them apart."
     a = child('--side', 'ours', '--pixels', pixels)
     b = child('--side', 'theirs', '--pixels', pixels, '--threshold', a['threshold'])
-    return dict(pixels=pixels, ratio=round(b['seconds']/a['seconds'], 1), seconds=round(a['seconds'], 2), sklearn_seconds=round(b['seconds'], 2),
-                peak_mb=a['peak_mb'], sklearn_peak_mb=b['peak_mb'], threshold=round(a['threshold'], 6), iou=round(b['iou'], 7),
-                iou_behind_sklearn=float(f"{b['best_iou'] - b['iou']:.2e}"))
+    return dict(pixels=pixels, ratio=round(b['seconds']/a['seconds'],
+                                           1), seconds=round(a['seconds'], 2), sklearn_seconds=round(b['seconds'], 2),
+                peak_mb=a['peak_mb'], sklearn_peak_mb=b['peak_mb'], threshold=round(a['threshold'], 6),
+                iou=round(b['iou'], 7), iou_behind_sklearn=float(f"{b['best_iou'] - b['iou']:.2e}"))
 
 
 if __name__ == '__main__':

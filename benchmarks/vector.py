@@ -1,9 +1,10 @@
-"""Polygons of a mask of 5,000 x 5,000 pixels with 20,000 buildings: seconds of one core, and the peak memory for two heights.
+"""Polygons of a mask of 5,000 x 5,000 pixels with 20,000 buildings: seconds of one core, and the peak memory for two
+heights.
 
-Prints JSON: processor seconds of `vectorize` to GPKG with probabilities, plain and with each option; the same table made the usual way
-(`rasterio.features.shapes` on the whole raster, shapely, geodesic areas, means by `ndimage`, one write) in the same process, and their ratio; the
-growth in MB above a process that has vectorized a small mask, for each height; with `--options change` that of comparing two masks. The peak is VmHWM, so this needs Linux.
-"""
+Prints JSON: processor seconds of `vectorize` to GPKG with probabilities, plain and with each option; the same table
+made the usual way (`rasterio.features.shapes` on the whole raster, shapely, geodesic areas, means by `ndimage`, one
+write) in the same process, and their ratio; the growth in MB above a process that has vectorized a small mask, for each
+height; with `--options change` that of comparing two masks. The peak is VmHWM, so this needs Linux. """
 import argparse
 import json
 import os
@@ -17,8 +18,8 @@ from pathlib import Path
 for name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'GDAL_NUM_THREADS'): os.environ[name] = '1'
 
 TARGET_S, TARGET_SPREAD, SPACING = 15, .1, 35
-OPTIONS = dict(plain={}, simplify=dict(simplify=1.), regularize=dict(regularize=True), separate=dict(separate='watershed'),
-               all=dict(separate='watershed', simplify=1., regularize=True))
+OPTIONS = dict(plain={}, simplify=dict(simplify=1.), regularize=dict(regularize=True),
+               separate=dict(separate='watershed'), all=dict(separate='watershed', simplify=1., regularize=True))
 
 
 def peak_mb():
@@ -31,7 +32,9 @@ def houses(rng, row, width):
     import numpy as np
     import shapely
     n = width//SPACING
-    (w, h), angle, at = rng.uniform(5, 11, (2, n, 1)), rng.uniform(0, np.pi, (n, 1)), (np.arange(n)[:, None] + .5)*SPACING
+    (w, h) = rng.uniform(5, 11, (2, n, 1))
+    angle = rng.uniform(0, np.pi, (n, 1))
+    at = (np.arange(n)[:, None] + .5)*SPACING
     u, v = np.array([-1, 1, 1, -1])*w, np.array([-1, -1, 1, 1])*h
     x, y = at + u*np.cos(angle) - v*np.sin(angle), row + SPACING/2 + u*np.sin(angle) + v*np.cos(angle)
     return shapely.polygons(np.stack([x, y], -1))
@@ -47,17 +50,23 @@ def make(folder, height, width, seed=0):
     from rasterio.windows import Window
     from scipy.ndimage import gaussian_filter
     rng, count = np.random.default_rng(seed), 0
-    profile = dict(driver='GTiff', height=height, width=width, count=1, crs='EPSG:32645', transform=from_origin(332_000, 3_058_000, .3, .3),
-                   blockysize=SPACING, compress='deflate', zlevel=1)
+    profile = dict(driver='GTiff', height=height, width=width, count=1, crs='EPSG:32645',
+                   transform=from_origin(332_000, 3_058_000, .3, .3), blockysize=SPACING, compress='deflate', zlevel=1)
     mask, prob = folder/f'{height}_mask.tif', folder/f'{height}_prob.tif'
-    with rasterio.open(mask, 'w', dtype='uint8', nodata=255, **profile) as m, rasterio.open(prob, 'w', dtype='uint16', nodata=65535, **profile) as p:
+    with rasterio.open(mask, 'w', dtype='uint8', nodata=255,
+                       **profile) as m, rasterio.open(prob, 'w', dtype='uint16', nodata=65535, **profile) as p:
         for row in range(0, height, SPACING):
             n = min(SPACING, height - row)
             shapes = houses(rng, row, width) if n == SPACING else []
-            x = rasterize(shapes, (n, width), transform=Affine.translation(0, row), dtype='uint8') if len(shapes) else np.zeros((n, width), np.uint8)
+            x = rasterize(shapes,
+                          (n,
+                           width), transform=Affine.translation(0, row), dtype='uint8') if len(shapes) else np.zeros(
+                               (n, width), np.uint8)
             count += len(shapes)
             m.write(x, 1, window=Window(0, row, width, n))
-            p.write(np.rint(gaussian_filter(x.astype('float32'), 1)*65534).astype('uint16'), 1, window=Window(0, row, width, n))
+            p.write(
+                np.rint(gaussian_filter(x.astype('float32'), 1)*65534).astype('uint16'), 1,
+                window=Window(0, row, width, n))
     return count
 
 
@@ -70,17 +79,23 @@ def usual(mask, prob, dst):
     from pyproj import Geod, Transformer
     from rasterio.features import shapes
     from scipy import ndimage
-    with rasterio.open(mask) as m, rasterio.open(prob) as p: x, levels, t, crs = m.read(1), p.read(1), m.transform, m.crs
+    with rasterio.open(mask) as m, rasterio.open(prob) as p:
+        x, levels, t, crs = m.read(1), p.read(1), m.transform, m.crs
     labels, n = ndimage.label(x == 1)
-    found = [(shapely.geometry.shape(g), int(i)) for g, i in shapes(labels.astype(np.int32), mask=labels > 0, connectivity=4, transform=t)]
+    found = [(shapely.geometry.shape(g), int(i))
+             for g, i in shapes(labels.astype(np.int32), mask=labels > 0, connectivity=4, transform=t)]
     geometry, number = [g for g, _ in found], np.array([i for _, i in found])
     geod, degrees = Geod(ellps='WGS84'), Transformer.from_crs(crs, 4326, always_xy=True).transform
-    size = np.abs([geod.geometry_area_perimeter(shapely.transform(g, lambda c: np.stack(degrees(*c.T), -1))) for g in geometry])
+    size = np.abs(
+        [geod.geometry_area_perimeter(shapely.transform(g, lambda c: np.stack(degrees(*c.T), -1))) for g in geometry])
     mean = np.bincount(labels.ravel(), levels.ravel()/65534, n + 1)/np.bincount(labels.ravel(), minlength=n + 1)
     edge = np.isin(number, np.unique(np.r_[labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    columns = {'class': np.full(len(number), 'building', object), 'class_index': np.ones(len(number), np.int32), 'area_m2': size[:, 0], 'perimeter_m': size[:, 1],
-               'probability': mean[number], 'touches_edge': edge}
-    pyogrio.raw.write(dst, shapely.to_wkb(geometry), list(columns.values()), list(columns), geometry_type='Polygon', crs=crs.to_wkt(), driver='GPKG')
+    columns = {
+        'class': np.full(len(number), 'building', object), 'class_index': np.ones(len(number), np.int32),
+        'area_m2': size[:, 0], 'perimeter_m': size[:, 1], 'probability': mean[number], 'touches_edge': edge
+    }
+    pyogrio.raw.write(dst, shapely.to_wkb(geometry), list(columns.values()), list(columns), geometry_type='Polygon',
+                      crs=crs.to_wkt(), driver='GPKG')
     return len(number)
 
 
@@ -93,7 +108,9 @@ def clock(work):
 def speed(args, folder):
     "Seconds of each way on one mask, libraries loaded before; the least of the repeats."
     from satseg_fastai.vector import vectorize
-    make(folder, 200, 400); vectorize(folder/'200_mask.tif', folder/'warm.gpkg', prob=folder/'200_prob.tif', regularize=True, simplify=1, separate='watershed')
+    make(folder, 200, 400)
+    vectorize(folder/'200_mask.tif', folder/'warm.gpkg', prob=folder/'200_prob.tif', regularize=True, simplify=1,
+              separate='watershed')
     usual(folder/'200_mask.tif', folder/'200_prob.tif', folder/'warm2.gpkg')
     made, (mask, prob) = make(folder, args.size, args.size), (folder/f'{args.size}_{k}.tif' for k in ('mask', 'prob'))
     out, best = folder/'o.gpkg', lambda work: min((clock(work) for _ in range(args.repeats)), key=lambda r: r[1])
@@ -101,7 +118,8 @@ def speed(args, folder):
     def whole(): (folder/'w.gpkg').unlink(missing_ok=True); return usual(mask, prob, folder/'w.gpkg')
     count, seconds = best(whole)
     assert count == ways['plain'][0] == made, (count, ways['plain'][0], made)
-    return dict(polygons=count, seconds={k: round(s, 2) for k, (_, s) in ways.items()}, usual_seconds=round(seconds, 2), ratio=round(ways['plain'][1]/seconds, 2))
+    return dict(polygons=count, seconds={k: round(s, 2) for k, (_, s) in ways.items()}, usual_seconds=round(seconds, 2),
+                ratio=round(ways['plain'][1]/seconds, 2))
 
 
 def polygons(folder, height, option):
@@ -119,7 +137,8 @@ def child(args, folder):
     make(folder, 200, 400); make(folder/'later', 200, 400, 1); polygons(folder, 200, args.option)
     before = peak_mb()
     count = polygons(folder, height, args.option)
-    return dict(height=height, option=args.option, polygons=count, growth_mb=round(peak_mb() - before, 1), peak_mb=round(peak_mb(), 1))
+    return dict(height=height, option=args.option, polygons=count, growth_mb=round(peak_mb() - before, 1),
+                peak_mb=round(peak_mb(), 1))
 
 
 def memory(args, folder):
@@ -127,7 +146,9 @@ def memory(args, folder):
     (folder/'later').mkdir()
     for height in args.heights: make(folder, height, args.width); make(folder/'later', height, args.width, 1)
     words = [sys.executable, __file__, '--folder', str(folder)]
-    run = lambda h, o: json.loads(subprocess.run([*words, '--heights', str(h), '--option', o], check=True, stdout=subprocess.PIPE, text=True).stdout)
+    run = lambda h, o: json.loads(
+        subprocess.run([*words, '--heights', str(h), '--option', o], check=True, stdout=subprocess.PIPE, text=True).
+        stdout)
     return [run(h, o) for o in args.options for h in args.heights]
 
 
@@ -136,8 +157,10 @@ def main(args):
     with tempfile.TemporaryDirectory(dir=args.tmp) as folder:
         fast, runs = speed(args, Path(folder)), memory(args, Path(folder))
     spread = {o: round(1 - min(g := [r['peak_mb'] for r in runs if r['option'] == o])/max(g), 3) for o in args.options}
-    return dict(size=args.size, width=args.width, **fast, target_seconds=TARGET_S, memory=runs, spread=spread, target_spread=TARGET_SPREAD,
-                reached=fast['seconds']['plain'] <= TARGET_S and spread.get('plain', 0) <= TARGET_SPREAD, machine=platform.machine(), python=platform.python_version())
+    return dict(size=args.size, width=args.width, **fast, target_seconds=TARGET_S, memory=runs, spread=spread,
+                target_spread=TARGET_SPREAD, reached=fast['seconds']['plain'] <= TARGET_S
+                and spread.get('plain', 0) <= TARGET_SPREAD, machine=platform.machine(),
+                python=platform.python_version())
 
 
 if __name__ == '__main__':

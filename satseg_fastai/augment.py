@@ -63,7 +63,7 @@ def new_memory(
     return torch.from_numpy(np.empty(shape, dtype))
 
 class PatchAffine(AffineCoordTfm):
-    "fastai's AffineCoordTfm; no sampling where pixels only move. Floats and labels change in place, bytes become floats."
+    "fastai's AffineCoordTfm; no sampling where pixels only move. Floats change in place, bytes become floats."
     order = 5  # before values are scaled
     def before_call(self, b, split_idx):
         with plainly(): super().before_call(b if len(self.coord_fs) else _drawn_from(b), split_idx)

@@ -48,7 +48,7 @@ class Store:
         classes:ClassTable|None=None, # None: background and building
         bands:list|None=None, # 1-based bands in the model's order; None: all but alpha
         attribute:str|None=None, # column of vector labels that names the class
-        # bytes of decoded blocks to keep, for all workers together; None: a quarter of the memory, at most 4 GB; 0: none
+        # bytes of decoded blocks kept, for all workers together; None: a quarter of the memory, at most 4 GB; 0: none
         memory:int|None=None
     ):
         if not pairs: raise BadInput('no scenes', 'at least one pair of image and label')
@@ -136,7 +136,7 @@ class Store:
         return [part[rows - top][:, cols - left] for part in parts]
 
     def image(self, i, window, fill=None, as_stored=False):
-        "`(C,h,w)` float32 raw values, or bytes as stored where all pixels have data; others become `fill`, a value a band."
+        "`(C,h,w)` float32 raw values, bytes as stored where all pixels have data; others become `fill`, one a band."
         x, _, ok = self.read(i, window)
         x = x.transpose(2, 0, 1)
         if as_stored and x.dtype == np.uint8 and ok.all(): return x

@@ -513,51 +513,56 @@ def evaluate_maps(
                 worst=_worst(scenes, table, cls, worst))
 
 # %% ../nbs/66_objects.ipynb #5d9e413e
-def _percent(v): return '     –' if v != v else f'{v:6.4f}'
+def _share(value): return '–' if value != value else f'{value:.4f}'
 
-def _object_line(o):
-    return f'objects at IoU {o["iou"]:g}' + (
-        f' ({o["name"]})' if o.get('name') else ''
-    ) + f': {o["tp"]:,} found, {o["fp"]:,} false, {o["fn"]:,} missed: precision {_percent(o["precision"]).strip()}, recall {_percent(o["recall"]).strip()}, F1 {_percent(o["f1"]).strip()}'
+def _column(value): return f'{_share(value):>6}'
 
-def _class_lines(r):
-    wide = max(10, *map(len, r['iou']))
-    yield f'{"":>{wide}}  {"IoU":>6}  {"F1":>6}  precision  recall  boundary IoU'
-    for n, v in r['iou'].items():
-        f1, p, q, b = (_percent(r[k][n]) for k in ('f1', 'precision', 'recall', 'boundary_iou'))
-        yield f'{n:>{wide}}  {_percent(v)}  {f1}  {p:>9}  {q}  {b:>12}'
+def _object_line(objects):
+    name = f' ({objects["name"]})' if objects.get('name') else ''
+    counts = f'{objects["tp"]:,} found, {objects["fp"]:,} false, {objects["fn"]:,} missed'
+    rates = f'precision {_share(objects["precision"])}, recall {_share(objects["recall"])}, F1 {_share(objects["f1"])}'
+    return f'objects at IoU {objects["iou"]:g}{name}: {counts}: {rates}'
+
+def _class_lines(scores):
+    width = max(10, *map(len, scores['iou']))
+    yield f'{"":>{width}}  {"IoU":>6}  {"F1":>6}  precision  recall  boundary IoU'
+    for name in scores['iou']:
+        of_class = {kind: _column(scores[kind][name]) for kind in ('iou', 'f1', 'precision', 'recall', 'boundary_iou')}
+        yield f'{name:>{width}}  ' + '{iou}  {f1}  {precision:>9}  {recall}  {boundary_iou:>12}'.format(**of_class)
+
+def _group_figures(scores, name):
+    "IoU, F1 and boundary IoU of a class; without one the means, which boundary IoU has none of."
+    if name: return [_column(scores[kind][name]) for kind in ('iou', 'f1', 'boundary_iou')]
+    return [_column(scores['mean_iou']), _column(scores['mean_f1']), '']
 
 def _group_lines(groups, name):
-    wide = max(5, *map(len, groups))
-    yield f'{"group":>{wide}}  maps  {"IoU":>6}  {"F1":>6}  boundary IoU' + ('  objects F1' if any(
-        'objects' in g for g in groups.values()) else '')
-    for g, r in groups.items():
-        iou, f1, b = (_percent(r[k][name])
-                      for k in ('iou', 'f1',
-                                'boundary_iou')) if name else (_percent(r['mean_iou']), _percent(r['mean_f1']), '')
-        yield f'{g:>{wide}}  {r["maps"]:>4}  {iou}  {f1}  {b:>12}' + (
-            f'  {_percent(r["objects"]["f1"]):>10}' if 'objects' in r else '')
+    width = max(5, *map(len, groups))
+    head = f'{"group":>{width}}  maps  {"IoU":>6}  {"F1":>6}  boundary IoU'
+    yield head + '  objects F1'*any('objects' in scores for scores in groups.values())
+    for group, scores in groups.items():
+        iou, f1, boundary = _group_figures(scores, name)
+        objects = f'  {_column(scores["objects"]["f1"]):>10}' if 'objects' in scores else ''
+        yield f'{group:>{width}}  {scores["maps"]:>4}  {iou}  {f1}  {boundary:>12}{objects}'
+
+def _total_lines(scores):
+    "All maps together, class by class."
+    maps = f'{scores["maps"]} maps, ' if scores.get('maps', 1) > 1 else ''
+    figures = f'accuracy {_share(scores["accuracy"])}, mean IoU {_share(scores["mean_iou"])}'
+    yield f'{maps}{scores["pixels"]:,} pixels, {figures}'
+    yield from _class_lines(scores)
+    if scores['left_out']: yield f'{scores["left_out"]:,} pixels left out: no data in the map, or ignored by the label'
+    if isinstance(scores.get('threshold'), float) and 'best_iou' in scores:
+        best = f'{scores["best_iou"]:.4f} at {scores["best_threshold"]:.4f}'
+        yield f'threshold {scores["threshold"]:.4f}; the best IoU here would be {best}'
+    if 'objects' in scores: yield _object_line(scores['objects'])
 
 def describe_scores(
     result:dict # of `evaluate`, `evaluate_maps` or `object_scores`
 )->list: # of lines
     "Scores as a few lines of text."
-    r, groups, worst = result.get('total', result), result.get('groups', {}), result.get('worst', [])
-    if 'iou' in r and not isinstance(r['iou'], dict): return [_object_line(r)]
-    out = [
-        (f'{r["maps"]} maps, ' if r.get('maps', 1) > 1 else '') +
-        f'{r["pixels"]:,} pixels, accuracy {_percent(r["accuracy"]).strip()}, mean IoU '
-        f'{_percent(r["mean_iou"]).strip()}',
-        *_class_lines(r)
-    ]
-    if r['left_out']: out.append(f'{r["left_out"]:,} pixels left out: no data in the map, or ignored by the label')
-    if isinstance(r.get('threshold'), float) and 'best_iou' in r:
-        out.append(
-            f'threshold {r["threshold"]:.4f}; the best IoU here would be {r["best_iou"]:.4f} at '
-            f'{r["best_threshold"]:.4f}'
-        )
-    if 'objects' in r: out.append(_object_line(r['objects']))
-    names = list(r['iou'])
-    if len(groups) > 1: out += _group_lines(groups, names[1] if len(names) == 2 else None)
-    if r.get('maps', 1) > 1: out.append('worst: ' + ', '.join(f'{w["name"]} {w["iou"]:.4f}' for w in worst))
-    return out
+    scores, groups = result.get('total', result), result.get('groups', {})
+    if 'iou' in scores and not isinstance(scores['iou'], dict): return [_object_line(scores)]
+    lines, names = list(_total_lines(scores)), list(scores['iou'])
+    if len(groups) > 1: lines += _group_lines(groups, names[1] if len(names) == 2 else None)
+    worst = ', '.join(f'{map_["name"]} {map_["iou"]:.4f}' for map_ in result.get('worst', []))
+    return lines + [f'worst: {worst}']*(scores.get('maps', 1) > 1)

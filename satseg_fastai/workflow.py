@@ -40,14 +40,15 @@ def check_writable(
     if path.is_dir(): raise BadInput(f'{path} is a folder', 'the name of a file')
     return path
 
-def _pairs(images, labels, valid, crop, seed, **ground):
-    s = labeled_split(images, labels, valid, seed, crop, **ground)
-    if s.valid: return s
-    warnings.warn('nothing is held out: no figures, no best epoch and no threshold (.5, or the most likely class); '
-                  'satseg threshold chooses one on other scenes', Note)
-    return s
+def _split(images, labels, valid, crop, seed, **ground):
+    "Pairs to train and to validate on."
+    split = labeled_split(images, labels, valid, seed, crop, **ground)
+    if not split.valid:
+        warnings.warn('nothing is held out: no figures, no best epoch and no threshold (.5, or the most likely class); '
+                      'satseg threshold chooses one on other scenes', Note)
+    return split
 
-def _init_kw(init, classes, bands, image):
+def _of_bundle(init, classes, bands, image):
     "Classes, and of a bundle to go on with also statistics and the order of bands."
     if init is None: return dict(classes=class_table(classes or 'building'), bands=bands)
     spec = read_spec(init)
@@ -79,19 +80,17 @@ def _statistics(stats, init, learner, image, bands):
 # %% ../nbs/84_workflow.ipynb #e948c358
 def _run_key(split, settings):
     "Eight characters that differ where the settings or the files of two runs differ."
-    files = {p for pair in [*split.train, *split.valid] for p in (pair.image, pair.label, pair.aoi) if p
-             } | {Path(v) for k, v in settings.items() if k in ('init', 'weights') and v}
-    facts = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(files) if p.is_file()]
+    files = {path for pair in [*split.train, *split.valid] for path in (pair.image, pair.label, pair.aoi) if path}
+    files |= {Path(settings[name]) for name in ('init', 'weights') if settings.get(name)}
+    facts = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files) if path.is_file()]
     return sha256(json.dumps((split, sorted(settings.items()), facts), default=str).encode()).hexdigest()[:8]
 
 def _begun(out, key):
     "State of the run and its bundle without a name."
     state, part = (out.with_name(f'.{out.stem}.{key}.{end}') for end in ('state', 'trained'))
     if other := set(_left(out)) - {state, part}:
-        warnings.warn(
-            f'an interrupted run with other settings or files is not taken up ({min(other).name}); this one begins '
-            'anew',
-            Note)
+        warnings.warn(f'an interrupted run with other settings or files is not taken up ({min(other).name}); '
+                      'this one begins anew', Note)
     return state, part
 
 def _left(out):
@@ -155,14 +154,12 @@ def train(
     # of pointrend_maskrcnn: names of the classes whose objects are found; None: all but the background
     things:list|None=None,
     pretrained:bool=True, # timm's weights for the encoder
-    # what bands are normalized with: imagenet, data or weights (the encoder's own); None: imagenet for three bytes,
-    # else data
+    # what bands are normalized with: imagenet, data or weights (the encoder's own);
+    # None: imagenet for three bytes, else data
     stats:str|None=None,
     plot:str|Path|None=None, # picture of the ground that is held out, written before the first step
     progress:bool|None=True, # show bars; False: a line every ten seconds; None: neither
-    # arch, and of seg_learner or instance_learner: encoder, weights, loss, pointrend, preset, decoder_width, ema, log,
-    # ...
-    **learner
+    **learner # arch, and of seg_learner or instance_learner: encoder, weights, loss, preset, decoder_width, log, ...
 )->dict: # the spec of the bundle
     "Train on folders of scenes and labels; write a bundle with its threshold."
     out, objects = check_writable(_bundle_name(out)), finds_objects({'arch': None, **learner})
@@ -170,23 +167,25 @@ def train(
     if plot: check_picture(plot)
     soft = soft_scenes(unlabeled, teacher, objects)
     ground = dict(valid_images=valid_images, valid_labels=valid_labels, dataset=dataset, aoi=aoi)
-    s = _pairs(images, labels, valid, crop, seed, **ground)
-    classes = classes or (dataset if dataset == 'dubai' else None)
-    if plot: _save_split(s, plot)
-    norm, statistics = _statistics(stats, init, learner, s.train[0].image, bands)
-    data = dict(size=crop, bs=batch, attribute=attribute, seed=seed, **norm,
-                **_init_kw(init, classes, bands, s.train[0].image), **(dict(things=things) if objects else {}))
-    net = dict(pretrained=pretrained and init is None, init=init, seed=seed, **learner)
+    split = _split(images, labels, valid, crop, seed, **ground)
+    if plot: _save_split(split, plot)
+    image, classes = split.train[0].image, classes or (dataset if dataset == 'dubai' else None)
+    normalization, statistics = _statistics(stats, init, learner, image, bands)
+    data = dict(size=crop, bs=batch, attribute=attribute, seed=seed, **normalization,
+                **_of_bundle(init, classes, bands, image))
+    if objects: data['things'] = things
+    network = dict(pretrained=pretrained and init is None, init=init, seed=seed, **learner)
     if learner.get('log'): check_writable(learner['log'])
     fit = epochs, frozen, lr
-    state, part = _begun(
-        out, _run_key(s, {**data, **net, 'log': None, 'fit': fit, **({'soft': soft.key()} if soft else {})}))
-    if not part.is_file(): _fit(s, {**data, 'num_workers': workers}, net, fit, state, part, progress, soft)
+    run = {**data, **network, 'log': None, 'fit': fit}
+    if soft: run['soft'] = soft.key()
+    state, part = _begun(out, _run_key(split, run))
+    if not part.is_file(): _fit(split, {**data, 'num_workers': workers}, network, fit, state, part, progress, soft)
     update_spec(part, statistics=statistics)
-    if s.valid and not objects:
-        _threshold(part, s.valid, learner.get('preset'), attribute, data['bands'], progress, clean)
+    if split.valid and not objects:
+        _threshold(part, split.valid, learner.get('preset'), attribute, data['bands'], progress, clean)
     os.replace(part, out)
-    for p in _left(out): p.unlink(missing_ok=True)
+    for left in _left(out): left.unlink(missing_ok=True)
     forget_maps(out)
     return read_spec(out, None)
 
@@ -197,42 +196,45 @@ def _check_objects(objects, things, learner):
                        'the architecture pointrend_maskrcnn', 'choose it with --arch, or leave --things out')
     if not objects: return
     from satseg_fastai.models.registry import check_args
-    check_args(learner['arch'],
-               {k: v for k, v in learner.items() if k not in ('arch', 'encoder', 'weights', 'wd', 'log')})
+    of_all = 'arch', 'encoder', 'weights', 'wd', 'log'
+    check_args(learner['arch'], {name: value for name, value in learner.items() if name not in of_all})
 
-def _learner(s, data, net):
+def _learner(split, data, network):
     "A Learner of the kind that the architecture asks for."
     from satseg_fastai.learner import print_epoch, seg_learner
-    if not finds_objects({'arch': None, **net}):
+    if not finds_objects({'arch': None, **network}):
         from satseg_fastai.data import scene_dls
-        return seg_learner(scene_dls(s.train, s.valid, **data), **net)
-    from satseg_fastai.pointrend.detection import instance_dls, instance_learner
-    metrics = None if find_spec('torchmetrics') and find_spec('pycocotools') else []
-    if metrics == []:
-        warnings.warn(
-            'mask AP is not measured without torchmetrics and pycocotools; pip install satseg_fastai[instance]', Note)
+        return seg_learner(scene_dls(split.train, split.valid, **data), **network)
     from satseg_fastai.callbacks import History, ProgressLines
-    own = {k: v for k, v in net.items() if k not in ('arch', 'init', 'log')}
-    cbs = [History(net.get('log')), ProgressLines()]
-    learn = instance_learner(instance_dls(s.train, s.valid, **data), metrics=metrics, cbs=cbs, **own)
+    from satseg_fastai.pointrend.detection import instance_dls, instance_learner
+    measured = find_spec('torchmetrics') and find_spec('pycocotools')
+    if not measured:
+        warnings.warn('mask AP is not measured without torchmetrics and pycocotools; '
+                      'pip install satseg_fastai[instance]', Note)
+    own = {name: value for name, value in network.items() if name not in ('arch', 'init', 'log')}
+    cbs = [History(network.get('log')), ProgressLines()]
+    dls = instance_dls(split.train, split.valid, **data)
+    learn = instance_learner(dls, metrics=None if measured else [], cbs=cbs, **own)
     learn.logger = partial(print_epoch, learn)
     return learn
 
-def _save_split(s, plot):
+def _save_split(split, plot):
     "The ground held out, as a picture."
     from satseg_fastai.preflight import plot_split
-    save_picture(plot_split(s), plot)
+    save_picture(plot_split(split), plot)
 
-def _fit(s, data, net, fit, state, part, progress, soft=None):
+def _fit(split, data, network, fit, state, part, progress, soft=None):
     "Train by the recipe; the bundle is at `part`."
     from satseg_fastai.learner import fit_recipe, recipe
     from satseg_fastai.preflight import summary
-    maps = taught(soft, s.train[0].image, data['classes'], state, progress) if soft else None
-    learn = _learner(s, data, net)
+    maps = taught(soft, split.train[0].image, data['classes'], state, progress) if soft else None
+    learn = _learner(split, data, network)
     if soft: add_teacher(learn, soft, maps, data.get('num_workers'))
-    print('\n'.join(summary(learn, s, sum(phase.epochs for phase in recipe(learn, *fit)))), flush=True)
+    epochs = sum(phase.epochs for phase in recipe(learn, *fit))
+    print('\n'.join(summary(learn, split, epochs)), flush=True)
     if weights := getattr(learn, 'how', {}).get('class_weights'):
-        print('class weights: ' + ', '.join(f'{n} {w:g}' for n, w in zip(learn.dls.vocab, weights)), flush=True)
+        told = ', '.join(f'{name} {weight:g}' for name, weight in zip(learn.dls.vocab, weights))
+        print(f'class weights: {told}', flush=True)
     if progress is None: learn.remove_cb(learn.progress_lines)
     with (nullcontext() if progress else learn.no_bar()): fit_recipe(learn, *fit, checkpoint=state)
     if soft: learn.spec['receipt']['teacher'] = soft.facts()
@@ -245,15 +247,16 @@ def _bundle_name(out):
 
 def _threshold(out, valid, preset, attribute, bands, progress, clean=None):
     "Choose the threshold where no preset did; validation ground of one class chooses none, and says so."
-    if preset and (t := read_spec(out).threshold):
-        return print(f'threshold {t.value} of the preset; satseg threshold chooses one on labeled scenes', flush=True)
-    wanted = wants_clean(clean, valid)
-    kw = dict(attribute=attribute, bands=bands, progress=bool(progress))
-    try: found = choose_threshold(out, valid, rule='best', clean=wanted, **kw)
-    except OneClass as e: return warnings.warn(f'no threshold is chosen: {e}', Note)
-    if found['clean'] and not any(found['clean'][k] for k in ('min_object', 'min_hole', 'opening')):
-        found['clean'] = update_spec(out, clean=None).clean   # nothing to gain: nothing to do for each map
-    print('\n'.join(describe_threshold(found)), flush=True)
+    if preset and (stored := read_spec(out).threshold):
+        told = f'threshold {stored.value} of the preset; satseg threshold chooses one on labeled scenes'
+        return print(told, flush=True)
+    of_predict = dict(attribute=attribute, bands=bands, progress=bool(progress))
+    try: chosen = choose_threshold(out, valid, rule='best', clean=wants_clean(clean, valid), **of_predict)
+    except OneClass as error: return warnings.warn(f'no threshold is chosen: {error}', Note)
+    removes = chosen['clean'] and any(chosen['clean'][size] for size in ('min_object', 'min_hole', 'opening'))
+    if chosen['clean'] and not removes:
+        chosen['clean'] = update_spec(out, clean=None).clean   # nothing to gain: nothing to do for each map
+    print('\n'.join(describe_threshold(chosen)), flush=True)
 
 # %% ../nbs/84_workflow.ipynb #7a41c0df
 import shutil

@@ -15,7 +15,8 @@ def one_thread():
 def pytest_addoption(parser): parser.addoption('--slow', action='store_true', help='run the tests marked slow, too')
 
 
-def pytest_configure(config): config.addinivalue_line('markers', 'slow: takes long; run with --slow or make test FLAGS=slow')
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'slow: takes long; run with --slow or make test FLAGS=slow')
 
 
 def pytest_collection_modifyitems(config, items):

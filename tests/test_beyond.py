@@ -32,7 +32,8 @@ def world(tmp_path_factory):
     truth, rng = town.buildings.astype(float), np.random.default_rng(0)
     moved = ndimage.shift(ndimage.gaussian_filter(truth, 2), (1/.3, 2/.3), order=3, mode='nearest')
     for name, prob in dict(town=.2 + .5*moved + rng.normal(0, .1, truth.shape), noise=rng.random(truth.shape)).items():
-        write_cog(folder/'maps'/f'{name}_prob.tif', place, [(0, np.rint(prob.clip(0, 1)*LEVELS).astype(np.uint16))], dtype='uint16', nodata=NODATA, scale=1/LEVELS)
+        write_cog(folder/'maps'/f'{name}_prob.tif', place, [(0, np.rint(prob.clip(0, 1)*LEVELS).astype(np.uint16))],
+                  dtype='uint16', nodata=NODATA, scale=1/LEVELS)
         write_cog(folder/'labels'/f'{name}.tif', place, [(0, town.buildings)])
     return folder
 
@@ -72,10 +73,13 @@ def test_align_refuses(world, args, says):
 
 
 @pytest.mark.parametrize('args, says', [
-    (('--teacher', 'm.safetensors'), '--teacher without --unlabeled'), (('--unlabeled', 'bare'), '--unlabeled without --teacher'),
-    (('--arch', 'pointrend_maskrcnn', '--unlabeled', 'bare', '--teacher', 'm.safetensors'), 'a teacher for pointrend_maskrcnn')])
+    (('--teacher', 'm.safetensors'), '--teacher without --unlabeled'),
+    (('--unlabeled', 'bare'), '--unlabeled without --teacher'),
+    (('--arch', 'pointrend_maskrcnn', '--unlabeled', 'bare', '--teacher', 'm.safetensors'),
+     'a teacher for pointrend_maskrcnn')])
 def test_a_teacher_alone_is_refused(world, tmp_path, args, says):
-    rc, out, err = satseg('train', '--images', world/'maps', '--labels', world/'labels', '--out', tmp_path/'s.safetensors', *args)
+    rc, out, err = satseg('train', '--images', world/'maps', '--labels', world/'labels', '--out',
+                          tmp_path/'s.safetensors', *args)
     assert (rc, out, err.count('\n')) == (2, '', 1) and says in err
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,5 @@
-"Encoders of every kind under every architecture: maps on the image's grid, groups for the optimizer, bundles; and the old ones bit by bit as they were."
+"""Encoders of every kind under every architecture: maps on the image's grid, groups for the optimizer, bundles; and
+the old ones bit by bit as they were."""
 import hashlib
 
 import pytest
@@ -12,7 +13,8 @@ from satseg_fastai.models.encoders import layer_rates
 from satseg_fastai.models.registry import create_model
 from satseg_fastai.scene.predict import predict_array
 
-SMALL = dict(se_unet=dict(decoder_width=16), fpn=dict(pyramid_width=16, width=8), pspnet=dict(width=16), deeplab=dict(width=16))
+SMALL = dict(se_unet=dict(decoder_width=16), fpn=dict(pyramid_width=16, width=8), pspnet=dict(width=16),
+             deeplab=dict(width=16))
 RCNN = dict(channels=16, hidden=16, mlp=16)
 
 # names and shapes of the state, then its values from seed 0, as they were before encoders without stride 2 were taken
@@ -37,14 +39,16 @@ def digest(net, values):
 
 @pytest.mark.parametrize('arch, encoder, args, names, values', BEFORE)
 def test_old_models_are_what_they_were(arch, encoder, args, names, values):
-    "A bundle of before finds its tensors; the same seed starts from the same weights, where torch and timm draw the same numbers."
+    """A bundle of before finds its tensors; the same seed starts from the same weights, where torch and timm draw
+    the same numbers."""
     torch.manual_seed(0)
     net = create_model(arch, encoder, 3, 2, **args)
     assert digest(net, False) == names and len(net.groups()) == 3
     if (torch.__version__[:4], timm.__version__) == ('2.15', '1.0.31'): assert digest(net, True) == values
 
 
-@pytest.mark.parametrize('arch, encoder', [*((a, e) for a in SMALL for e in ('test_convnext', 'test_mambaout', 'test_vit')), ('fpn', 'test_maxvit')])
+@pytest.mark.parametrize('arch, encoder', [
+    *((a, e) for a in SMALL for e in ('test_convnext', 'test_mambaout', 'test_vit')), ('fpn', 'test_maxvit')])
 def test_any_encoder(arch, encoder):
     "Plain and with PointRend: any size, fine maps of the channels told, every parameter in one group and trained."
     args = dict(SMALL[arch], output_stride=32) if arch in ('pspnet', 'deeplab') else SMALL[arch]
@@ -58,7 +62,8 @@ def test_any_encoder(arch, encoder):
         answer = net(x)
         sum(y.square().mean() for y in (answer if isinstance(answer, tuple) else [answer])).backward()
         idle = {n for n, p in net.named_parameters() if p.grad is None}
-        assert not idle or (arch == 'deeplab' and not rend and all('encoder.neck.levels.0' in n for n in idle))  # the fine map is PointRend's
+        # the fine map is PointRend's
+        assert not idle or (arch == 'deeplab' and not rend and all('encoder.neck.levels.0' in n for n in idle))
         with torch.no_grad(): y = net.eval()(x)
         assert y.shape == (2, 3, 70, 90) and y.isfinite().all()
         fine = base.coarse_and_fine(torch.randn(1, 4, 256, 256))[1]
@@ -70,7 +75,8 @@ def test_bundle_and_map(tmp_path):
     "A plain transformer in a bundle: built without weights, filled, mapped in patches."
     classes = [dict(name='background', color=[0, 0, 0], index=0), dict(name='building', color=[255, 0, 0], index=1)]
     args = SMALL['fpn']
-    spec = dict(arch='fpn', encoder='eva02_tiny_patch14_224', arch_args=args, n_in=3, n_out=2, classes=classes, mean=[0.]*3, std=[1.]*3)
+    spec = dict(arch='fpn', encoder='eva02_tiny_patch14_224', arch_args=args, n_in=3, n_out=2, classes=classes,
+                mean=[0.]*3, std=[1.]*3)
     net = create_model('fpn', spec['encoder'], **args).eval()
     save_bundle(tmp_path/'m.safetensors', net, spec)
     again, _ = load_bundle(tmp_path/'m.safetensors')
@@ -95,7 +101,8 @@ def test_layers_of_a_transformer():
     groups, opt = net.groups(), Adam(net.groups(), lr=1e-3)
     assert len(groups) == 6 + 2 and layer_rates(groups, 1e-3) == slice(1e-3*.75**7, 1e-3)
     last = set(map(id, groups[-1]))
-    assert {id(p) for p in net.encoder.neck.parameters()} <= last and not last & set(map(id, net.encoder.body.parameters()))
+    assert {id(p) for p in net.encoder.neck.parameters()} <= last
+    assert not last & set(map(id, net.encoder.body.parameters()))
     opt.freeze_to(-1)
     assert all(p.requires_grad == (id(p) in last) for p in net.parameters())
 

@@ -1,4 +1,5 @@
-"Every architecture, plain and with PointRend, held to the same promises: alone, in a Learner, in a bundle, on the command line."
+"""Every architecture, plain and with PointRend, held to the same promises: alone, in a Learner, in a bundle, on the
+command line."""
 import inspect
 import json
 import warnings
@@ -24,11 +25,14 @@ from satseg_fastai.pointrend.callback import point_loss
 from satseg_fastai.pointrend.points import subdivide
 from satseg_fastai.scene.predict import predict_array, predict_scene
 
-SMALL = dict(se_unet=dict(decoder_width=(32, 16, 16, 8, 8)), unet_resnet=dict(num_filters=4), fpn=dict(pyramid_width=32, width=32),
-             pspnet=dict(width=32), deeplab=dict(width=32, aux=True))
+SMALL = dict(se_unet=dict(decoder_width=(32, 16, 16, 8, 8)), unet_resnet=dict(num_filters=4),
+             fpn=dict(pyramid_width=32, width=32), pspnet=dict(width=32), deeplab=dict(width=32, aux=True))
 FULL = {arch for arch, (cls, _) in ARCHS.items() if cls.dense}  # refined in one pass: their decoders cannot stop early
 PLAIN = {**{arch: (arch, kw) for arch, kw in SMALL.items()}, 'pspnet_plain': ('pspnet', dict(width=32, use_unet=False))}
-REND = {f'{name}_rend': (arch, dict(kw, pointrend=dict(hidden=16, refine=arch in FULL))) for name, (arch, kw) in PLAIN.items()}
+REND = {
+    f'{name}_rend': (arch, dict(kw, pointrend=dict(hidden=16, refine=arch in FULL)))
+    for name, (arch, kw) in PLAIN.items()
+}
 CASES = {**PLAIN, **REND, 'se_unet_refine': ('se_unet', dict(SMALL['se_unet'], pointrend=dict(hidden=16, refine=True)))}
 REFINED = {*REND, 'se_unet_refine'}
 AUX = ('pspnet', 'deeplab')
@@ -40,7 +44,9 @@ def enliven(net, seed=0):
     gen = torch.Generator().manual_seed(seed)
     for m in net.modules():
         if not isinstance(m, nn.BatchNorm2d): continue
-        for v, (low, high) in ((m.weight, (.5, 1.5)), (m.bias, (-.3, .3)), (m.running_mean, (-.3, .3)), (m.running_var, (.5, 1.5))): nn.init.uniform_(v, low, high, generator=gen)
+        for v, (low, high) in ((m.weight, (.5, 1.5)), (m.bias, (-.3, .3)), (m.running_mean, (-.3, .3)), (m.running_var,
+                                                                                                         (.5, 1.5))):
+            nn.init.uniform_(v, low, high, generator=gen)
     if hasattr(net, 'base'): nn.init.normal_(net.head.out.weight, std=.5, generator=gen)
     return net
 
@@ -58,7 +64,8 @@ def build(name, n_in=3, n_out=2, seed=0, points=None, **more):
 def ready(name): return build(name, n_out=3).eval()
 
 
-def noise(n_in=3, h=65, w=100, n=2, seed=1): return torch.randn(n, n_in, h, w, generator=torch.Generator().manual_seed(seed))
+def noise(n_in=3, h=65, w=100, n=2, seed=1):
+    return torch.randn(n, n_in, h, w, generator=torch.Generator().manual_seed(seed))
 
 
 def labels(k, h=65, w=100, n=2, seed=2):
@@ -68,7 +75,8 @@ def labels(k, h=65, w=100, n=2, seed=2):
     return y
 
 
-def at_pixels(y, p): return torch.stack([i[(q[:, 1]*i.shape[0]).long(), (q[:, 0]*i.shape[1]).long()] for i, q in zip(y, p)])
+def at_pixels(y, p):
+    return torch.stack([i[(q[:, 1]*i.shape[0]).long(), (q[:, 0]*i.shape[1]).long()] for i, q in zip(y, p)])
 
 
 def total_loss(name, answer, y):
@@ -103,7 +111,8 @@ def test_groups(name):
     assert sorted(early + late + rest) == sorted(map(id, net.parameters())) and early and late and rest
     base = getattr(net, 'base', net)
     assert set(early + late) == set(map(id, base.encoder.parameters()))
-    assert set(map(id, base.encoder.body.conv1.parameters())) <= set(early) and set(map(id, base.encoder.body.layer4.parameters())) <= set(late)
+    assert set(map(id, base.encoder.body.conv1.parameters())) <= set(early)
+    assert set(map(id, base.encoder.body.layer4.parameters())) <= set(late)
     if base is not net: assert set(map(id, net.head.parameters())) <= set(rest)
 
 
@@ -168,7 +177,8 @@ def test_bands(name, n_in):
 @pytest.mark.parametrize('k', [1, 3])
 @pytest.mark.parametrize('half', [False, True])
 def test_trains(name, k, half):
-    "One logit or several, float32 or bfloat16 autocast: a finite loss of all its parts, and a gradient for every parameter."
+    """One logit or several, float32 or bfloat16 autocast: a finite loss of all its parts, and a gradient for every
+    parameter."""
     net, x, y = build(name, n_out=k).train(), noise(n=4), labels(k, n=4)
     torch.manual_seed(0)
     with torch.autocast('cpu', torch.bfloat16, enabled=half): loss, parts = total_loss(name, net(x), y)
@@ -210,7 +220,8 @@ def test_channels_last(name):
     with torch.no_grad():
         want = net(x)
         got = net.to(memory_format=torch.channels_last)(x.contiguous(memory_format=torch.channels_last))
-    assert next(p for p in net.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[-1] > 1).is_contiguous(memory_format=torch.channels_last)
+    assert next(p for p in net.parameters()
+                if p.ndim == 4 and p.shape[1] > 1 and p.shape[-1] > 1).is_contiguous(memory_format=torch.channels_last)
     near(got, want, 1e-4)
 
 
@@ -285,7 +296,8 @@ def quiet(learn, do, *args, **kw):
 
 @cache
 def parts():
-    "A callback that keeps the model's answers as they come and, once every other part has joined, the loss that is said and the one that is due."
+    """A callback that keeps the model's answers as they come and, once every other part has joined, the loss that is
+    said and the one that is due."""
     from fastai.callback.core import Callback
     class Raw(Callback):
         order, run_valid = 4, False
@@ -303,10 +315,15 @@ def parts():
 def check_parts(rows, name):
     "Every batch's loss is what is due, of all parts, for a full-size tensor."
     assert rows
-    for said, due, n, size in rows: assert n == 1 + (name in REFINED) + name.startswith(AUX) and size == (32, 32) and abs(said - due) < 1e-4*due, rows
+    for said, due, n, size in rows:
+        assert n == 1 + (name in REFINED) + name.startswith(AUX) and size == (32,
+                                                                              32) and abs(said - due) < 1e-4*due, rows
 
 
-each_learner = pytest.mark.parametrize('name', ['se_unet_rend', 'unet_resnet_rend', 'fpn_rend', 'pspnet_rend', 'pspnet_plain_rend', 'deeplab_rend', 'pspnet', 'deeplab'])
+each_learner = pytest.mark.parametrize('name', [
+    'se_unet_rend', 'unet_resnet_rend', 'fpn_rend', 'pspnet_rend', 'pspnet_plain_rend', 'deeplab_rend', 'pspnet',
+    'deeplab'
+])
 
 
 @each_learner
@@ -329,7 +346,8 @@ def test_learner(town, tmp_path, name):
     probs, targets = quiet(learn, learn.get_preds)
     assert z.shape == (1, 2, 96, 96) and torch.equal(targets, y.as_subclass(torch.Tensor).cpu())
     torch.testing.assert_close(probs, z.softmax(1), rtol=1e-4, atol=1e-5)
-    assert loss == pytest.approx(make_loss('ce')(z, y).item(), rel=1e-4) and accuracy == pytest.approx((z.argmax(1) == targets)[targets != 255].float().mean().item(), abs=1e-4)
+    assert loss == pytest.approx(make_loss('ce')(z, y).item(), rel=1e-4)
+    assert accuracy == pytest.approx((z.argmax(1) == targets)[targets != 255].float().mean().item(), abs=1e-4)
     classes, _, p = quiet(learn, learn.predict, learn.dls.valid_ds.items[0])
     torch.testing.assert_close(p, probs[0], rtol=1e-4, atol=1e-5)
     assert (torch.as_tensor(classes) == probs[0].argmax(0)).float().mean() > .999
@@ -342,9 +360,12 @@ def test_learner(town, tmp_path, name):
         warnings.simplefilter('ignore')  # fastai's word on the safety of pickles
         loaded = load_learner(tmp_path/'e.pkl')
     save_bundle(tmp_path/'m.safetensors', learn)
-    for how, model in dict(learner=learn, export=loaded, bundle=tmp_path/'m.safetensors').items(): predict_scene(model, town.pairs[2].image, tmp_path/f'{how}.tif', device='cpu', progress=False)
+    for how, model in dict(learner=learn, export=loaded, bundle=tmp_path/'m.safetensors').items():
+        predict_scene(model, town.pairs[2].image, tmp_path/f'{how}.tif', device='cpu', progress=False)
     maps = {how: rasterio.open(tmp_path/f'{how}.tif').read() for how in ('learner', 'export', 'bundle')}
-    assert all(np.array_equal(maps['learner'], m) for m in maps.values()) and maps['learner'].std() > 0 and maps['learner'].shape[-2:] == (96, 96)
+    assert all(np.array_equal(maps['learner'], m) for m in maps.values())
+    assert maps['learner'].std() > 0
+    assert maps['learner'].shape[-2:] == (96, 96)
 
 
 @each_learner
@@ -368,7 +389,8 @@ def test_gradient_accumulation(town, name):
     from fastai.callback.training import GradientAccumulation
     class Divided(Callback):
         order, run_valid = 7, False
-        def after_loss(self): self.learn.shares = [*getattr(self.learn, 'shares', []), (self.loss_grad/self.loss).item()]
+        def after_loss(self):
+            self.learn.shares = [*getattr(self.learn, 'shares', []), (self.loss_grad/self.loss).item()]
     learn, spies = learner(town, name), parts()(name)
     quiet(learn, learn.fit, 1, 1e-3, cbs=[*spies, GradientAccumulation(16), Divided()])
     check_parts(spies[1].rows, name)
@@ -383,12 +405,16 @@ def test_frozen(town, name):
     learn.freeze()
     norms = {id(p) for m in learn.model.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()}
     early, late, rest = learn.model.groups()
-    frozen, before = [p for p in early + late if id(p) not in norms], {p: p.detach().clone() for p in learn.model.parameters()}
-    assert len(learn.opt.param_lists) == 3 and not any(p.requires_grad for p in frozen) and all(p.requires_grad for p in rest)
+    frozen = [p for p in early + late if id(p) not in norms]
+    before = {p: p.detach().clone() for p in learn.model.parameters()}
+    assert len(learn.opt.param_lists) == 3
+    assert not any(p.requires_grad for p in frozen)
+    assert all(p.requires_grad for p in rest)
     quiet(learn, learn.fit, 1, 1e-2)
     assert all(torch.equal(before[p], p) for p in frozen)
     moved = {id(p) for p in rest if not torch.equal(before[p], p)}
-    assert len(moved) > .9*len(rest) and (name not in REFINED or {id(p) for p in learn.model.head.parameters()} <= moved)
+    assert len(moved) > .9*len(rest)
+    assert name not in REFINED or {id(p) for p in learn.model.head.parameters()} <= moved
 
 
 @pytest.mark.parametrize('name', ['fpn_rend', 'pspnet'])
@@ -398,7 +424,10 @@ def test_train_metrics(town, name):
     learn.recorder.train_metrics = True
     quiet(learn, learn.fit, 1, 1e-3)
     row = dict(zip(learn.recorder.metric_names[1:-1], learn.recorder.values[0]))
-    assert {n.split('_')[0] for n in row} == {'train', 'valid'} and len(row) == 8 and all(0 <= v < 20 for v in row.values()) and 0 < row['train_accuracy'] < 1
+    assert {n.split('_')[0] for n in row} == {'train', 'valid'}
+    assert len(row) == 8
+    assert all(0 <= v < 20 for v in row.values())
+    assert 0 < row['train_accuracy'] < 1
 
 
 def test_interrupted_with_points(town, tmp_path):
@@ -429,10 +458,12 @@ def test_learner_of_one_logit(name):
     from satseg_fastai.pointrend.callback import PointRendCallback
     x = noise(n=8, h=40, w=33)
     dls = DataLoaders(*[DataLoader(list(zip(x, (x.mean(1) > 0).long())), bs=4)]*2, device='cpu')
-    learn, spies = Learner(dls, build(name, n_out=1), loss_func=make_loss('ce'), cbs=[PointRendCallback()]), parts()(name)
+    learn = Learner(dls, build(name, n_out=1), loss_func=make_loss('ce'), cbs=[PointRendCallback()])
+    spies = parts()(name)
     quiet(learn, learn.fit, 6, 3e-3, cbs=spies)
     losses = [said for said, *_ in spies[1].rows]
-    assert losses == pytest.approx([due for _, due, *_ in spies[1].rows], rel=1e-4) and len(losses) == 12 and sum(losses[-2:]) < sum(losses[:2]), losses
+    assert losses == pytest.approx([due for _, due, *_ in spies[1].rows], rel=1e-4) and len(losses) == 12 and sum(
+        losses[-2:]) < sum(losses[:2]), losses
     probs, _ = quiet(learn, learn.get_preds)
     assert probs.shape == (8, 1, 40, 33) and 0 < probs.min() < probs.max() < 1
 
@@ -442,14 +473,18 @@ def test_default_encoder_of_a_learner(town, arch, monkeypatch):
     "seg_learner asks for the architecture's own, and says so in the spec."
     from satseg_fastai import learner as module
     asked, dls = [], learner(town, 'fpn').dls
-    monkeypatch.setattr(module, 'create_model', lambda arch, encoder, *args, **kw: asked.append(encoder) or create_model(arch, 'test_resnet', *args, **kw))
+    monkeypatch.setattr(
+        module, 'create_model',
+        lambda arch, encoder, *args, **kw: asked.append(encoder) or create_model(arch, 'test_resnet', *args, **kw))
     learn = module.seg_learner(dls, arch, pretrained=False, **SMALL[arch])
     assert asked == [ARCHS[arch][1]] == [learn.spec['encoder']]
 
 
 # in a bundle
-OTHER = dict(se_unet=dict(decoder_width=(32, None, 16, 8, 8), se=False, norm='group', side=True), unet_resnet=dict(num_filters=4, norm='batch'), fpn=dict(pyramid_width=16, width=24, levels=(3, 4, 5)),
-             pspnet=dict(width=32, pyramid_sizes=(1, 2, 4), output_stride=16, use_unet=False), deeplab=dict(width=16, rates=(2, 5), output_stride=16, aux=True))
+OTHER = dict(se_unet=dict(decoder_width=(32, None, 16, 8, 8), se=False, norm='group', side=True),
+             unet_resnet=dict(num_filters=4, norm='batch'), fpn=dict(pyramid_width=16, width=24, levels=(3, 4, 5)),
+             pspnet=dict(width=32, pyramid_sizes=(1, 2, 4), output_stride=16,
+                         use_unet=False), deeplab=dict(width=16, rates=(2, 5), output_stride=16, aux=True))
 POINTS = dict(points=300, train_points=60, k=4, beta=.5, hidden=24, layers=2, image=True, padding_mode='zeros')
 SPEC = dict(encoder='test_resnet', mean=[120.]*5, std=[50.]*5)
 
@@ -461,7 +496,8 @@ def test_bundle(tmp_path, arch, rend, k):
     "Arguments far from the defaults, tuples among them, come back from the file, and the same logits bit by bit."
     assert OTHER.keys() == ARCHS.keys()
     torch.manual_seed(0)
-    args = dict(OTHER[arch], **(dict(pointrend=dict(POINTS, refine=arch in FULL)) if rend else {}), **(dict(coarse_stride=8) if rend and takes(arch, 'coarse_stride') else {}))
+    args = dict(OTHER[arch], **(dict(pointrend=dict(POINTS, refine=arch in FULL)) if rend else {}),
+                **(dict(coarse_stride=8) if rend and takes(arch, 'coarse_stride') else {}))
     net, x = enliven(create_model(arch, 'test_resnet', 5, k, **args)).eval(), noise(5)
     classes = [dict(name=f'c{i}', index=i, color=[i]*3) for i in range(max(k, 2))]
     save_bundle(tmp_path/'m.safetensors', net, dict(SPEC, arch=arch, arch_args=args, n_in=5, n_out=k, classes=classes))
@@ -470,14 +506,18 @@ def test_bundle(tmp_path, arch, rend, k):
     assert spec['arch_args'] == json.loads(json.dumps(args)) and not again.training
     with torch.no_grad(): assert torch.equal(net(x), again(x))
     assert str(again) == str(net) and all(torch.equal(v, again.state_dict()[n]) for n, v in net.state_dict().items())
-    if rend: assert {n: getattr(again, n) for n in ('points', 'train_points', 'k', 'beta', 'image', 'padding_mode')} == {n: v for n, v in POINTS.items() if n not in ('hidden', 'layers')}
+    if rend:
+        assert {n: getattr(again, n) for n in ('points', 'train_points', 'k', 'beta', 'image', 'padding_mode')
+                } == {n: v for n, v in POINTS.items() if n not in ('hidden', 'layers')}
 
 
 @pytest.mark.parametrize('arch', ARCHS)
 def test_arguments_count(arch):
     "Each of them makes another network."
     other = str(create_model(arch, 'test_resnet', **OTHER[arch]))
-    for name in OTHER[arch]: assert str(create_model(arch, 'test_resnet', **{k: v for k, v in OTHER[arch].items() if k != name})) != other, name
+    for name in OTHER[arch]:
+        assert str(create_model(arch, 'test_resnet',
+                                **{k: v for k, v in OTHER[arch].items() if k != name})) != other, name
 
 
 # on the command line
@@ -485,8 +525,10 @@ def satseg(*args):
     with warnings.catch_warnings(): return CliRunner().invoke(app, list(map(str, args)))
 
 
-SETS = dict(se_unet=['decoder_width=[32,16,16,8,8]'], unet_resnet=['num_filters=4'], fpn=['pyramid_width=16', 'width=16', 'levels=[3,4,5]'],
-            pspnet=['width=32', 'pyramid_sizes=(1,2,4)', 'use_unet=false'], deeplab=['width=16', 'rates=[2,5]', 'aux=true'])
+SETS = dict(se_unet=['decoder_width=[32,16,16,8,8]'], unet_resnet=['num_filters=4'],
+            fpn=['pyramid_width=16', 'width=16',
+                 'levels=[3,4,5]'], pspnet=['width=32', 'pyramid_sizes=(1,2,4)',
+                                            'use_unet=false'], deeplab=['width=16', 'rates=[2,5]', 'aux=true'])
 
 
 @pytest.mark.parametrize('arch', ARCHS)
@@ -495,23 +537,36 @@ def test_satseg_train(town, tmp_path, arch, rend):
     "From scenes to a map by one name."
     out = tmp_path/'m.safetensors'
     extra = [] if not rend else ['--set', 'pointrend={"refine": true}'] if arch in FULL else ['--pointrend']
-    r = satseg('train', '--images', town.root/'images', '--labels', town.root/'labels', '--out', out, '--arch', arch, '--encoder', 'test_resnet', '--no-pretrained',
-               '--patch', 32, '--epochs', 1, '--quiet', *(a for s in SETS[arch] for a in ('--set', s)), *extra)
+    r = satseg('train', '--images', town.root/'images', '--labels', town.root/'labels', '--out', out, '--arch', arch,
+               '--encoder', 'test_resnet', '--no-pretrained', '--patch', 32, '--epochs', 1, '--quiet',
+               *(a for s in SETS[arch] for a in ('--set', s)), *extra)
     assert r.exit_code == 0, f'{r.stderr}\n{r.exception!r}'
     spec, (net, _) = read_spec(out), load_bundle(out)
-    assert spec['arch'] == arch and 0 < spec['threshold']['value'] < 1 and hasattr(net, 'base') == rend and type(getattr(net, 'base', net)) is ARCHS[arch][0]
-    for name, value in (s.split('=') for s in SETS[arch]): assert spec['arch_args'][name] == json.loads(value.replace('(', '[').replace(')', ']'))
+    assert spec['arch'] == arch
+    assert 0 < spec['threshold']['value'] < 1
+    assert hasattr(net, 'base') == rend
+    assert type(getattr(net, 'base', net)) is ARCHS[arch][0]
+    for name, value in (s.split('=') for s in SETS[arch]):
+        assert spec['arch_args'][name] == json.loads(value.replace('(', '[').replace(')', ']'))
     r = satseg('predict', out, town.pairs[2].image, '--out', tmp_path/'maps', '--quiet')
     assert r.exit_code == 0, f'{r.stderr}\n{r.exception!r}'
-    with rasterio.open(next((tmp_path/'maps').glob('*_prob.tif'))) as ds: assert (ds.height, ds.width) == (96, 96) and ds.read().std() > 0
+    with rasterio.open(next((tmp_path/'maps').glob('*_prob.tif'))) as ds:
+        assert (ds.height, ds.width) == (96, 96) and ds.read().std() > 0
 
 
 def test_what_the_command_line_refuses(town, tmp_path):
     "One line for what no architecture can be."
-    data = ['train', '--images', town.root/'images', '--labels', town.root/'labels', '--out', tmp_path/'m.safetensors', '--encoder', 'test_resnet', '--no-pretrained', '--patch', 32]
-    for args, says in ((['--arch', 'unet9'], "architecture 'unet9'"), (['--arch', 'fpn', '--set', 'use_unet=true'], 'fpn takes no use_unet'), (['--arch', 'fpn', '--set', 'levels'], 'NAME=VALUE'),
-                       (['--arch', 'unet_resnet', '--pointrend'], 'one pass at full size'), (['--arch', 'pspnet', '--set', 'pyramid_sizes=wide'], 'pyramid_sizes'),
-                       (['--arch', 'fpn', '--set', 'width=wide'], 'width'), (['--arch', 'fpn', '--set', 'pointrend={"pints": 3}'], 'pints')):
+    data = [
+        'train', '--images', town.root/'images', '--labels', town.root/'labels', '--out', tmp_path/'m.safetensors',
+        '--encoder', 'test_resnet', '--no-pretrained', '--patch', 32
+    ]
+    for args, says in ((['--arch', 'unet9'], "architecture 'unet9'"), ([
+            '--arch', 'fpn', '--set', 'use_unet=true'
+    ], 'fpn takes no use_unet'), (['--arch', 'fpn', '--set', 'levels'], 'NAME=VALUE'), ([
+            '--arch', 'unet_resnet', '--pointrend'
+    ], 'one pass at full size'), (['--arch', 'pspnet', '--set', 'pyramid_sizes=wide'], 'pyramid_sizes'), ([
+            '--arch', 'fpn', '--set', 'width=wide'
+    ], 'width'), (['--arch', 'fpn', '--set', 'pointrend={"pints": 3}'], 'pints')):
         r = satseg(*data, *args)
         lines = [line for line in r.stderr.splitlines() if not line.startswith('note: ')]
         assert r.exit_code == 2 and len(lines) == 1 and says in lines[0], (args, r.stderr, r.exception)
@@ -528,10 +583,12 @@ class Tired(nn.Module):
 
 
 def test_interrupted_map_has_the_same_bytes(town, tmp_path):
-    "PointRend counts its points by what it sees; a map that was interrupted is still the same, and one with other points is begun anew."
+    """PointRend counts its points by what it sees; a map that was interrupted is still the same, and one with other
+    points is begun anew."""
     net = create_model('se_unet', 'test_resnet', pointrend=dict(hidden=16), **SMALL['se_unet']).eval()
     for p in net.head.parameters(): nn.init.normal_(p, std=.5)
-    kw = dict(size=32, overlap=.5, batch_size=3, stats=([120., 110., 100.], [60., 60., 60.]), device='cpu', progress=False)
+    kw = dict(size=32, overlap=.5, batch_size=3, stats=([120., 110., 100.], [60., 60., 60.]), device='cpu',
+              progress=False)
     scene = town.pairs[2].image
     predict_scene(Tired(net, 99), scene, tmp_path/'calm.tif', **kw)
     with pytest.raises(KeyboardInterrupt): predict_scene(Tired(net, 9), scene, tmp_path/'torn.tif', **kw)
@@ -540,5 +597,7 @@ def test_interrupted_map_has_the_same_bytes(town, tmp_path):
     with pytest.raises(KeyboardInterrupt): predict_scene(Tired(net, 9), scene, tmp_path/'other.tif', **kw)
     net.points = 64
     assert predict_scene(Tired(net, 99), scene, tmp_path/'other.tif', **kw)['resumed_at_row'] == 0
-    one, three = (predict_array(net, np.random.default_rng(0).normal(size=(3, 100, 130)).astype('float32'), size=64, batch_size=n, device='cpu') for n in (1, 3))
+    one, three = (predict_array(net,
+                                np.random.default_rng(0).normal(size=(3, 100, 130)).astype('float32'), size=64,
+                                batch_size=n, device='cpu') for n in (1, 3))
     assert abs(one - three).max() < 1e-4

@@ -13,7 +13,8 @@ from satseg_fastai.scene.instances import predict_instances
 from satseg_fastai.scene.predict import predict_array
 
 HERE = Path(__file__).parent/'fixtures'
-BUNDLE = HERE/'pretrained_se_unet.safetensors'  # se_unet on test_efficientnet, a pretrained start: no `norm` in its arguments
+# se_unet on test_efficientnet, a pretrained start: no `norm` in its arguments
+BUNDLE = HERE/'pretrained_se_unet.safetensors'
 
 
 def test_it_names_no_norm():

@@ -1,4 +1,5 @@
-"Receipts, and the specs in them, as the library wrote them in November 2026: they load unchanged and say what they said."
+"""Receipts, and the specs in them, as the library wrote them in November 2026: they load unchanged and say what they
+said."""
 import json
 from pathlib import Path
 

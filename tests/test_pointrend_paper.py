@@ -43,12 +43,15 @@ def test_four_conv_head(r, macs, held):
 
 
 def test_pointrend_head():
-    "Table 2, the row of PointRend: 924.3 M with 4·28² points, 980.1 M with the text's; 733,520 activations at the peak."
+    """Table 2, the row of PointRend: 924.3 M with 4·28² points, 980.1 M with the text's; 733,520 activations at the
+    peak."""
     ours, text = pc.pointrend(), pc.pointrend(pc.every_step)
     calls = ours.activations()
     assert (ours.mult_adds(), text.mult_adds()) == (924_286_976, 980_132_864)
     assert (pc.peak(calls), pc.total(calls), pc.total(text.activations())) == (733_520, 2_728_016, 2_894_224)
-    assert {n: len(v) for n, v in calls.items() if len(v) != 4} == dict.fromkeys(['input', 'coarse.conv', 'coarse.fc1', 'coarse.fc2', 'coarse.out'], 1)
+    assert {n: len(v)
+            for n, v in calls.items()
+            if len(v) != 4} == dict.fromkeys(['input', 'coarse.conv', 'coarse.fc1', 'coarse.fc2', 'coarse.out'], 1)
 
 
 @pytest.mark.parametrize('kw', CHANNELS, ids=str)
@@ -83,7 +86,10 @@ def test_other_channels_other_numbers():
 def test_the_library_renders_at_this_cost():
     "`render_masks` takes the multiply-adds that Table 2 is counted with."
     with pc.META:
-        m, x, box, label = pc.PointMask(256, 80), torch.empty(1, 256, 50, 70), torch.empty(1, 4), torch.ones(1, dtype=torch.long)
+        m = pc.PointMask(256, 80)
+        x = torch.empty(1, 256, 50, 70)
+        box = torch.empty(1, 4)
+        label = torch.ones(1, dtype=torch.long)
     assert pc.mult_adds(lambda: render_masks(m, x, [box], [label])) == pc.pointrend().mult_adds()
 
 
@@ -97,7 +103,8 @@ def test_hooks_are_removed():
 
 
 def test_points_of_a_mask():
-    "7 to 224: five steps, 3,332 points in the paper's count; 3,136 where the covered step is left out, with the same result."
+    """7 to 224: five steps, 3,332 points in the paper's count; 3,136 where the covered step is left out, with the
+    same result."""
     coarse, fine = torch.randn(2, 1, 7, 7), torch.randn(2, 1, 224, 224)
     seen, results = {}, {}
     for how in (pc.every_step, pc.subdivide):
@@ -106,7 +113,8 @@ def test_points_of_a_mask():
             count.append(p.shape[1])
             return torch.nn.functional.grid_sample(fine, 2*p[:, :, None] - 1, align_corners=False)[..., 0]
         results[how] = how(coarse, at, (224, 224), 28**2, 'paper', trace)
-        assert count == [idx.shape[1] for _, idx in trace] and all(len(i.unique()) == len(i) for _, idx in trace for i in idx)
+        assert count == [idx.shape[1] for _, idx in trace]
+        assert all(len(i.unique()) == len(i) for _, idx in trace for i in idx)
         seen[how] = count
     assert seen == {pc.every_step: [196, 784, 784, 784, 784], pc.subdivide: [784]*4}
     assert torch.equal(results[pc.every_step], results[pc.subdivide])
@@ -139,8 +147,10 @@ def test_semantic_models(semantic):
     assert [s.points//pc.N for s in semantic.values()] == [4, 3, 2, 3]
 
 
-@pytest.mark.parametrize('ours, paper, fits', [(924_286_976, '0.9B', True), (980_132_864, '0.9B', False), (33.4e9, '34B', False), (15.06, '15', True),
-                                               (32_384, '32k', True), (32_768, '32k', False), (3332, '3,332', True), (3136, '3,332', False), (30.1, '> 30', True), (29.9, '> 30', False)])
+@pytest.mark.parametrize('ours, paper, fits', [(924_286_976, '0.9B', True), (980_132_864, '0.9B', False),
+    (33.4e9, '34B', False), (15.06, '15', True),
+                                               (32_384, '32k', True), (32_768, '32k', False), (3332, '3,332', True),
+                                               (3136, '3,332', False), (30.1, '> 30', True), (29.9, '> 30', False)])
 def test_agrees(ours, paper, fits):
     "Rounding to the printed digits."
     assert pc.agrees(ours, paper) == fits

@@ -1,4 +1,5 @@
-"The README says what is true now: its tables are those that the notebooks and results give, and its links lead somewhere."
+"""The README says what is true now: its tables are those that the notebooks and results give, and its links lead
+somewhere."""
 import json
 import re
 import sys
@@ -16,7 +17,8 @@ from readme import convert  # noqa: E402
 INDEX = ROOT/'nbs'/'index.ipynb'
 
 
-def markdown(outputs): return [''.join(o['data']['text/markdown']) for o in outputs if 'text/markdown' in o.get('data', {})]
+def markdown(outputs):
+    return [''.join(o['data']['text/markdown']) for o in outputs if 'text/markdown' in o.get('data', {})]
 
 
 def test_tables_are_fresh():
@@ -31,16 +33,22 @@ def test_tables_are_fresh():
 
 def test_separate_on_banepa():
     "The building scores that Limits names are those that were measured."
-    runs = [json.loads(p.read_text(encoding='utf-8'))['depths'] for p in (ROOT/'nbs'/'experiments'/'results').glob('separate_banepa_*.json')]
+    runs = [
+        json.loads(p.read_text(encoding='utf-8'))['depths']
+        for p in (ROOT/'nbs'/'experiments'/'results').glob('separate_banepa_*.json')
+    ]
     score = lambda depth: sorted(f"{r['reported']['f1']:.2f}"[1:] for run in runs for r in run if r['depth'] == depth)
-    told = re.search(r'F1 goes from ([.\d]+)-([.\d]+) to ([.\d]+)-([.\d]+) \(two seeds', (ROOT/'README.md').read_text(encoding='utf-8')).groups()
+    told = re.search(r'F1 goes from ([.\d]+)-([.\d]+) to ([.\d]+)-([.\d]+) \(two seeds',
+                     (ROOT/'README.md').read_text(encoding='utf-8')).groups()
     assert len(runs) == 2 and list(told) == score(None) + score(.25)
 
 
 def test_a_list_over_two_cells_is_one(tmp_path):
     "Items of neighboring cells join; what follows a list does not."
     cell, path = nbformat.v4.new_markdown_cell, tmp_path/'i.ipynb'
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell('- a\n- b'), cell('- c'), cell('end - no item'), cell('- d')]), path)
+    nbformat.write(nbformat.v4.new_notebook(
+        cells=[cell('- a\n- b'), cell('- c'), cell('end - no item'),
+               cell('- d')]), path)
     assert convert(path)[0] == '- a\n- b\n- c\n\nend - no item\n\n- d\n'
 
 

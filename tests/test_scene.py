@@ -1,4 +1,5 @@
-"Scene prediction where it is hard: memory, kill -9, Ctrl-C, a full disk, a process without fastai. This file is also what the child processes run."
+"""Scene prediction where it is hard: memory, kill -9, Ctrl-C, a full disk, a process without fastai. This file is
+also what the child processes run."""
 import json
 import os
 import random
@@ -45,8 +46,9 @@ class Net(nn.Module):
 
 def write_scene(path, x, nodata=None):
     "An array (C,H,W) as a tiled GeoTIFF."
-    profile = dict(driver='GTiff', height=x.shape[1], width=x.shape[2], count=len(x), dtype=x.dtype, crs='EPSG:32645', nodata=nodata,
-                   transform=from_origin(330_000, 3_060_000, .3, .3), tiled=True, blockxsize=256, blockysize=256)
+    profile = dict(driver='GTiff', height=x.shape[1], width=x.shape[2], count=len(x), dtype=x.dtype, crs='EPSG:32645',
+                   nodata=nodata, transform=from_origin(330_000, 3_060_000, .3,
+                                                        .3), tiled=True, blockxsize=256, blockysize=256)
     with rasterio.open(path, 'w', **profile) as ds: ds.write(x)
     return path
 
@@ -66,7 +68,8 @@ def left_over(folder, *known):
 def child(what, *args, **env):
     "This file in a process of its own: the function `child_<what>`; its last line of output is JSON."
     env = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONDONTWRITEBYTECODE': '1', **env}
-    return subprocess.Popen([sys.executable, __file__, what, *map(str, args)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, __file__, what, *map(str, args)], env=env, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
 
 
 def answer(process):
@@ -81,12 +84,14 @@ WIDTH, HEIGHTS = 2000, (4000, 10_000)
 MEMORY_LIMIT = 120  # MB: patches and batches 60, blocks that GDAL keeps 23, the accumulator 8, a row of the output 3
 
 
-def status_mb(key): return int(Path('/proc/self/status').read_text(encoding='utf-8').split(f'{key}:')[1].split()[0])/1024
+def status_mb(key):
+    return int(Path('/proc/self/status').read_text(encoding='utf-8').split(f'{key}:')[1].split()[0])/1024
 
 
 def tall_scene(path, height):
     "A three-band scene of noise, written in pieces."
-    profile = dict(driver='GTiff', height=height, width=WIDTH, count=3, dtype='uint8', nodata=0, tiled=True, blockxsize=512, blockysize=512)
+    profile = dict(driver='GTiff', height=height, width=WIDTH, count=3, dtype='uint8', nodata=0, tiled=True,
+                   blockxsize=512, blockysize=512)
     piece = noise(512, WIDTH)
     with rasterio.open(path, 'w', crs='EPSG:32645', transform=from_origin(330_000, 3_060_000, .3, .3), **profile) as ds:
         for row in range(0, height, 512):
@@ -99,19 +104,23 @@ def child_memory(folder, height):
     folder, net = Path(folder), nn.Conv2d(3, 2, 1)
     with evaluating(net): Forward(net, 'cpu')(np.ones((4, 3, 512, 512), np.float32))
     before = status_mb('VmHWM')
-    predict_scene(net, folder/f'{height}.tif', folder/f'{height}_prob.tif', size=512, batch_size=4, overlap=.1, device='cpu', progress=False)
+    predict_scene(net, folder/f'{height}.tif', folder/f'{height}_prob.tif', size=512, batch_size=4, overlap=.1,
+                  device='cpu', progress=False)
     return dict(before=before, growth=status_mb('VmHWM') - before)
 
 
 @linux
 def test_memory_is_flat_in_height(tmp_path):
-    "Two and a half times as high, the same peak. Large blocks come from mmap, so that what counts is what is held, not how the heap is cut up."
+    """Two and a half times as high, the same peak. Large blocks come from mmap, so that what counts is what is held,
+    not how the heap is cut up."""
     for h in HEIGHTS: tall_scene(tmp_path/f'{h}.tif', h)
     runs = [answer(p) for p in [child('memory', tmp_path, h, MALLOC_MMAP_THRESHOLD_='1000000') for h in HEIGHTS]]
     low, high = (r['growth'] for r in runs)
     whole = [2*WIDTH*h*4/2**20 for h in HEIGHTS]
-    told = (f'{WIDTH} px wide, {HEIGHTS[0]} and {HEIGHTS[1]} px high: the peak grew by {low:.0f} and {high:.0f} MB above {runs[0]["before"]:.0f} MB; '
-            f'an accumulator of the whole scene alone would hold {whole[0]:.0f} and {whole[1]:.0f} MB')
+    told = (
+        f'{WIDTH} px wide, {HEIGHTS[0]} and {HEIGHTS[1]} px high: the peak grew by {low:.0f} and {high:.0f} MB above '
+        f'{runs[0]["before"]:.0f} MB; '
+        f'an accumulator of the whole scene alone would hold {whole[0]:.0f} and {whole[1]:.0f} MB')
     assert high - low <= .1*high + 8, f'memory grows with the height. {told}'
     assert max(low, high) <= MEMORY_LIMIT, f'more than {MEMORY_LIMIT} MB. {told}'
 
@@ -132,7 +141,8 @@ def calm(tmp_path_factory):
 
 def child_predict(src, dst, pause, resume='resume'):
     "A slow run that another process breaks."
-    return predict_scene(Net(pause=float(pause), log=f'{dst}.log'), src, dst, **COMMON, resume=resume == 'resume')['windows']
+    return predict_scene(Net(pause=float(pause), log=f'{dst}.log'), src, dst, **COMMON,
+                         resume=resume == 'resume')['windows']
 
 
 def child_dies(src, dst):

@@ -58,7 +58,8 @@ def at_import(tree):
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)): todo += ast.iter_child_nodes(node)
 
 
-def imports(source, package=LIB, walk=ast.walk): return {n for node in walk(ast.parse(source)) for n in names(node, package)}
+def imports(source, package=LIB, walk=ast.walk):
+    return {n for node in walk(ast.parse(source)) for n in names(node, package)}
 
 
 def own(found):
@@ -105,13 +106,15 @@ def test_exported_imports_go_down(module):
 
 
 def private(source):
-    "Private names that a module takes from another one of the library: imported, or as an attribute of what it imported."
+    """Private names that a module takes from another one of the library: imported, or as an attribute of what it
+    imported."""
     tree, modules = ast.parse(source), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.level or (node.module or '').startswith(LIB)):
             modules |= {a.asname or a.name for a in node.names}
             yield from (a.name for a in node.names if re.match('_[a-z]', a.name))
-        if isinstance(node, ast.Attribute) and re.match('_[a-z]', node.attr) and getattr(node.value, 'id', '') in modules:
+        if isinstance(node, ast.Attribute) and re.match('_[a-z]', node.attr) and getattr(node.value, 'id',
+                                                                                         '') in modules:
             yield f'{node.value.id}.{node.attr}'
 
 
@@ -126,7 +129,8 @@ def test_no_private_name_crosses_a_module(module):
     assert list(private(module.read_text(encoding='utf-8'))) == []
 
 
-RUN_FILES = re.compile(r'[\w*]*(_(prob|mask|disagreement|errors)\.tif|[._](objects|receipt)\.(json|gpkg|receipt\.json))')
+RUN_FILES = re.compile(
+    r'[\w*]*(_(prob|mask|disagreement|errors)\.tif|[._](objects|receipt)\.(json|gpkg|receipt\.json))')
 
 
 @pytest.mark.parametrize('module', [m for m in MODULES if name_of(m) != 'run'], ids=name_of)
@@ -139,7 +143,8 @@ def test_one_place_knows_the_names_of_a_run(module):
 
 @pytest.mark.parametrize('module', [m for m in MODULES if name_of(m).split('.')[0] in LIGHT], ids=name_of)
 def test_light_modules_stay_light(module):
-    "Importing models, bundle and scene does not bring in fastai; tiling knows neither tensors nor files, files no raster."
+    """Importing models, bundle and scene does not bring in fastai; tiling knows neither tensors nor files, files no
+    raster."""
     barred = LIGHT[name_of(module).split('.')[0]]
     assert {n for n in needs(name_of(module)) if n.split('.')[0] in barred} == set()
 
@@ -150,7 +155,26 @@ def test_functions_are_short_and_shadow_nothing(module):
     tree = ast.parse(module.read_text(encoding='utf-8'))
     functions = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
     assert [f'{f.name}: {n} lines' for f in functions if (n := f.end_lineno - f.body[0].lineno + 1) > 30] == []
-    assert [n.name for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and hasattr(builtins, n.name)] == []
+    assert [n.name
+            for n in tree.body
+            if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and hasattr(builtins, n.name)] == []
+
+
+def code_lines(path):
+    "Lines of Python in a notebook's cells or in a file; commands of the shell aside."
+    if path.suffix == '.py': return path.read_text(encoding='utf-8').splitlines()
+    cells = [c.source for c in nbformat.read(path, 4).cells if c.cell_type == 'code']
+    return [line for cell in cells for line in cell.splitlines() if not re.match(r'\s*[%!]', line)]
+
+
+WRITTEN = [p for folder in ('nbs', 'tests', 'tools', 'benchmarks') for kind in ('py', 'ipynb')
+           for p in sorted((ROOT/folder).rglob(f'*.{kind}')) if '.ipynb_checkpoints' not in p.parts]
+
+
+@pytest.mark.parametrize('path', WRITTEN, ids=lambda p: p.name)
+def test_lines_can_be_read(path):
+    "At most 120 characters."
+    assert [line for line in code_lines(path) if len(line) > 120] == []
 
 
 @pytest.mark.parametrize('notebook', sorted((ROOT/'nbs').rglob('*.ipynb')), ids=lambda n: n.stem)

@@ -1,4 +1,5 @@
-"What is generated agrees with its source: clean notebooks, exported modules, README. Everything is redone in a temporary copy."
+"""What is generated agrees with its source: clean notebooks, exported modules, README. Everything is redone in a
+temporary copy."""
 import ast
 import os
 import re
@@ -57,13 +58,19 @@ def test_modules_are_exported(copy):
 def test_readme_is_made_from_the_index(tmp_path):
     "tools/readme.py makes the README that is here, pictures included."
     subprocess.run([sys.executable, ROOT/'tools'/'readme.py', '--out', tmp_path], check=True)
-    made = [{p.name: p.read_bytes() for p in (root/'README.md', *(root/'README_files').glob('*'))} for root in (tmp_path, ROOT)]
+    made = [{p.name: p.read_bytes()
+             for p in (root/'README.md', *(root/'README_files').glob('*'))}
+            for root in (tmp_path, ROOT)]
     stale = differing(*made)
     assert not stale, f'run make readme: {stale}'
 
 
 def test_the_package_brings_its_data():
     "What lies in the package and is no module is named in setup.py, so that a wheel has it too."
-    found = {p.relative_to(ROOT/'satseg_fastai').as_posix() for p in (ROOT/'satseg_fastai').rglob('*') if p.is_file() and p.suffix not in ('.py', '.pyc')}
+    found = {
+        p.relative_to(ROOT/'satseg_fastai').as_posix()
+        for p in (ROOT/'satseg_fastai').rglob('*')
+        if p.is_file() and p.suffix not in ('.py', '.pyc')
+    }
     told = re.search(r"package_data=\{'satseg_fastai': (\[.*?\])\}", (ROOT/'setup.py').read_text(encoding='utf-8'))[1]
     assert found == set(ast.literal_eval(told))

@@ -49,7 +49,8 @@ def test_a_town_comes_back(tmp_path, suffix, kw):
 
 @real
 @pytest.mark.parametrize('suffix', ['.gpkg', '.geojson'])
-@pytest.mark.parametrize('scene, label', [('banepa/mosaic.tif', 'banepa/buildings.geojson'), ('mosaics/zanzibar_A_z20.tif', 'mosaics/zanzibar_A_z20_buildings.geojson'),
+@pytest.mark.parametrize('scene, label', [('banepa/mosaic.tif', 'banepa/buildings.geojson'),
+    ('mosaics/zanzibar_A_z20.tif', 'mosaics/zanzibar_A_z20_buildings.geojson'),
                                           ('mosaics/zanzibar_A_z20.tif', 'mosaics/zanzibar_A_z20_mask.tif')])
 def test_real_buildings_come_back(tmp_path, scene, label, suffix):
     "Polygons of people, burned, vectorized, burned again."
@@ -60,7 +61,8 @@ def test_real_buildings_come_back(tmp_path, scene, label, suffix):
 
 @pytest.mark.parametrize('crs', ['EPSG:32616', 'EPSG:4326', 'EPSG:3857'])
 def test_the_area_of_a_known_square(tmp_path, crs):
-    "A square laid out with geodesics, burned on a fine grid of each CRS: its area within a thousandth and what the pixels cost."
+    """A square laid out with geodesics, burned on a fine grid of each CRS: its area within a thousandth and what the
+    pixels cost."""
     geod, lon, lat, side = Geod(ellps='WGS84'), -87.4, 41.9, 400.
     east = geod.fwd(lon, lat, 90, side)[:2]
     corners = [(lon, lat), east, geod.fwd(*east, 0, side)[:2], geod.fwd(lon, lat, 0, side)[:2]]
@@ -69,7 +71,9 @@ def test_the_area_of_a_known_square(tmp_path, crs):
     t = from_origin(min(xs), max(ys), (max(xs) - min(xs))/n, (max(ys) - min(ys))/n) @ Affine.translation(-50, -50)
     square = dict(type='Polygon', coordinates=[[*zip(xs, ys), (xs[0], ys[0])]])
     x = rasterize([square], (n + 100, n + 100), transform=t, dtype='uint8')
-    with rasterio.open(tmp_path/'m.tif', 'w', driver='GTiff', height=n + 100, width=n + 100, count=1, dtype='uint8', nodata=255, crs=crs, transform=t) as ds: ds.write(x, 1)
+    with rasterio.open(tmp_path/'m.tif', 'w', driver='GTiff', height=n + 100, width=n + 100, count=1, dtype='uint8',
+                       nodata=255, crs=crs, transform=t) as ds:
+        ds.write(x, 1)
     found = vectorize(tmp_path/'m.tif').nlargest(1, 'area_m2').iloc[0]
     assert found.area_m2/side**2 == pytest.approx(1, abs=.001)
 
@@ -91,10 +95,12 @@ def test_nothing_is_a_valid_layer(tmp_path):
     options = dict(separate='watershed', simplify=1, regularize=True)
     for suffix in ('.gpkg', '.geojson', '.parquet'):
         if suffix == '.parquet': pytest.importorskip('pyarrow')
-        assert vectorize(paths['label'], tmp_path/f'e{suffix}', **options) == write_detections([], tmp_path/f'd{suffix}', paths['image'], regularize=True) == 0
+        assert vectorize(paths['label'], tmp_path/f'e{suffix}', **options) == write_detections(
+            [], tmp_path/f'd{suffix}', paths['image'], regularize=True) == 0
         for name in 'ed':
             f = (gpd.read_parquet if suffix == '.parquet' else gpd.read_file)(tmp_path/f'{name}{suffix}')
-            assert len(f) == 0 and (suffix == '.geojson' or {'class', 'area_m2', 'regularized', 'iou'} <= set(f.columns))
+            assert len(f) == 0
+            assert suffix == '.geojson' or {'class', 'area_m2', 'regularized', 'iou'} <= set(f.columns)
     assert not open_labels(tmp_path/'e.gpkg', paths['image'], building()).read(0, 0, 128, 128).any()
 
 
@@ -113,17 +119,22 @@ def test_parts_below_the_smallest_area_go(tmp_path):
     "Two squares with a neck, cut apart: the smaller one is then too small."
     x = np.zeros((60, 60), np.uint8)
     x[10:26, 10:26] = x[16:20, 26:28] = x[14:22, 28:36] = 1
-    with rasterio.open(tmp_path/'m.tif', 'w', driver='GTiff', count=1, height=60, width=60, dtype='uint8', nodata=255, crs='EPSG:32645', transform=from_origin(0, 0, .5, .5)) as d: d.write(x[None])
-    assert len(vectorize(tmp_path/'m.tif', separate='watershed')) == 2 and len(vectorize(tmp_path/'m.tif', separate='watershed', min_area_px=120)) == 1
+    with rasterio.open(tmp_path/'m.tif', 'w', driver='GTiff', count=1, height=60, width=60, dtype='uint8', nodata=255,
+                       crs='EPSG:32645', transform=from_origin(0, 0, .5, .5)) as d:
+        d.write(x[None])
+    assert len(vectorize(tmp_path/'m.tif', separate='watershed')) == 2
+    assert len(vectorize(tmp_path/'m.tif', separate='watershed', min_area_px=120)) == 1
 
 
 def test_the_area_may_change_by_no_more_than_told():
     "An outline that right angles make larger: the guard on area alone, with the one on IoU out of the way."
-    rough = shapely.Polygon([(0, 0), (30, 0), (30, 8), (24, 8), (24, 9), (30, 9), (30, 20), (0, 20), (0, 12), (7, 12), (7, 11), (0, 11)])
+    rough = shapely.Polygon([(0, 0), (30, 0), (30, 8), (24, 8), (24, 9), (30, 9), (30, 20), (0, 20), (0, 12), (7, 12),
+                             (7, 11), (0, 11)])
     (new,), _ = better_outlines(np.array([rough]), least=.1, change=1.)
     grown = abs(new.area/rough.area - 1)
     assert grown > .001
-    assert better_outlines(np.array([rough]), least=.1, change=grown*1.01)[0][0] is not None and better_outlines(np.array([rough]), least=.1, change=grown*.99)[0][0] is None
+    assert better_outlines(np.array([rough]), least=.1, change=grown*1.01)[0][0] is not None
+    assert better_outlines(np.array([rough]), least=.1, change=grown*.99)[0][0] is None
 
 
 def test_new_outlines_that_overlap_only_each_other():
@@ -134,7 +145,8 @@ def test_new_outlines_that_overlap_only_each_other():
 
 def test_long_sides_follow_the_map():
     "300 km along a parallel of web mercator: not the geodesic between its ends."
-    scene = SimpleNamespace(crs=rasterio.crs.CRS.from_epsg(3857), transform=Affine(600, 0, 0, 0, -600, 8_500_000), gsd=300., height=1000, width=1000)
+    scene = SimpleNamespace(crs=rasterio.crs.CRS.from_epsg(3857), transform=Affine(600, 0, 0, 0, -600, 8_500_000),
+                            gsd=300., height=1000, width=1000)
     area, _ = measure(np.array([shapely.box(0, 0, 1000, 500)]), scene)
     ring = shapely.get_coordinates(shapely.segmentize(shapely.box(0, 8_200_000, 600_000, 8_500_000), 500))
     lon, lat = Transformer.from_crs(3857, 4326, always_xy=True).transform(*ring.T)

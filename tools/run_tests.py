@@ -54,7 +54,8 @@ def pytest(path):
     with tempfile.TemporaryDirectory() as tmp:
         xml = Path(tmp)/'junit.xml'
         slow = ['--slow']*('slow' in sys.argv[1:])
-        code, text = call(sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', f'--junitxml={xml}', *slow, path)
+        code, text = call(sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', f'--junitxml={xml}', *slow,
+                          path)
         results = [case(n) for n in ET.parse(xml).iter('testcase')] if xml.exists() else []
     say(tail(text, 12 if code == 0 else 200))
     seen = any(r.outcome == 'failed' for r in results)
@@ -76,7 +77,8 @@ def notebook(path):
     try: counts = json.loads(last)
     except ValueError: text, counts = f'{text}\n{last}', {'run': 0, 'skipped': {}, 'seconds': 0}
     skipped = counts['skipped']
-    say(f"{path}: {'ok' if code == 0 else 'FAILED'}, {counts['run']} cells run, {sum(skipped.values())} skipped, {counts['seconds']} s")
+    told = f"{counts['run']} cells run, {sum(skipped.values())} skipped, {counts['seconds']} s"
+    say(f"{path}: {'FAILED' if code else 'ok'}, {told}")
     if code: say(tail(text))
     return [Result(str(path), 'failed' if code else 'passed', tail(text, 1) if code else '')] + [
         Result(str(path), 'skipped', f'cell marked {why}') for why, n in skipped.items() for _ in range(n)]
@@ -96,7 +98,9 @@ def build_wheel(tmp):
 
 def install(*args):
     "Install into the second environment with the first one's uv."
-    code, text = call(Path(sys.executable).parent/'uv', 'pip', 'install', '--quiet', '--compile-bytecode', '--python', NEWEST/'bin'/'python', *args)
+    code, text = call(
+        Path(sys.executable).parent/'uv', 'pip', 'install', '--quiet', '--compile-bytecode', '--python',
+        NEWEST/'bin'/'python', *args)
     if code: raise RuntimeError(tail(text))
 
 
@@ -127,7 +131,8 @@ def wheel_part():
     say(tail(text, 60))
     results = [Result('wheel: build and install', 'passed')] + [wheel_line(line) for line in text.split('\n')
                                                                 if line.startswith(('PASSED ', 'FAILED '))]
-    if code and not any(r.outcome == 'failed' for r in results): results.append(Result('wheel: newest_leg.py', 'failed', tail(text, 3)))
+    if code and not any(r.outcome == 'failed' for r in results):
+        results.append(Result('wheel: newest_leg.py', 'failed', tail(text, 3)))
     return results
 
 

@@ -2,9 +2,8 @@
 
     python nbs/experiments/buildings.py banepa --data DATA [--model se_unet|smp_unet] [--seed 0] [--crops 2304]
 
-DATA is the folder of real labeled imagery. Writes results/SITE_MODEL_SEED.json beside this file, and the bundle (se_unet) and
-the map of the mosaic into --work.
-"""
+DATA is the folder of real labeled imagery. Writes results/SITE_MODEL_SEED.json beside this file, and the bundle
+(se_unet) and the map of the mosaic into --work. """
 import argparse, json, os, platform, sys, tempfile, time, warnings
 from pathlib import Path
 
@@ -38,7 +37,8 @@ def banepa(data, work):
 
 
 def zanzibar(data, work):
-    "Zanzibar A at zoom 20 to train (its three columns 638588-638590 for the threshold), B for the report; the mosaic is A."
+    """Zanzibar A at zoom 20 to train (its three columns 638588-638590 for the threshold), B for the report; the
+    mosaic is A."""
     pairs = [p for p in chips(data/'hotosm_pairs/z20') if p.group.startswith('zanzibar')]
     a, b = ([p for p in pairs if p.group == f'zanzibar_{s}'] for s in 'AB')
     held = [p for p in a if p.image.stem.split('_')[1] in ('638588', '638589', '638590')]
@@ -62,7 +62,8 @@ SITES = dict(banepa=banepa, zanzibar=zanzibar, dubai=dubai_buildings)
 
 
 def make_learner(model, dls, seed):
-    if model == 'se_unet': return seg_learner(dls, encoder='resnet18', pretrained=False, decoder_width=WIDTHS, wd=1e-2, seed=seed)
+    if model == 'se_unet':
+        return seg_learner(dls, encoder='resnet18', pretrained=False, decoder_width=WIDTHS, wd=1e-2, seed=seed)
     import segmentation_models_pytorch as smp
     learn = seg_learner(dls, encoder='test_resnet', pretrained=False, decoder_width=8, wd=1e-2, seed=seed)
     torch.manual_seed(seed)
@@ -83,7 +84,8 @@ def scored(learn, pairs, folder, threshold=None):
         add_scene(h, prob, p)
         if threshold is not None:
             with Scene(prob) as s:
-                y, m = open_labels(p.label, s, learn.dls.store.classes).read(0, 0, s.height, s.width), classify(s.read(0, 0, s.height, s.width), threshold)
+                y = open_labels(p.label, s, learn.dls.store.classes).read(0, 0, s.height, s.width)
+                m = classify(s.read(0, 0, s.height, s.width), threshold)
             counts += boundary_counts(y == 1, m == 1, 3, (y != 255) & (m != 255))
     return h, counts
 
@@ -110,13 +112,17 @@ def main(site, data, model, seed, crops, out, work):
         choice = h.best()
         t, counts = scored(learn, test, tmp, choice.threshold)
     iou, accuracy = at(t, choice.threshold)
-    result = dict(site=site, model=model, encoder='resnet18', pretrained=False, decoder_width=WIDTHS, seed=seed, epochs=epochs, crops=epochs*len(dls.train_ds), crop=256, batch=8,
-                  optimizer='AdamW, one cycle to 2e-3, weight decay 1e-2', split=SITES[site].__doc__, scenes=[len(train), len(hold), len(test)],
-                  threshold=choice.threshold, iou_where_chosen=choice.iou, iou=iou, accuracy=accuracy, boundary_iou_3px=float(ratio(*counts)), best_iou=t.best().iou,
-                  train_seconds=round(wall, 1), train_cpu_seconds=round(cpu, 1), parameters=sum(p.numel() for p in learn.model.parameters()),
-                  command=f'python nbs/experiments/buildings.py {site} --data DATA --model {model} --seed {seed} --crops {crops}',
-                  machine=f'{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, no GPU' if not torch.cuda.is_available() else torch.cuda.get_device_name(),
-                  versions=dict(satseg_fastai=__version__, torch=torch.__version__, python=platform.python_version()))
+    result = dict(
+        site=site, model=model, encoder='resnet18', pretrained=False, decoder_width=WIDTHS, seed=seed, epochs=epochs,
+        crops=epochs*len(dls.train_ds), crop=256, batch=8, optimizer='AdamW, one cycle to 2e-3, weight decay 1e-2',
+        split=SITES[site].__doc__, scenes=[len(train), len(hold), len(test)
+                                           ], threshold=choice.threshold, iou_where_chosen=choice.iou, iou=iou,
+        accuracy=accuracy, boundary_iou_3px=float(ratio(*counts)), best_iou=t.best().iou, train_seconds=round(wall, 1),
+        train_cpu_seconds=round(cpu, 1), parameters=sum(p.numel() for p in learn.model.parameters()),
+        command=f'python nbs/experiments/buildings.py {site} --data DATA --model {model} --seed {seed} --crops {crops}',
+        machine=f'{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, no GPU'
+        if not torch.cuda.is_available() else torch.cuda.get_device_name(),
+        versions=dict(satseg_fastai=__version__, torch=torch.__version__, python=platform.python_version()))
     if model == 'se_unet': result.update(keep(learn, site, seed, h, choice, mosaic, work))
     write_json(out/f'{site}_{model}_{seed}.json', result)
     print(json.dumps({k: v for k, v in result.items() if not isinstance(v, dict)}, indent=1))
@@ -124,12 +130,15 @@ def main(site, data, model, seed, crops, out, work):
 
 def keep(learn, site, seed, h, choice, mosaic, work):
     "The bundle with its threshold, and the map of the mosaic."
-    learn.spec['threshold'] = dict(value=choice.threshold, criterion='iou', iou=choice.iou, accuracy=choice.accuracy, curve=curve_to_json(h.curves()))
+    learn.spec['threshold'] = dict(value=choice.threshold, criterion='iou', iou=choice.iou, accuracy=choice.accuracy,
+                                   curve=curve_to_json(h.curves()))
     bundle = save_bundle(work/f'{site}_{seed}.safetensors', learn)
     if mosaic is None: return {}
     receipt = predict_scene(bundle, mosaic, work/f'{site}_{seed}_prob.tif', size=512, progress=False)
     write_mask(work/f'{site}_{seed}_prob.tif', work/f'{site}_{seed}_mask.tif', choice.threshold)
-    return dict(mosaic=dict(pixels=receipt['height']*receipt['width'], valid_pixels=receipt['valid_pixels'], windows=receipt['windows'], seconds=receipt['seconds'], forward_seconds=receipt['forward_seconds']))
+    return dict(mosaic=dict(pixels=receipt['height']*
+                            receipt['width'], valid_pixels=receipt['valid_pixels'], windows=receipt['windows'],
+                            seconds=receipt['seconds'], forward_seconds=receipt['forward_seconds']))
 
 
 if __name__ == '__main__':

@@ -1,11 +1,11 @@
 """The defaults against segmentation_models.pytorch: the same weights, chips, loader and steps.
 
-    python nbs/experiments/defaults.py SITE MODEL --data DATA [--seed 0] [--encoder NAME] [--scratch] [--epochs 16] [--set lr=4e-3]
+    python nbs/experiments/defaults.py SITE MODEL --data DATA [--seed 0] [--encoder NAME] [--scratch]
+        [--epochs 16] [--set lr=4e-3]
 
-SITE is one to choose on (zanzibar_A, dubai, town) or one for the report (banepa, zanzibar). MODEL is `ours`: `satseg train` as a
-user types it, with what --set changes; or smp_unet, smp_fpn: one cycle, cross-entropy, weight decay 1e-2, batch 8, everything trained.
-Appends a line to results/defaults.jsonl beside this file.
-"""
+SITE is one to choose on (zanzibar_A, dubai, town) or one for the report (banepa, zanzibar). MODEL is `ours`: `satseg
+train` as a user types it, with what --set changes; or smp_unet, smp_fpn: one cycle, cross-entropy, weight decay 1e-2,
+batch 8, everything trained. Appends a line to results/defaults.jsonl beside this file. """
 import argparse, json, os, platform, shlex, sys, tempfile, time, warnings
 from pathlib import Path
 

@@ -1,10 +1,10 @@
-"""Land cover on real imagery: five classes of Dubai from random weights, the thresholds from one tile, the report from another.
+"""Land cover on real imagery: five classes of Dubai from random weights, the thresholds from one tile, the report from
+another.
 
     OMP_NUM_THREADS=1 python nbs/experiments/land_cover.py --data DATA [--seed 0] [--crops 2736]
 
-DATA is the folder of real labeled imagery. Writes results/land_cover_dubai_SEED.json beside this file; the bundle and the maps
-go into --work. A bundle that is there already is not trained again.
-"""
+DATA is the folder of real labeled imagery. Writes results/land_cover_dubai_SEED.json beside this file; the bundle and
+the maps go into --work. A bundle that is there already is not trained again. """
 import argparse, json, os, platform, sys, warnings
 from pathlib import Path
 
@@ -31,7 +31,8 @@ def tiles(data):
 
 def trained(bundle, train, hold, seed, crops):
     "Train and keep; validation between epochs looks at one part only, and nothing is chosen by it."
-    dls = scene_dls(train, hold[:1], dubai_classes(), size=256, bs=8, stats='data', augment=seg_augment(max_lighting=.3), seed=seed, num_workers=0)
+    dls = scene_dls(train, hold[:1], dubai_classes(), size=256, bs=8, stats='data',
+                    augment=seg_augment(max_lighting=.3), seed=seed, num_workers=0)
     learn = seg_learner(dls, pretrained=False, wd=1e-2, seed=seed, **NET)
     with learn.no_bar(): fit_recipe(learn, max(1, round(crops/len(dls.train_ds))), 0, lr=2e-3)
     return save_bundle(bundle, learn)
@@ -48,8 +49,12 @@ def report(bundle, pairs, folder):
     for p, r in zip(pairs, map_scenes(bundle, [p.image for p in pairs], folder, size=512, progress=False)):
         prob, argmax = (folder/f'{p.image.stem}_{end}.tif' for end in ('prob', 'argmax'))
         write_mask(prob, argmax, None, table)
-        for rule, mask in zip(rules, (argmax, folder/r['mask'])): sums[rule].counts += np.array(evaluate(mask, p.label)['confusion'])
-    return {rule: dict(mean_iou=c.mean_iou(), accuracy=c.accuracy(), iou=dict(zip(table.names, map(float, c.iou()))), confusion=c.counts.tolist()) for rule, c in sums.items()}
+        for rule, mask in zip(rules, (argmax, folder/r['mask'])):
+            sums[rule].counts += np.array(evaluate(mask, p.label)['confusion'])
+    return {
+        rule: dict(mean_iou=c.mean_iou(), accuracy=c.accuracy(), iou=dict(zip(table.names, map(float, c.iou()))),
+                   confusion=c.counts.tolist()) for rule, c in sums.items()
+    }
 
 
 def main(a):
@@ -63,11 +68,18 @@ def main(a):
     choice = choose_threshold(bundle, hold, rule='thresholds', size=512, progress=False)
     spec, found = read_spec(bundle), report(bundle, test, maps)
     fit = spec['receipt']
-    result = dict(site='dubai', **NET, pretrained=False, seed=a.seed, crops=fit['batches']*fit['batch_size']*fit['phases'][0]['epochs'], epochs=fit['phases'][0]['epochs'], crop=fit['crop'], batch=fit['batch_size'],
-                  optimizer='AdamW, one cycle to 2e-3, weight decay 1e-2', split=tiles.__doc__, scenes=[len(train), len(hold), len(test)], classes=[c['name'] for c in spec['classes']],
-                  thresholds=choice['values'], mean_iou_where_chosen=choice['mean_iou'], report=found, train_seconds=fit['seconds'], threads=fit['threads'],
-                  command=f'OMP_NUM_THREADS={fit["threads"]} python nbs/experiments/land_cover.py --data DATA --seed {a.seed} --crops {a.crops}',
-                  machine=f'{platform.machine()}, {os.cpu_count()} cores, {fit["threads"]} thread{"s"*(fit["threads"] > 1)}, no GPU' if fit['device'] == 'cpu' else fit['device'], versions=fit['versions'])
+    result = dict(
+        site='dubai', **NET, pretrained=False, seed=a.seed,
+        crops=fit['batches']*fit['batch_size']*fit['phases'][0]['epochs'], epochs=fit['phases'][0]['epochs'],
+        crop=fit['crop'], batch=fit['batch_size'], optimizer='AdamW, one cycle to 2e-3, weight decay 1e-2',
+        split=tiles.__doc__, scenes=[len(train), len(hold), len(test)], classes=[c['name'] for c in spec['classes']],
+        thresholds=choice['values'], mean_iou_where_chosen=choice['mean_iou'], report=found,
+        train_seconds=fit['seconds'], threads=fit['threads'], command=
+        f'OMP_NUM_THREADS={fit["threads"]} python nbs/experiments/land_cover.py --data DATA --seed {a.seed} --crops '
+        f'{a.crops}',
+        machine=
+        f'{platform.machine()}, {os.cpu_count()} cores, {fit["threads"]} thread{"s"*(fit["threads"] > 1)}, no GPU'
+        if fit['device'] == 'cpu' else fit['device'], versions=fit['versions'])
     write_json(a.out/f'land_cover_dubai_{a.seed}.json', result)
     print(json.dumps(result, indent=1))
 

@@ -1,8 +1,7 @@
 """The figures of the PointRend paper that need no data, counted on the library's own modules.
 
-Multiply-adds and activations are counted on the meta device, which knows shapes and no values; points on real subdivisions.
-A figure stands beside the paper's, and `agrees` says whether it rounds to the digits printed there.
-"""
+Multiply-adds and activations are counted on the meta device, which knows shapes and no values; points on real
+subdivisions. A figure stands beside the paper's, and `agrees` says whether it rounds to the digits printed there. """
 from collections import defaultdict
 from typing import Callable, NamedTuple
 
@@ -31,7 +30,8 @@ def mult_adds(run):
 
 @torch.no_grad()
 def activations(module, entry, run):
-    "Elements of what each layer of a module gives, call by call, and of what `entry`, a part of it, reads first: {name: [elements]}."
+    """Elements of what each layer of a module gives, call by call, and of what `entry`, a part of it, reads first:
+    {name: [elements]}."""
     calls = defaultdict(list)
     def given(name): return lambda m, args, out: calls[name].append(out.numel())
     hooks = [m.register_forward_hook(given(n)) for n, m in module.named_modules() if isinstance(m, LAYERS)]
@@ -167,16 +167,20 @@ def table_2():
     "Multiply-adds and activations of the mask heads, 80 classes, 256 channels, one box."
     small, large, ours, text = four_conv(14), four_conv(112), pointrend(), pointrend(every_step)
     macs, held = [h.mult_adds() for h in (small, large, ours, text)], [h.activations() for h in (small, large, ours)]
-    return [Figure('4x conv, 28x28: multiply-adds', macs[0], '0.5B', 'map of the box 14x14'),
-            Figure('4x conv, 224x224: multiply-adds', macs[1], '34B', 'map of the box 112x112'),
-            Figure('PointRend, 224x224: multiply-adds', macs[2], '0.9B', 'coarse head and 4·28² points'),
-            Figure('the same at 28²·4.25 points', macs[3], '0.9B', 'the points of the text'),
-            Figure('4x conv 224x224 / PointRend', macs[1]/macs[2], '> 30', 'less compute'),
-            Figure('4x conv, 28x28: activations', peak(held[0]), '0.5M', 'outputs of layers, and the map of the box'),
-            Figure('4x conv, 224x224: activations', peak(held[1]), '33M', f'without the map of the box {shown(peak(held[1]) - held[1]["input"][0])}'),
-            Figure('PointRend, 224x224: activations', peak(held[2]), '0.7M', 'coarse head, map of the box, one step'),
-            Figure('the same, all steps', total(held[2]), '0.7M', 'every step kept'),
-            Figure('4x conv 224x224 / PointRend', peak(held[1])/peak(held[2]), '> 30', 'less memory')]
+    return [
+        Figure('4x conv, 28x28: multiply-adds', macs[0], '0.5B', 'map of the box 14x14'),
+        Figure('4x conv, 224x224: multiply-adds', macs[1], '34B', 'map of the box 112x112'),
+        Figure('PointRend, 224x224: multiply-adds', macs[2], '0.9B', 'coarse head and 4·28² points'),
+        Figure('the same at 28²·4.25 points', macs[3], '0.9B', 'the points of the text'),
+        Figure('4x conv 224x224 / PointRend', macs[1]/macs[2], '> 30', 'less compute'),
+        Figure('4x conv, 28x28: activations', peak(held[0]), '0.5M', 'outputs of layers, and the map of the box'),
+        Figure('4x conv, 224x224: activations', peak(held[1]), '33M',
+               f'without the map of the box {shown(peak(held[1]) - held[1]["input"][0])}'),
+        Figure('PointRend, 224x224: activations', peak(held[2]), '0.7M', 'coarse head, map of the box, one step'),
+        Figure('the same, all steps', total(held[2]), '0.7M', 'every step kept'),
+        Figure('4x conv 224x224 / PointRend',
+               peak(held[1])/peak(held[2]), '> 30', 'less memory')
+    ]
 
 
 def points():
@@ -184,24 +188,32 @@ def points():
     text, ours = (refine(how, (7, 7), (224, 224), 28**2) for how in (every_step, subdivide))
     image = refine(subdivide, (64, 128), CITYSCAPES, N)
     pixels = CITYSCAPES[0]*CITYSCAPES[1]
-    return [Figure('7x7 to 224x224: steps', len(text), '5', ', '.join(str(h) for (h, _), _ in text)),
-            Figure('points of all steps', asked(text), '3,332', 'printed as 28²·4.25: 14² at 14x14, then 4·28²'),
-            Figure('pixels / points', 224**2/asked(text), '15', '"15 times smaller"'),
-            Figure('points that `subdivide` asks for', asked(ours), '', '4·28², as detectron2: 28² cover 28x28, so the step before it is left out'),
-            Figure('64x128 to 1024x2048: points', asked(image), '32k', f'{len(image)} steps of N = 8,096'),
-            Figure('pixels', pixels, '2M', f'{pixels/asked(image):.1f} for each point')]
+    return [
+        Figure('7x7 to 224x224: steps', len(text), '5', ', '.join(str(h) for (h, _), _ in text)),
+        Figure('points of all steps', asked(text), '3,332', 'printed as 28²·4.25: 14² at 14x14, then 4·28²'),
+        Figure('pixels / points', 224**2/asked(text), '15', '"15 times smaller"'),
+        Figure('points that `subdivide` asks for', asked(ours), '',
+               '4·28², as detectron2: 28² cover 28x28, so the step before it is left out'),
+        Figure('64x128 to 1024x2048: points', asked(image), '32k', f'{len(image)} steps of N = 8,096'),
+        Figure('pixels', pixels, '2M', f'{pixels/asked(image):.1f} for each point')
+    ]
 
 
 def stride_16():
     "Maps at stride 16, which the paper takes N from."
     with META: whole = cells_at_16(fpn(2, 3, 4, 5).eval().encoder, torch.empty(1, 3, *CITYSCAPES))
-    return [Figure('training N, DeepLabV3, crop 768x768', trained_points(lambda: deeplab(16), 768, 768), '2304', '48x48'),
-            Figure('training N, SemanticFPN, crop 512x1024', trained_points(lambda: fpn(2, 3, 4, 5), 512, 1024), '2048', '32x64'),
-            Figure('inference N, image 1024x2048', whole, '8,096', '64x128')]
+    return [
+        Figure('training N, DeepLabV3, crop 768x768', trained_points(lambda: deeplab(16), 768, 768), '2304', '48x48'),
+        Figure('training N, SemanticFPN, crop 512x1024', trained_points(lambda: fpn(2, 3, 4, 5), 512, 1024), '2048',
+               '32x64'),
+        Figure('inference N, image 1024x2048', whole, '8,096', '64x128')
+    ]
 
 
-SEMANTIC = {'DeepLabV3, stride 16': (lambda: deeplab(16), '64x128'), 'DeepLabV3, stride 8': (lambda: deeplab(8), '128x256'),
-            'SemanticFPN, P2-P5': (lambda: fpn(2, 3, 4, 5), '256x512'), 'SemanticFPN, P3-P5': (lambda: fpn(3, 4, 5), '128x256')}
+SEMANTIC = {
+    'DeepLabV3, stride 16': (lambda: deeplab(16), '64x128'), 'DeepLabV3, stride 8': (lambda: deeplab(8), '128x256'),
+    'SemanticFPN, P2-P5': (lambda: fpn(2, 3, 4, 5), '256x512'), 'SemanticFPN, P3-P5': (lambda: fpn(3, 4, 5), '128x256')
+}
 
 
 # tables
@@ -218,11 +230,14 @@ def markdown(head, rows):
 
 def figures_table(figures):
     "Figures beside the paper's."
-    row = lambda f: (f.what, shown(f.ours), f.paper or '–', ('yes' if agrees(f.ours, f.paper) else '**no**') if f.paper else '–', f.note)
+    row = lambda f: (f.what, shown(f.ours), f.paper or '–', ('yes' if agrees(f.ours, f.paper) else '**no**')
+                     if f.paper else '–', f.note)
     return markdown(('quantity', 'ours', 'paper', 'fits', 'note'), map(row, figures))
 
 
 def semantic_table(counts):
     "Semantic models: {name: Semantic}; the paper has their resolutions only."
-    row = lambda name, s: (name, f'{s.coarse[0]}x{s.coarse[1]}', SEMANTIC[name][1], shown(s.alone), shown(s.rendered), f'{100*(s.rendered/s.alone - 1):.1f} %', f'{s.points:,}')
-    return markdown(('model', 'its map', 'paper', 'multiply-adds', 'with PointRend', 'more', 'points'), (row(*i) for i in counts.items()))
+    row = lambda name, s: (name, f'{s.coarse[0]}x{s.coarse[1]}', SEMANTIC[name][1], shown(s.alone), shown(s.rendered),
+                           f'{100*(s.rendered/s.alone - 1):.1f} %', f'{s.points:,}')
+    return markdown(('model', 'its map', 'paper', 'multiply-adds', 'with PointRend', 'more', 'points'),
+                    (row(*i) for i in counts.items()))

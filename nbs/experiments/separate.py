@@ -1,10 +1,11 @@
-"""Touching buildings on real ground: what `--separate` finds in the map of a trained network, against building polygons.
+"""Touching buildings on real ground: what `--separate` finds in the map of a trained network, against building
+polygons.
 
     python nbs/experiments/buildings.py banepa --data DATA --work WORK [--seed 1]
     python nbs/experiments/separate.py --data DATA --work WORK [--seed 1]
 
-Row 220242 (where the threshold was chosen) shows which depth is best, row 220241 was never looked at. Writes results/separate_banepa_SEED.json.
-"""
+Row 220242 (where the threshold was chosen) shows which depth is best, row 220241 was never looked at. Writes
+results/separate_banepa_SEED.json. """
 import argparse, os, platform, sys, tempfile, time, warnings
 from pathlib import Path
 
@@ -26,11 +27,26 @@ def main(data, work, seed, min_area, out):
             cpu, shapes = time.process_time(), Path(tmp)/'p.gpkg'
             vectorize(mask, shapes, prob=prob, **({} if depth is None else dict(separate='watershed', depth=depth)))
             cpu = time.process_time() - cpu
-            scores = {n: object_scores(shapes, data/'banepa/buildings.geojson', scene=mask, region=r, min_area=min_area) for n, r in ROWS.items()}
-            found.append(dict(depth=depth, cpu_seconds=round(cpu, 1), **{n: {k: round(s[k], 3) for k in ('tp', 'fp', 'fn', 'precision', 'recall', 'f1')} for n, s in scores.items()}))
-            print(f'{depth or "whole":>6}  ' + '  '.join(f'{n} P {s["precision"]:.3f} R {s["recall"]:.3f} F1 {s["f1"]:.3f}' for n, s in scores.items()) + f'  {cpu:.1f} s', flush=True)
-    write_json(out/f'separate_banepa_{seed}.json', dict(site='banepa', seed=seed, min_area_px=min_area, iou=.5, depths=found, satseg_fastai=__version__, machine=f'{platform.machine()}, {os.cpu_count()} cores, no GPU used',
-                                                command=f'python nbs/experiments/separate.py --data DATA --work WORK --seed {seed} --min-area {min_area}'))
+            scores = {
+                n: object_scores(shapes, data/'banepa/buildings.geojson', scene=mask, region=r, min_area=min_area)
+                for n, r in ROWS.items()
+            }
+            found.append(
+                dict(
+                    depth=depth, cpu_seconds=round(cpu, 1), **{
+                        n: {k: round(s[k], 3) for k in ('tp', 'fp', 'fn', 'precision', 'recall', 'f1')}
+                        for n, s in scores.items()
+                    }))
+            print(
+                f'{depth or "whole":>6}  ' +
+                '  '.join(f'{n} P {s["precision"]:.3f} R {s["recall"]:.3f} F1 {s["f1"]:.3f}'
+                          for n, s in scores.items()) + f'  {cpu:.1f} s', flush=True)
+    write_json(
+        out/f'separate_banepa_{seed}.json',
+        dict(
+            site='banepa', seed=seed, min_area_px=min_area, iou=.5, depths=found, satseg_fastai=__version__,
+            machine=f'{platform.machine()}, {os.cpu_count()} cores, no GPU used',
+            command=f'python nbs/experiments/separate.py --data DATA --work WORK --seed {seed} --min-area {min_area}'))
 
 
 if __name__ == '__main__':

@@ -1,11 +1,12 @@
 """Soft labels: Zanzibar A is labeled, half of B is not, and the other half of B is reported.
 
-    python nbs/experiments/teacher.py --data DATA --weights tf_efficientnet_lite0.safetensors [--seed 0] [--steps 150] [--arch fpn]
+    python nbs/experiments/teacher.py --data DATA --weights tf_efficientnet_lite0.safetensors
+        [--seed 0] [--steps 150] [--arch fpn]
 
-Three models of the same encoder and weights: the teacher (A alone), the student (A, and what the teacher says of half of B, as many
-steps), and a control (A alone, twice the steps: as many crops as the student sees). One cycle, everything trained; the threshold of each
-comes from A's columns 638596-638599, which nobody trains on. Writes results/teacher_zanzibar_SEED.json beside this file.
-"""
+Three models of the same encoder and weights: the teacher (A alone), the student (A, and what the teacher says of half
+of B, as many steps), and a control (A alone, twice the steps: as many crops as the student sees). One cycle, everything
+trained; the threshold of each comes from A's columns 638596-638599, which nobody trains on. Writes
+results/teacher_zanzibar_SEED.json beside this file. """
 import argparse, json, os, platform, sys, tempfile, time, warnings
 from pathlib import Path
 
@@ -52,12 +53,14 @@ class Steps(Callback):
 def trained(train, held, args, steps, soft=None):
     "A Learner after one cycle; its seconds."
     dls = scene_dls(train, held, size=256, bs=8, seed=args.seed, num_workers=0)
-    learn = seg_learner(dls, args.arch, 'tf_efficientnet_lite0', weights=args.weights, pretrained=False, wd=1e-2, seed=args.seed, **ARGS.get(args.arch, {}))
+    learn = seg_learner(dls, args.arch, 'tf_efficientnet_lite0', weights=args.weights, pretrained=False, wd=1e-2,
+                        seed=args.seed, **ARGS.get(args.arch, {}))
     if soft: learn.add_cb(SoftLabels(SoftCrops(*soft, dls.store.bands, dls.stats, 256, [0, 1], args.seed), args.weight))
     epochs, began = max(1, round(steps/len(dls.train))), time.perf_counter()
     learn.unfreeze()
     with learn.no_bar(): learn.fit_one_cycle(epochs, args.lr, cbs=Steps(steps) if steps < len(dls.train) else None)
-    return learn, dict(steps=min(steps, epochs*len(dls.train)), epochs=epochs, seconds=round(time.perf_counter() - began, 1))
+    return learn, dict(steps=min(steps, epochs*len(dls.train)), epochs=epochs,
+                       seconds=round(time.perf_counter() - began, 1))
 
 
 def histogram(learn, pairs, folder):
@@ -81,7 +84,8 @@ def scores(learn, held, report):
     with tempfile.TemporaryDirectory() as folder:
         choice, there = histogram(learn, held, folder).best(), histogram(learn, report, folder)
     iou, accuracy = at(there, choice.threshold)
-    return dict(threshold=float(choice.threshold), iou_where_chosen=float(choice.iou), iou=iou, accuracy=accuracy, best_iou=float(there.best().iou))
+    return dict(threshold=float(choice.threshold), iou_where_chosen=float(choice.iou), iou=iou, accuracy=accuracy,
+                best_iou=float(there.best().iou))
 
 
 def main(args):
@@ -100,11 +104,16 @@ def main(args):
         found['student'] = {**scores(student, held, report), **how, 'teacher': teacher_facts(bundle, bare, args.weight)}
     control, how = trained(train, held, args, 2*args.steps)
     found['control'] = {**scores(control, held, report), **how}
-    result = dict(site='zanzibar', arch=args.arch, encoder='tf_efficientnet_lite0', weights=Path(args.weights).name, seed=args.seed, crop=256, batch=8, weight=args.weight,
-                  optimizer=f'AdamW, one cycle to {args.lr:g}, weight decay 1e-2, everything trained', split=parts.__doc__, chips=[len(p) for p in (train, held, bare, report)], **found,
-                  command=f'python nbs/experiments/teacher.py --data DATA --weights FILE --seed {args.seed} --steps {args.steps} --arch {args.arch} --weight {args.weight:g} --lr {args.lr:g}',
-                  machine=f'{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, no GPU' if not torch.cuda.is_available() else torch.cuda.get_device_name(),
-                  versions=dict(satseg_fastai=__version__, torch=torch.__version__, python=platform.python_version()))
+    result = dict(
+        site='zanzibar', arch=args.arch, encoder='tf_efficientnet_lite0', weights=Path(args.weights).name,
+        seed=args.seed, crop=256, batch=8, weight=args.weight,
+        optimizer=f'AdamW, one cycle to {args.lr:g}, weight decay 1e-2, everything trained', split=parts.__doc__,
+        chips=[len(p) for p in (train, held, bare, report)], **found, command=
+        f'python nbs/experiments/teacher.py --data DATA --weights FILE --seed {args.seed} --steps {args.steps} --arch '
+        f'{args.arch} --weight {args.weight:g} --lr {args.lr:g}',
+        machine=f'{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, no GPU'
+        if not torch.cuda.is_available() else torch.cuda.get_device_name(),
+        versions=dict(satseg_fastai=__version__, torch=torch.__version__, python=platform.python_version()))
     write_json(args.out/f'teacher_zanzibar_{args.seed}.json', result)
     print(json.dumps(result, indent=1))
 
@@ -112,7 +121,8 @@ def main(args):
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('--data', type=Path, default=os.environ.get('SATSEG_DATA'))
-    a.add_argument('--weights', type=Path, required=True, help='ImageNet weights of tf_efficientnet_lite0, .safetensors with the names of timm')
+    a.add_argument('--weights', type=Path, required=True,
+                   help='ImageNet weights of tf_efficientnet_lite0, .safetensors with the names of timm')
     a.add_argument('--arch', choices=('fpn', 'se_unet'), default='fpn')
     a.add_argument('--seed', type=int, default=0)
     a.add_argument('--steps', type=int, default=150)
