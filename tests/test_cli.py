@@ -244,8 +244,8 @@ def test_evaluate_equals_sklearn(world, tmp_path, kind):
 # rasters and bundles that cannot be used
 @pytest.mark.parametrize('kind, says', [('missing', 'does not exist'), ('truncated', 'truncated'),
     ('text', 'could not be opened as a raster'),
-                                        ('bands', 'has 4 bands'), ('uint16', 'holds uint16'),
-                                        ('empty', 'holds no raster'), ('pattern', 'holds no raster')])
+    ('bands', 'has 4 bands'), ('uint16', 'holds uint16'),
+    ('empty', 'holds no raster'), ('pattern', 'holds no raster')])
 def test_scene_that_cannot_be_mapped(world, tmp_path, out, kind, says):
     src = tmp_path/'scene.tif'
     if kind == 'truncated':
@@ -268,8 +268,8 @@ def test_bad_scene_among_good_ones(world, tmp_path, out):
 
 @pytest.mark.parametrize('kind, says', [('missing', 'does not exist'), ('truncated', 'no complete .safetensors'),
     ('pickle', 'pickles'), ('newer', 'schema 99'),
-                                        ('foreign', 'no satseg_fastai spec'), ('other weights', 'does not fit'),
-                                        ('unknown arch', "architecture 'hourglass'")])
+    ('foreign', 'no satseg_fastai spec'), ('other weights', 'does not fit'),
+    ('unknown arch', "architecture 'hourglass'")])
 @pytest.mark.parametrize('command', ['predict', 'info'])
 def test_bundle_that_cannot_be_used(world, tmp_path, out, command, kind, says):
     from safetensors.torch import save_file
@@ -401,8 +401,8 @@ TABLE = dict(classes=[dict(name='land', color='#000000'), dict(name='house', col
 
 @pytest.mark.parametrize('text, says', [('{"classes": [', 'not valid JSON'), ('[]', 'without a list of classes'),
     ('{"classes": [{"name": "land", "color": "red"}]}', "color 'red'"),
-                                        (json.dumps(dict(classes=TABLE['classes'][:1])), 'at least two'),
-                                        (json.dumps(dict(classes=TABLE['classes'][:1]*2)), 'two classes')])
+    (json.dumps(dict(classes=TABLE['classes'][:1])), 'at least two'),
+    (json.dumps(dict(classes=TABLE['classes'][:1]*2)), 'two classes')])
 def test_class_table_that_cannot_be_used(world, tmp_path, out, text, says):
     table = tmp_path/'table.json'
     table.write_text(text, encoding='utf-8')

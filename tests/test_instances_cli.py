@@ -242,8 +242,8 @@ def test_where_a_map_is_wanted(finder, world, out):
 @pytest.mark.parametrize('kind, says', [('missing', 'does not exist'), ('bands', 'has 4 bands'),
     ('uint16', 'holds uint16'), ('twice', '2 scenes are named'), ('format', 'ends in .shp'), ('score', '--score'),
     ('overlap', '--overlap'),
-                                        ('area', '--min-area'), ('device', "device 'potato'"),
-                                        ('device late', 'band 9'), ('itself', 'overwritten')])
+    ('area', '--min-area'), ('device', "device 'potato'"),
+    ('device late', 'band 9'), ('itself', 'overwritten')])
 def test_scenes_and_options_that_cannot_be(finder, world, tmp_path, out, kind, says):
     "One line, before the first window of the first scene."
     scene = tmp_path/'scene.tif'
@@ -280,9 +280,9 @@ def test_scene_without_a_place(finder, tmp_path):
 @pytest.mark.parametrize('change, says', [(dict(arch_args=SMALL | dict(box_roi_pool=1)), 'takes no box_roi_pool'),
     (dict(arch_args=SMALL | dict(max_size=10**9)), 'max_size 1000000000'),
     (dict(arch_args=SMALL | dict(hidden=64)), 'does not fit'),
-                                          (dict(arch='se_unet', arch_args={}, things=None), 'gives a class to each pixel'),
-                                          (dict(encoder='resnet18'), 'does not fit'),
-                                          (dict(n_in=4, mean=[1.]*4, std=[1.]*4), 'has 3 bands')])
+    (dict(arch='se_unet', arch_args={}, things=None), 'gives a class to each pixel'),
+    (dict(encoder='resnet18'), 'does not fit'),
+    (dict(n_in=4, mean=[1.]*4, std=[1.]*4), 'has 3 bands')])
 def test_bundle_that_lies(finder, world, tmp_path, out, change, says):
     model = tmp_path/'m.safetensors'
     shutil.copy(finder['model'], model)

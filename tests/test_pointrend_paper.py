@@ -66,7 +66,7 @@ def test_four_conv_head_follows_its_channels(r, kw):
 
 @pytest.mark.parametrize('kw', WIDTHS, ids=str)
 @pytest.mark.parametrize('how, n', [(pc.subdivide, 4*784),
-                                    pytest.param(pc.every_step, 4*784 + 196, marks=pytest.mark.slow)])
+    pytest.param(pc.every_step, 4*784 + 196, marks=pytest.mark.slow)])
 def test_pointrend_head_follows_its_channels(how, n, kw):
     "The counts of any width, by formula: coarse head once, point head at n points."
     coarse, point = split(**kw)
@@ -149,8 +149,8 @@ def test_semantic_models(semantic):
 
 @pytest.mark.parametrize('ours, paper, fits', [(924_286_976, '0.9B', True), (980_132_864, '0.9B', False),
     (33.4e9, '34B', False), (15.06, '15', True),
-                                               (32_384, '32k', True), (32_768, '32k', False), (3332, '3,332', True),
-                                               (3136, '3,332', False), (30.1, '> 30', True), (29.9, '> 30', False)])
+    (32_384, '32k', True), (32_768, '32k', False), (3332, '3,332', True),
+    (3136, '3,332', False), (30.1, '> 30', True), (29.9, '> 30', False)])
 def test_agrees(ours, paper, fits):
     "Rounding to the printed digits."
     assert pc.agrees(ours, paper) == fits
