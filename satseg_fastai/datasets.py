@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['LABEL_SUFFIXES', 'IMAGE_FOLDERS', 'CITIES', 'MASK_FOLDERS', 'NEAR', 'DATASETS', 'Pair', 'match_stems',
-           'touching_groups', 'relative_name', 'folder_pairs', 'place_groups', 'city_name', 'city_groups', 'Split',
-           'inria', 'dubai', 'massachusetts', 'chip_groups', 'chips', 'Rule', 'parse_valid', 'draw_groups',
-           'pair_pixels', 'split', 'Blocks', 'spatial_blocks', 'valid_share', 'within', 'known_dataset',
-           'labeled_split', 'labeled_pairs', 'short_names']
+           'relative_name', 'folder_pairs', 'place_groups', 'city_name', 'city_groups', 'Split', 'inria', 'dubai',
+           'massachusetts', 'chip_groups', 'chips', 'Rule', 'parse_valid', 'draw_groups', 'pair_pixels', 'split',
+           'Blocks', 'spatial_blocks', 'valid_share', 'within', 'known_dataset', 'labeled_split', 'labeled_pairs',
+           'short_names']
 
 # %% ../nbs/06_datasets.ipynb #a0462680
 import math, os, random, re, warnings
@@ -91,12 +91,6 @@ def _components(n, edges):
     from scipy.sparse.csgraph import connected_components
     a, b = edges
     return connected_components(coo_array(([1]*len(a), (a, b)), shape=(n, n)), directed=False)[1]
-
-def touching_groups(
-    pairs:list # of Pair
-)->list: # the same pairs; those that share ground, or did share a group, share a group
-    "Put images that overlap or touch on the ground into one group, named after the first."
-    return _touching(pairs, list(map(_box, pairs)))
 
 def _touching(pairs, boxes):
     import shapely
@@ -566,7 +560,7 @@ def known_dataset(
                        'use --images and --labels for others')
     found = DATASETS[name](root)
     if isinstance(found, Split): return found
-    return Split(touching_groups(found) if name == 'chips' else found, [], 'none')
+    return Split(place_groups(found) if name == 'chips' else found, [], 'none')
 
 def _named_pairs(images, labels, dataset):
     "All pairs, and whether they come with a split of their own."

@@ -10,7 +10,7 @@ __all__ = ['MOST', 'check_things', 'PolygonSource', 'InstanceMask', 'ReadInstanc
 # %% ../../nbs/34_pointrend.detection.ipynb #c631a21c
 import random
 from contextlib import contextmanager
-from functools import partial
+from operator import methodcaller
 
 import numpy as np
 import torch
@@ -254,8 +254,6 @@ def ap_metrics()->list: # of MaskAP
     return [MaskAP(k, counter, i == 0) for i, k in enumerate(('map', 'map_50', 'map_75'))]
 
 # %% ../../nbs/34_pointrend.detection.ipynb #52e59f33
-def _groups(model): return model.groups()
-
 class InstanceLearner(Learner):
     "A Learner whose predictions are objects."
     def get_preds(self, *args, **kwargs):
@@ -290,7 +288,7 @@ def instance_learner(
     "A Learner that finds separate objects."
     set_seed(seed)
     model = pointrend_maskrcnn(encoder, dls.c, n_in=dls.store.n_in, pretrained=pretrained, weights=weights, **kwargs)
-    learn = InstanceLearner(dls, model, loss_func=detection_loss, splitter=_groups,
+    learn = InstanceLearner(dls, model, loss_func=detection_loss, splitter=methodcaller('groups'),
                             metrics=ap_metrics() if metrics is None else metrics, wd=wd, opt_func=opt_func,
                             cbs=[DetectionTargets(min_area), *(cbs or [])], path=path)
     args = dict(kwargs, frozen_norm=model.frozen_norm)
