@@ -223,7 +223,9 @@ class Shift(NamedTuple):
     @property
     def small(self): return max(abs(self.down), abs(self.right)) < .5
     @property
-    def verdict(self): return 'unsure' if self.doubt else 'fits' if self.small or self.length < 2*self.error else 'move'
+    def verdict(self):
+        if self.doubt: return 'unsure'
+        return 'fits' if self.small or self.length < 2*self.error else 'move'
 
 def estimate_shift(
     groups:np.ndarray, # (G,6,S,T) of `scene_sums`

@@ -163,9 +163,11 @@ def _from_json(cls:type,
     if not isinstance(items, list) or not all(isinstance(i, dict) for i in items) or len(items) > 256:
         raise BadInput('a class table without a list of classes',
                        '{"classes": [{"name": "land", "color": "#8429F6", "index": 0}, ...]}')
-    ignore, place = d.get('ignore', 255), iter(range(256))
-    index = lambda i: i['index'] if 'index' in i else ignore if i.get('ignore') is True else next(place)
-    return cls(tuple((i.get('name', i.get('title')), i.get('color'), index(i)) for i in items), ignore)
+    ignore, free = d.get('ignore', 255), iter(range(256))
+    def index(item):
+        if 'index' in item: return item['index']
+        return ignore if item.get('ignore') is True else next(free)
+    return cls(tuple((item.get('name', item.get('title')), item.get('color'), index(item)) for item in items), ignore)
 
 ClassTable.from_json = classmethod(_from_json)
 

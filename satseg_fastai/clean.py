@@ -95,9 +95,9 @@ def check_background(
     table:ClassTable # of the mask
 ):
     "A hole, or an opening, without a background is an error."
-    what = 'min_hole' if how.min_hole else 'opening' if how.opening else None
-    if what and background(table) is None:
-        raise BadInput(f'{what} for the classes {", ".join(table.names)[:80]}', 'classes with a background',
+    filled = [size for size in ('min_hole', 'opening') if getattr(how, size)]
+    if filled and background(table) is None:
+        raise BadInput(f'{filled[0]} for the classes {", ".join(table.names)[:80]}', 'classes with a background',
                        'without one, set min_object alone: a hole in one class is an object of another')
 
 # %% ../nbs/63_clean.ipynb #086ae953

@@ -523,7 +523,7 @@ def clean(
     from satseg_fastai.clean import clean_mask
     sizes = _given(min_object=min_object, min_hole=min_hole, opening=opening)
     changed = clean_mask(mask, out, _clean_up(mask, model, sizes, px, connectivity), classes=_table(classes))
-    count = lambda numbers: ', '.join(f'{n:,} of {name}' for name, n in numbers.items()) or 'none'
+    count = lambda by_class: ', '.join(f'{n:,} of {name}' for name, n in by_class.items()) or 'none'
     print(f"{out}  objects removed: {count(changed['objects'])}; holes filled: {count(changed['holes'])}; "
           f"{changed['pixels']:,} pixels changed")
 

@@ -142,8 +142,8 @@ class Store:
         if as_stored and x.dtype == np.uint8 and ok.all(): return x
         x = np.array(x, np.float32, order='C')
         if fill is not None and not ok.all(): x[:, ~ok] = np.asarray(fill, np.float32)[:, None]
-        return np.where(np.isnan(x), 0 if fill is None else np.asarray(fill, np.float32)[:, None, None],
-                        x) if np.isnan(x).any() else x
+        if not np.isnan(x).any(): return x
+        return np.where(np.isnan(x), 0 if fill is None else np.asarray(fill, np.float32)[:, None, None], x)
     def label(self, i, window):
         "`(h,w)` uint8 class indices; the ignore index outside the pair's region and where the scene has no data."
         y, (row, col, h, w) = self.read(i, window)[1], self.regions[i]

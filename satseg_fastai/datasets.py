@@ -453,14 +453,14 @@ def _by_blocks(pairs, share, size):
         valid += b
     return Split(train, valid, 'blocks')
 
-def _apart(split):
+def _apart(sides):
     "The same split without training ground that the other side shows too."
-    train, left, limited = keep_apart(split.train, split.valid)
+    train, left, limited = keep_apart(sides.train, sides.valid)
     told = [f'{left} are left out']*(left > 0) + [f'{limited} are used as far as they lie outside']*(limited > 0)
-    lost = f'{left + limited} training areas share ground with the {len(split.valid)} to validate on'
+    lost = f'{left + limited} training areas share ground with the {len(sides.valid)} to validate on'
     if told: warnings.warn(f'{lost}: {", ".join(told)}', Note)
-    if train: return split._replace(train=train)
-    raise BadInput(f'{split.valid[0].image.name} shows the ground of all images to train on',
+    if train: return sides._replace(train=train)
+    raise BadInput(f'{sides.valid[0].image.name} shows the ground of all images to train on',
                    'images that do not all overlap', 'use --valid none, or ground of its own (--valid-images)')
 
 # %% ../nbs/06_datasets.ipynb #d4b76583
@@ -512,10 +512,10 @@ def _by_share(pairs, share, seed, size):
     return rest._replace(train=rest.train + cut.train, valid=rest.valid + cut.valid)
 
 def valid_share(
-    split:Split # of pairs
+    sides:Split # of pairs
 )->float: # of the pixels of both sides
     "How much is held out."
-    held, used = (sum(map(pair_pixels, side)) for side in (split.valid, split.train))
+    held, used = (sum(map(pair_pixels, side)) for side in (sides.valid, sides.train))
     return held/(held + used)
 
 # %% ../nbs/06_datasets.ipynb #d4b27a37

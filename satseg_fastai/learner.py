@@ -137,9 +137,8 @@ def _new_model(dls, arch, encoder, pretrained, weights, arch_args):
     return create_model(arch, encoder, spec['n_in'], spec['n_out'], pretrained, weights, **arch_args), spec
 
 def _precision(mixed):
-    if mixed is None: mixed = torch.cuda.is_available()
-    return [MixedPrecision(AMPMode.BF16 if torch.cuda.is_bf16_supported() else AMPMode.FP16)
-            ] if mixed and torch.cuda.is_available() else []
+    if mixed is False or not torch.cuda.is_available(): return []
+    return [MixedPrecision(AMPMode.BF16 if torch.cuda.is_bf16_supported() else AMPMode.FP16)]
 
 def print_epoch(learn, values):
     "One line an epoch with the names of its figures, where there is no progress bar; none for epochs done before."
@@ -301,7 +300,8 @@ def _plain(o):
     if isinstance(o, dict): return {k: _plain(v) for k, v in o.items()}
     if isinstance(o, tuple): return tuple(map(_plain, o))
     if isinstance(o, (list, L)): return list(map(_plain, o))
-    return o.item() if isinstance(o, np.generic) else o.tolist() if isinstance(o, np.ndarray) else o
+    if isinstance(o, np.generic): return o.item()
+    return o.tolist() if isinstance(o, np.ndarray) else o
 
 def random_state(
     learn:Learner # whose training DataLoader shuffles

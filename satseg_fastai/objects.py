@@ -300,7 +300,8 @@ def object_class(
 def _vector_side(pred, label, scene, table, cls, attribute, region):
     "Objects of a vector file, the grid that they are compared on, the part of it that counts, and what of it is known."
     raster = None if scene is None else scene.valid
-    place = place_of(scene) if scene else _ground_plane([pred, label]) if _is_vector(label) else place_of(label)
+    if scene or not _is_vector(label): place = place_of(scene or label)
+    else: place = _ground_plane([pred, label])
     column, score = _columns(pred, attribute)
     return vector_objects(pred, place, table, cls, column, score), place, scene_region(region, place), raster
 

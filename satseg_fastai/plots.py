@@ -38,8 +38,9 @@ def to_rgb(
     "Values as a picture."
     x = x[[0, 1, 2] if len(x) > 2 else [0, 0, 0]].astype(np.float32)
     ok = np.isfinite(x).all(0) & (True if valid is None else valid)
-    lo, hi = (0, 255) if x.max(initial=0) <= 255 and x.min(initial=0) >= 0 and x.max(
-        initial=0) > 1 else np.percentile(x[:, ok], (2, 98)) if ok.any() else (0, 1)
+    bytes_ = x.min(initial=0) >= 0 and 1 < x.max(initial=0) <= 255
+    if bytes_: lo, hi = 0, 255
+    else: lo, hi = np.percentile(x[:, ok], (2, 98)) if ok.any() else (0, 1)
     y = np.clip((np.nan_to_num(x) - lo)/max(hi - lo, 1e-9), 0, 1).transpose(1, 2, 0)
     y[~ok] = 1
     return y

@@ -343,7 +343,8 @@ def _inside(u, v, wings, margin=0.):
 def _wing_surface(u, v, w, pitch):
     "Rise above the eaves (-1 outside) and the downhill direction of one wing's roof."
     p, q = w.a - abs(u - w.u), w.b - abs(v - w.v)
-    d = np.minimum(p, q) if w.roof == 'hip' else q + 0*p if w.a >= w.b else p + 0*q
+    if w.roof == 'hip': d = np.minimum(p, q)
+    else: d = q + 0*p if w.a >= w.b else p + 0*q
     slope = 0 if w.roof == 'flat' else pitch
     z = np.where((p > 0) & (q > 0), slope*d, -1)
     along_u = np.where((d == p) & (slope > 0), np.sign(u - w.u), 0)

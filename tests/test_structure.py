@@ -177,6 +177,38 @@ def test_lines_can_be_read(path):
     assert [line for line in code_lines(path) if len(line) > 120] == []
 
 
+def nested_conditions(tree):
+    "Lines of conditional expressions that hold another one."
+    conditions = [n for n in ast.walk(tree) if isinstance(n, ast.IfExp)]
+    return [n.lineno for n in conditions if any(isinstance(m, ast.IfExp) for m in ast.walk(n) if m is not n)]
+
+
+def hidden_names(tree, but_parameters=False):
+    "Functions whose local names hide a function, a class or an import of their module."
+    own = {n.name for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+    own |= {(a.asname or a.name).split('.')[0] for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom))
+            for a in n.names}
+    for function in (n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.Lambda))):
+        parameters = set() if but_parameters else {a.arg for a in ast.walk(function.args) if isinstance(a, ast.arg)}
+        stored = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        if hidden := (parameters | stored) & own: yield getattr(function, 'name', 'lambda'), sorted(hidden)
+
+
+def test_the_reader_sees_dense_code():
+    source = 'import a\ndef f(b):\n    a = 1 if b else 2\n    return 1 if b else 2 if a else 3'
+    assert nested_conditions(ast.parse(source)) == [4]
+    assert list(hidden_names(ast.parse(source))) == [('f', ['a'])]
+
+
+@pytest.mark.parametrize('module', MODULES, ids=name_of)
+def test_a_line_holds_one_idea(module):
+    "No conditional expression inside another, and no local name that hides one of the module's."
+    tree = ast.parse(module.read_text(encoding='utf-8'))
+    assert nested_conditions(tree) == []
+    # an option of the command line may be named as a command
+    assert [h for h in hidden_names(tree, name_of(module) == 'cli') if name_of(module) != 'cli' or h[0] != 'evaluate'] == []
+
+
 @pytest.mark.parametrize('notebook', sorted((ROOT/'nbs').rglob('*.ipynb')), ids=lambda n: n.stem)
 def test_notebooks_stay_small(notebook):
     "A notebook with its outputs stays under 300 kB."

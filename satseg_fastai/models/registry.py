@@ -92,7 +92,8 @@ def create_model(
     rend = args.pop('pointrend', None)
     try:
         base = cls(encoder or default, n_out, n_in=n_in, pretrained=pretrained, weights=weights, **args)
-        return PointRend(base, **({} if rend is True else rend)) if rend else base
+        if not rend: return base
+        return PointRend(base) if rend is True else PointRend(base, **rend)
     except BadInput: raise
     except (TypeError, ValueError, RuntimeError) as e:
         raise BadInput(f'{arch} cannot be built with {arch_args} ({e})', f'values that {cls.__name__} takes') from e

@@ -203,11 +203,11 @@ def _evaluator():
     return torchmetrics.detection.MeanAveragePrecision(iou_type='segm', max_detection_thresholds=[1, 10, MOST],
                                                        extended_summary=True, backend='pycocotools')
 
-def _plain(r):
-    return {
-        k: (v.squeeze(1) >= .5 if v.ndim == 4 else v.bool()) if k == 'masks' else v
-        for k, v in ((k, r[k].detach().cpu()) for k in ('masks', 'labels', 'scores') if k in r)
-    }
+def _plain(objects):
+    "What torchmetrics compares: masks as bool, labels and scores, on the CPU."
+    plain = {name: objects[name].detach().cpu() for name in ('masks', 'labels', 'scores') if name in objects}
+    masks = plain['masks']
+    return plain | {'masks': masks.squeeze(1) >= .5 if masks.ndim == 4 else masks.bool()}
 
 class APCounter:
     "Detections and targets of a validation pass, evaluated once."

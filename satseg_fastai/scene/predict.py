@@ -175,16 +175,16 @@ def _told_tags(spec, rule, k):
 def _write(dst, scene, journal, spec, rule, k, dtype, count):
     "The journal's rows as one raster; counts valid pixels on the way."
     names = [c.name for c in spec.classes] or [f'class {i}' for i in range(k)]
+    if k <= 2: names = [names[1] if len(names) > 1 else 'probability']
+    tags = dict(satseg_fastai=__version__, quantity='probability', **_taken(scene), **_told_tags(spec, rule, k))
+    stored = dict(nodata=NODATA, scale=1/LEVELS) if dtype == 'uint16' else dict(nodata=np.nan)
     def rows():
         for row, x in journal.rows():
             count.valid += int((x[0] != NODATA if dtype == 'uint16' else ~np.isnan(x[0])).sum())
             yield row, x
 
-    write_cog(
-        dst, scene, rows(), count=planes_of(k), dtype=dtype, nodata=NODATA if dtype == 'uint16' else np.nan,
-        names=[names[1] if len(names) > 1 else 'probability'] if k <= 2 else names,
-        scale=1/LEVELS if dtype == 'uint16' else None, resampling='average',
-        tags=dict(satseg_fastai=__version__, quantity='probability', **_taken(scene), **_told_tags(spec, rule, k)))
+    write_cog(dst, scene, rows(), count=planes_of(k), dtype=dtype, names=names, resampling='average',
+              tags=tags, **stored)
 
 # %% ../../nbs/51_scene.predict.ipynb #d7937f0a
 def predict_scene(
