@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/65z_stats.ipynb #cd51bac2
+# %% ../nbs/65z_stats.ipynb #442913c0
 import importlib
 
-# %% ../nbs/65z_stats.ipynb #dfeca324
+# %% ../nbs/65z_stats.ipynb #e8fbc8fa
 _HOMES = {
     'areas.estimate': ['MIN_SCENES', 'StratifiedAreas', 'stratified_areas', 'CorrectedAreas', 'ValidationBlocks',
                        'join_blocks', 'area_draws', 'rate_draws', 'error_limits', 'block_bootstrap', 'CorrectedCount',

@@ -65,12 +65,14 @@ def test_no_counts(mask, counts):
 @pytest.mark.parametrize('confusions', [BLOCKS[:1], [[[1, 2, 3]]*3]*4, [], [[[0, 0], [0, 0]]]*3])
 def test_too_little(confusions):
     "One block, another number of classes, none, nothing counted."
-    with pytest.raises(BadInput, match='x holds no usable validation blocks; expected 2 or more tables of 2 x 2 counts'):
+    message = 'x holds no usable validation blocks; expected 2 or more tables of 2 x 2 counts'
+    with pytest.raises(BadInput, match=message):
         check_blocks(dict(block=64, confusions=confusions), 2, 'x')
 
 
 @pytest.mark.parametrize('raw', [
-    b'{', b'[]', b'null', b'['*100_000, b'{"a": "\xff"}', b'{"a": ' + b'9'*5000 + b'}', b''], ids=lambda raw: str(raw[:8]))
+    b'{', b'[]', b'null', b'['*100_000, b'{"a": "\xff"}', b'{"a": ' + b'9'*5000 + b'}', b''],
+    ids=lambda raw: str(raw[:8]))
 def test_no_receipt(mask, raw):
     mask.with_name('a.receipt.json').write_bytes(raw)
     with pytest.raises(BadInput, match='remove the file'): blocks_for(mask)

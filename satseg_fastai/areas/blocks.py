@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['block_counts', 'join_rows', 'block_confusions', 'check_blocks', 'map_spec', 'check_same_classes', 'blocks_for']
 
-# %% ../../nbs/65b_areas.blocks.ipynb #4d0e8c5c
+# %% ../../nbs/65b_areas.blocks.ipynb #6f7a4bdd
 import json, warnings
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from ..run import beside, read_receipt
 from ..spec import COUNTED, Blocks, check_spec, checked
 from ..threshold import block_of
 
-# %% ../../nbs/65b_areas.blocks.ipynb #bec8be15
+# %% ../../nbs/65b_areas.blocks.ipynb #06fa23c8
 def block_counts(
     found:np.ndarray, # (h,W) class indices mapped
     truth:np.ndarray, # (h,W) class indices, others are left out
@@ -40,7 +40,7 @@ def block_counts(
     cells = (block[-1] + 1)*k*k
     return np.bincount(cell, minlength=cells).reshape(-1, k, k)
 
-# %% ../../nbs/65b_areas.blocks.ipynb #6fbd9f5d
+# %% ../../nbs/65b_areas.blocks.ipynb #e9d67332
 def join_rows(
     row, # for each strip the row of blocks that it is of
     strips # counts of each
@@ -52,7 +52,7 @@ def join_rows(
         else: rows[number] = rows[number] + counts
     return rows
 
-# %% ../../nbs/65b_areas.blocks.ipynb #d21786b6
+# %% ../../nbs/65b_areas.blocks.ipynb #b310483e
 def block_confusions(
     mask:str|Path, # map of a validation scene
     label:str|Path, # its labels: mask, labelme JSON or vector file
@@ -72,7 +72,7 @@ def block_confusions(
     counts = np.concatenate(rows)
     return counts[counts.sum((1, 2)) > 0]
 
-# %% ../../nbs/65b_areas.blocks.ipynb #23afa299
+# %% ../../nbs/65b_areas.blocks.ipynb #14b508a8
 _CHOOSE_AGAIN = 'choose the threshold again with satseg threshold'
 
 def _counts(validation):
@@ -97,7 +97,7 @@ def check_blocks(
     scenes = None if validation.scenes is None else np.array(validation.scenes)
     return ValidationBlocks(confusions, scenes, _counts(validation), validation.unit)
 
-# %% ../../nbs/65b_areas.blocks.ipynb #27eb4241
+# %% ../../nbs/65b_areas.blocks.ipynb #3fa69f60
 def map_spec(
     mask:str|Path, # a map
     model:str|Path|None=None # the bundle that made it; None: what its receipt `<stem>.receipt.json` tells
@@ -109,7 +109,7 @@ def map_spec(
     spec = read_receipt(path).get('model')
     return (check_spec(spec, path.name) if isinstance(spec, dict) else None), path.name
 
-# %% ../../nbs/65b_areas.blocks.ipynb #6472f2e3
+# %% ../../nbs/65b_areas.blocks.ipynb #7a738cce
 def _mapped_names(spec):
     "The classes that a model maps, in the order of their indices."
     entries = sorted(spec['classes'], key=lambda entry: entry['index'])
@@ -129,7 +129,7 @@ def check_same_classes(
         raise BadInput(f'{Path(mask).name} maps {", ".join(own)}; {name} knows {", ".join(known)[:200]}',
                        'a map of the same classes', 'give the bundle that made it')
 
-# %% ../../nbs/65b_areas.blocks.ipynb #ddd07bad
+# %% ../../nbs/65b_areas.blocks.ipynb #4fa36161
 def _note_rule(scene, spec, name):
     "A note, where a map was made by another rule than the validation maps."
     tags, validated = scene.ds.tags(), Rule.of(spec)
@@ -156,7 +156,7 @@ def _note_clean(scene, spec, name):
     warnings.warn(f'{scene.name} was {own}cleaned up, the validation maps of {name} were{others}: '
                   f'corrected areas are for the latter', Note)
 
-# %% ../../nbs/65b_areas.blocks.ipynb #e7496da1
+# %% ../../nbs/65b_areas.blocks.ipynb #d96b77ac
 def _without_blocks(mask, model, name):
     "A note that areas stay as mapped; an error where a bundle was to tell more."
     if model is not None:

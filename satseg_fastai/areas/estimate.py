@@ -7,7 +7,7 @@ __all__ = ['MIN_SCENES', 'StratifiedAreas', 'shares', 'stratified_areas', 'Valid
            'error_limits', 'CorrectedAreas', 'reference_rates', 'area_draws', 'corrected_areas', 'shares_outside',
            'block_bootstrap', 'rate_draws', 'CorrectedCount', 'count_correction']
 
-# %% ../../nbs/65a_areas.estimate.ipynb #406a28ac
+# %% ../../nbs/65a_areas.estimate.ipynb #cedcc4b8
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import BadInput
 
-# %% ../../nbs/65a_areas.estimate.ipynb #0fe3a54e
+# %% ../../nbs/65a_areas.estimate.ipynb #c7e87f78
 class StratifiedAreas(NamedTuple):
     "Areas of the reference classes and the accuracies, each with the half width of its interval; arrays (K,)."
     area: np.ndarray # in the unit of the mapped areas
@@ -27,7 +27,7 @@ class StratifiedAreas(NamedTuple):
     overall: float
     overall_pm: float
 
-# %% ../../nbs/65a_areas.estimate.ipynb #619061d4
+# %% ../../nbs/65a_areas.estimate.ipynb #31935b62
 def _are_amounts(values):
     "Whether all are finite and 0 or more."
     return np.isfinite(values).all() and values.min(initial=0) >= 0
@@ -43,7 +43,7 @@ def _checked_tables(counts, mapped_areas):
         raise BadInput('negative, missing or no areas or counts', 'numbers of 0 or more')
     return counts, areas
 
-# %% ../../nbs/65a_areas.estimate.ipynb #c53b12a1
+# %% ../../nbs/65a_areas.estimate.ipynb #2584a12e
 def shares(
     parts:np.ndarray, # of any shape
     wholes:np.ndarray # of the same shape
@@ -52,7 +52,7 @@ def shares(
     missing = np.full(np.shape(parts), np.nan)
     return np.divide(parts, wholes, out=missing, where=np.asarray(wholes) > 0)
 
-# %% ../../nbs/65a_areas.estimate.ipynb #5c13761d
+# %% ../../nbs/65a_areas.estimate.ipynb #fdc1e30d
 def _sample_rates(counts):
     "Share of each reference class in the sample of a mapped class, and its variance."
     points = counts.sum(1)
@@ -93,7 +93,7 @@ def stratified_areas(
         producers=producers, producers_pm=z*producers_var**.5,
         overall=float(weights @ users), overall_pm=float(z*(weights**2 @ users_var)**.5))
 
-# %% ../../nbs/65a_areas.estimate.ipynb #8b6d7696
+# %% ../../nbs/65a_areas.estimate.ipynb #b9a74818
 class ValidationBlocks(NamedTuple):
     "Confusions of blocks, the validation scene that each is of, and what was counted in each."
     confusions: np.ndarray # (B,K,K) pixel counts, rows mapped, columns reference
@@ -117,7 +117,7 @@ def as_blocks(
     if isinstance(blocks, ValidationBlocks): return blocks
     return ValidationBlocks(np.asarray(blocks))
 
-# %% ../../nbs/65a_areas.estimate.ipynb #d18d6fd2
+# %% ../../nbs/65a_areas.estimate.ipynb #b37eabc7
 MIN_SCENES = 4 # fewer tell too little of how scenes differ: their blocks are taken as independent
 
 class _Sample(NamedTuple):
@@ -134,7 +134,7 @@ def _by_scene(values, scenes):
 
 def _sums(groups): return np.stack([blocks.sum(0) for blocks in groups])
 
-# %% ../../nbs/65a_areas.estimate.ipynb #e4df56e1
+# %% ../../nbs/65a_areas.estimate.ipynb #c08ee19f
 def _filled(blocks, mapped_areas):
     "The confusions that hold anything, their scenes or None, and the mapped areas."
     given = as_blocks(blocks)
@@ -156,7 +156,7 @@ def _block_sample(blocks, mapped_areas):
     if len(groups) < MIN_SCENES: return _Sample(confusions, confusions, [confusions]), areas
     return _Sample(confusions, _sums(groups), groups), areas
 
-# %% ../../nbs/65a_areas.estimate.ipynb #fe7e268a
+# %% ../../nbs/65a_areas.estimate.ipynb #c75c6364
 def _pools(blocks, size, draws, rng):
     "Sums of `size` blocks drawn with replacement, `draws` times."
     count = len(blocks)
@@ -187,7 +187,7 @@ def _scene_pools(groups, size, draws, rng):
         pools[drawn] = _pools(blocks, size, drawn.sum(), rng)
     return pools
 
-# %% ../../nbs/65a_areas.estimate.ipynb #703e32fb
+# %% ../../nbs/65a_areas.estimate.ipynb #37d27947
 def _small_scene(size):
     "How many times as far a scene or zone below the size of a block may err."
     return max(1, size**-.5)
@@ -210,7 +210,7 @@ def error_limits(
     low, high = np.quantile(off, tails, axis=0)
     return np.minimum(low, -half_width), np.maximum(high, half_width)
 
-# %% ../../nbs/65a_areas.estimate.ipynb #f23d90d4
+# %% ../../nbs/65a_areas.estimate.ipynb #9aae8b62
 class CorrectedAreas(NamedTuple):
     "Areas corrected for the map's errors, with an interval; arrays (K,)."
     area: np.ndarray # in the unit of the mapped areas
@@ -226,7 +226,7 @@ def reference_rates(
     rates = counts/np.maximum(mapped, 1)
     return np.where(mapped > 0, rates, np.eye(counts.shape[-1]))
 
-# %% ../../nbs/65a_areas.estimate.ipynb #559225b8
+# %% ../../nbs/65a_areas.estimate.ipynb #9db24c92
 def area_draws(
     blocks, # ValidationBlocks, or (B,K,K) pixel counts, rows mapped, columns reference
     mapped_areas:np.ndarray, # (K,) mapped area of each class in the scene, any unit
@@ -247,7 +247,7 @@ def area_draws(
     off = validation - best - (scene - best)*_small_scene(size)
     return best, off*_widening(len(sample.units), level)
 
-# %% ../../nbs/65a_areas.estimate.ipynb #a3396102
+# %% ../../nbs/65a_areas.estimate.ipynb #23219e11
 def corrected_areas(
     best:np.ndarray, # (K,) of `area_draws`
     off:np.ndarray, # (draws,K) of `area_draws`
@@ -287,7 +287,7 @@ def block_bootstrap(
     corrected = corrected_areas(best, off, mapped_areas, level)
     return corrected._replace(outside=shares_outside(blocks, mapped_areas))
 
-# %% ../../nbs/65a_areas.estimate.ipynb #0fb2228d
+# %% ../../nbs/65a_areas.estimate.ipynb #4e25d9d6
 def _found_rates(counts, index):
     "Share of a class that is found, and share of the rest that is taken for it; (...,2)."
     hits = counts[..., index, index]
@@ -319,7 +319,7 @@ def rate_draws(
     validation = _found_rates(pools, index)
     return best, best + (scene - validation)*_widening(len(sample.units), level)
 
-# %% ../../nbs/65a_areas.estimate.ipynb #502b2144
+# %% ../../nbs/65a_areas.estimate.ipynb #f10f8956
 class CorrectedCount(NamedTuple):
     "A count or a mean, corrected by validation blocks."
     count: float
@@ -334,7 +334,7 @@ def _factors(sums):
         if numbers: factors = factors*numbers[0]/numbers[1]
     return np.where(np.isfinite(factors), factors, np.nan)
 
-# %% ../../nbs/65a_areas.estimate.ipynb #8815746b
+# %% ../../nbs/65a_areas.estimate.ipynb #93bb2492
 _SIGNS = np.array([-1, 1, 1, -1]) # of the columns in a factor: mapped, true; mapped and true numbers of a mean
 
 def _pool_factors(blocks, size, draws, rng):
@@ -356,7 +356,7 @@ def _scene_factors(groups, size, draws, rng):
         factors[drawn] = _pool_factors(blocks, size, int(drawn.sum()), rng)
     return factors
 
-# %% ../../nbs/65a_areas.estimate.ipynb #cc2a7fd1
+# %% ../../nbs/65a_areas.estimate.ipynb #f0bd82f3
 def _checked_counts(values):
     "Counts of blocks as floating point numbers, with anything mapped."
     counts = np.asarray(values, float)
@@ -377,7 +377,7 @@ def _count_sample(values, scenes):
     if len(told) < MIN_SCENES: return _Sample(counts, counts, [counts])
     return _Sample(counts, _sums(groups), told)
 
-# %% ../../nbs/65a_areas.estimate.ipynb #2746f48d
+# %% ../../nbs/65a_areas.estimate.ipynb #18b691ea
 def count_correction(
     values, # (B,2) mapped and true count in each block; (B,4) mapped and true sums, and the numbers they are divided by
     mapped:float, # count, or mean, in the scene of interest

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FIGURES', 'area_figures', 'write_figures', 'area_text', 'describe_figures']
 
-# %% ../../nbs/65d_areas.figures.ipynb #b9b50f43
+# %% ../../nbs/65d_areas.figures.ipynb #60481ed1
 import csv, warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from ..measure import mapped_areas
 from ..raster import Scene
 from ..vector import pixel_aspect
 
-# %% ../../nbs/65d_areas.figures.ipynb #b625b324
+# %% ../../nbs/65d_areas.figures.ipynb #515b3208
 _LEVEL = .95 # of the intervals
 
 def _ends(key): return f'{key}_corrected', f'{key}_low', f'{key}_high'
@@ -63,7 +63,7 @@ def _correct_areas(classes, blocks, scene_blocks, seed):
     names = list(classes)
     return [(names[index], *rest) for index, *rest in shares_outside(blocks, mapped)]
 
-# %% ../../nbs/65d_areas.figures.ipynb #dd1ae088
+# %% ../../nbs/65d_areas.figures.ipynb #2f509a5c
 def _counted(blocks, kind, name):
     "What validation counted of a kind in the class of a name, or None."
     kinds = blocks.counts or {}
@@ -77,7 +77,7 @@ def _untold(values):
     if filled >= MIN_SCENES: return ''
     return f'they are in {filled} validation block{"s"*(filled > 1)}'
 
-# %% ../../nbs/65d_areas.figures.ipynb #3ec0b23a
+# %% ../../nbs/65d_areas.figures.ipynb #4eea3f27
 class _Validation(NamedTuple):
     "Validation as it bears on a scene or zone."
     blocks: ValidationBlocks
@@ -128,7 +128,7 @@ def _correct(part, blocks, seed=0):
     _correct_marks(part, validation)
     return _correct_areas(part['classes'], blocks, size, seed)
 
-# %% ../../nbs/65d_areas.figures.ipynb #107055c7
+# %% ../../nbs/65d_areas.figures.ipynb #e09ad4e9
 def _measure_notes(mask, figures):
     "What is wrong with measuring trees and streets on this grid."
     if not {'streets', 'trees'} & figures.keys(): return []
@@ -148,7 +148,7 @@ def _grid_notes(mask, figures):
     if bare: notes.append(f'no pixel with data in zone {first_names(bare)}')
     return notes
 
-# %% ../../nbs/65d_areas.figures.ipynb #1d964447
+# %% ../../nbs/65d_areas.figures.ipynb #a11ddbd5
 def _places(scenes):
     "How many validation scenes there are; enough where they are not known."
     return MIN_SCENES if scenes is None else len(np.unique(scenes))
@@ -190,7 +190,7 @@ def _count_notes(blocks, figures):
         if figure['objects'] and known: notes.append(_count_note(blocks, 'objects', name))
     return [note for note in notes if note]
 
-# %% ../../nbs/65d_areas.figures.ipynb #f527ff14
+# %% ../../nbs/65d_areas.figures.ipynb #7841f3f2
 def _share_notes(
     found # (scene or zone, (class, its share, lowest and highest of validation)), as `_correct` returns them
 ):
@@ -205,7 +205,7 @@ def _share_notes(
         yield (f'{first_names(names)}: {name} is {share}outside of the {limits} of the validation blocks; '
                f'its interval may be too narrow')
 
-# %% ../../nbs/65d_areas.figures.ipynb #a466da47
+# %% ../../nbs/65d_areas.figures.ipynb #28f33548
 def _correct_parts(figures, blocks, seed):
     "Adds what validation says to the figures of the scene and its zones; returns notes."
     parts = [(figures['scene'], figures)]
@@ -234,7 +234,7 @@ def area_figures(
     for note in figures['notes']: warnings.warn(note, InResult, stacklevel=2)
     return figures
 
-# %% ../../nbs/65d_areas.figures.ipynb #6e783091
+# %% ../../nbs/65d_areas.figures.ipynb #62431854
 FIGURES = ('inside', 'pixels', 'area', 'corrected', 'low', 'high',
            'share', 'share_corrected', 'share_low', 'share_high',
            'share_of_land', 'share_of_land_corrected', 'share_of_land_low', 'share_of_land_high',
@@ -273,7 +273,7 @@ def _rows(figures):
         values = [row.get(column) for column in FIGURES]
         yield [scene, what, zone, _cell(name), unit, *('' if value is None else value for value in values)]
 
-# %% ../../nbs/65d_areas.figures.ipynb #bc383060
+# %% ../../nbs/65d_areas.figures.ipynb #91fbad20
 def write_figures(
     dst:str|Path, # .csv (for the scene and each zone a row for each class, for streets and for trees) or .json
     figures:dict # of `area_figures`
@@ -286,7 +286,7 @@ def write_figures(
     with atomic_path(dst) as part, open(part, 'w', newline='', encoding='utf-8') as file:
         csv.writer(file).writerows([head, *_rows(figures)])
 
-# %% ../../nbs/65d_areas.figures.ipynb #77e579ef
+# %% ../../nbs/65d_areas.figures.ipynb #16c24781
 def _digits(value):
     "Three digits, or all before the point."
     if abs(value) >= 100: return f'{value:,.0f}'
@@ -310,7 +310,7 @@ def area_text(
     numbers = '-'.join(_digits(value/divisor) for value in values)
     return f'{numbers} {name}'
 
-# %% ../../nbs/65d_areas.figures.ipynb #50b5cf3e
+# %% ../../nbs/65d_areas.figures.ipynb #1fefb3e8
 def _whole_numbers(values): return '-'.join(f'{value:,.0f}' for value in values)
 
 def _tenths(values): return '-'.join(f'{value:,.1f}' for value in values)
@@ -337,7 +337,7 @@ def _objects_text(figure, unit):
     size = _with_limits(figure, 'mean_object', lambda values: area_text(values, unit))
     return f'; {count} of {size} on average'
 
-# %% ../../nbs/65d_areas.figures.ipynb #adaa86bd
+# %% ../../nbs/65d_areas.figures.ipynb #7031992f
 def _class_area(figure, unit):
     "The area of a class, with its interval where it is corrected."
     if 'corrected' not in figure: return f'{area_text([figure["area"]], unit)} as mapped'
@@ -369,7 +369,7 @@ def _streets_line(streets):
     if 'mean_corrected' in streets: return f'streets: {wide}'
     return f'streets: {wide}, half of them {streets["median"]:.1f} or less'
 
-# %% ../../nbs/65d_areas.figures.ipynb #b480eb35
+# %% ../../nbs/65d_areas.figures.ipynb #e68a8506
 def _part_lines(title, part, unit, background):
     "A scene or zone in words."
     total = _total(part, 'area')

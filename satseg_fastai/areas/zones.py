@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Zone', 'unique_names', 'read_zones', 'inside', 'first_names', 'zone_areas', 'street_and_tree_figures']
 
-# %% ../../nbs/65c_areas.zones.ipynb #4d1f8383
+# %% ../../nbs/65c_areas.zones.ipynb #472285e5
 import itertools, warnings
 from collections import Counter
 from pathlib import Path
@@ -21,7 +21,7 @@ from ..measure import Tally, mask_bands, object_points, pixel_areas
 from ..measure import street_points, tree_points, width_figures
 from ..raster import Scene, on_earth
 
-# %% ../../nbs/65c_areas.zones.ipynb #538ed6dd
+# %% ../../nbs/65c_areas.zones.ipynb #77903ef0
 class Zone(NamedTuple):
     "One zone of a vector file, in pixel coordinates of a scene."
     name: str
@@ -40,7 +40,7 @@ def _zone_name(value, number):
     name = ' '.join(words).strip(_JOINERS + ' ')
     return name or str(number)
 
-# %% ../../nbs/65c_areas.zones.ipynb #83708ee0
+# %% ../../nbs/65c_areas.zones.ipynb #d6791360
 def _numbered(name, numbers, taken):
     "A name with the first number that makes it one of its own."
     candidates = (f'{name} ({number})' for number in numbers)
@@ -59,7 +59,7 @@ def unique_names(
         unique.append(name)
     return unique
 
-# %% ../../nbs/65c_areas.zones.ipynb #8ffbc12c
+# %% ../../nbs/65c_areas.zones.ipynb #0c2b5237
 def _read_file(path, place):
     "The features of a vector file with a CRS."
     import pyogrio
@@ -86,7 +86,7 @@ def _zone_names(frame, column, path):
     names = [_zone_name(value, number) for number, value in enumerate(values, 1)]
     return unique_names(names)
 
-# %% ../../nbs/65c_areas.zones.ipynb #40b09edc
+# %% ../../nbs/65c_areas.zones.ipynb #d7ba49f7
 def _zone(name, shape, crs, place):
     "A feature as a zone; None without a polygon."
     import shapely
@@ -116,7 +116,7 @@ def read_zones(
                       f'and were repaired', Note)
     return zones, invalid
 
-# %% ../../nbs/65c_areas.zones.ipynb #1f6982d4
+# %% ../../nbs/65c_areas.zones.ipynb #c98b7c37
 def inside(
     points:np.ndarray, # (n,2) row and column
     shape # shapely polygon in pixel coordinates
@@ -135,7 +135,7 @@ def first_names(
     if len(names) <= most: return first
     return f'{first} and {len(names) - most} more'
 
-# %% ../../nbs/65c_areas.zones.ipynb #34d48015
+# %% ../../nbs/65c_areas.zones.ipynb #8e77cae0
 def _zone_window(shape, height, width):
     "Row, column, height and width of the pixels around a shape."
     first = np.floor(shape.bounds[:2]).clip(0)
@@ -165,7 +165,7 @@ def _zone_figures(scene, zone, table, areas, rows, objects):
         figure.update(_object_figures(zone.shape, points, pixels, areas))
     return figures
 
-# %% ../../nbs/65c_areas.zones.ipynb #75535e03
+# %% ../../nbs/65c_areas.zones.ipynb #f66090b4
 def zone_areas(
     mask:str|Path, # a mask of class indices
     zones:str|Path, # vector file of polygons, on any CRS
@@ -189,7 +189,7 @@ def zone_areas(
         warnings.warn(f'{Path(zones).name}: outside of {Path(mask).name}: {first_names(outside)}', ZonesElsewhere)
     return dict(repaired=repaired, outside=outside, zones=figures)
 
-# %% ../../nbs/65c_areas.zones.ipynb #a8530ad5
+# %% ../../nbs/65c_areas.zones.ipynb #823ffa7b
 def _chosen(points, shape):
     "Which points lie in a shape; all where it is None."
     return slice(None) if shape is None else inside(points, shape)
