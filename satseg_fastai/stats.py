@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/65z_stats.ipynb #442913c0
+# %% ../nbs/65z_stats.ipynb #19d906bc
 import importlib
 
-# %% ../nbs/65z_stats.ipynb #e8fbc8fa
+# %% ../nbs/65z_stats.ipynb #2d3fef00
 _HOMES = {
     'areas.estimate': ['MIN_SCENES', 'StratifiedAreas', 'stratified_areas', 'CorrectedAreas', 'ValidationBlocks',
                        'join_blocks', 'area_draws', 'rate_draws', 'error_limits', 'block_bootstrap', 'CorrectedCount',
@@ -27,4 +27,5 @@ def __getattr__(name):
     module = importlib.import_module(f'satseg_fastai.{_MODULES[name]}')
     return getattr(module, name)
 
-def __dir__(): return sorted([*globals(), *__all__])
+def _names(): return sorted([*globals(), *__all__])
+__dir__ = _names
