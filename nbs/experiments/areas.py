@@ -156,8 +156,8 @@ def coverage(run, scenes, n_valid, draws, of=36):
 
 def ground_line(scenes, valid, k):
     "Quality of the maps of one pool, and the error of areas as mapped and as corrected by all validation towns."
-    from satseg_fastai.stats import _rates
-    t, total = sum(scenes), _rates(sum(counts_of(m, l, k, 512).sum(0) for m, l in valid))
+    from satseg_fastai.areas.estimate import reference_rates
+    t, total = sum(scenes), reference_rates(sum(counts_of(m, l, k, 512).sum(0) for m, l in valid))
     off = lambda f: np.median([abs(f(s) - s.sum(0))/np.maximum(1, s.sum(0)) for s in scenes], 0).round(4).tolist()
     bias = lambda f: (sum(f(s) for s in scenes)/t.sum(0) - 1).round(4).tolist()
     mapped, corrected = (lambda s: s.sum(1)), (lambda s: s.sum(1) @ total)
