@@ -8,7 +8,7 @@ __all__ = ['NAMES', 'HOME']
 # %% ../nbs/64z_vector.ipynb #6f67c974
 from importlib import import_module
 
-# %% ../nbs/64z_vector.ipynb #17f29da0
+# %% ../nbs/64z_vector.ipynb #c7936175
 NAMES = {
     'maps.trace': (
         'trace', 'Blobs', 'no_blobs', 'regroup', 'sums', 'select', 'unite', 'band_blobs', 'value_sums', 'Step',
@@ -31,6 +31,7 @@ __all__ = list(HOME)
 
 def __getattr__(name):
     if name not in HOME: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return getattr(import_module(f'satseg_fastai.{HOME[name]}'), name)
+    module = import_module(f'satseg_fastai.{HOME[name]}')
+    return getattr(module, name)
 
 def __dir__(): return sorted({*globals(), *HOME})

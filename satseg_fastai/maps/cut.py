@@ -49,7 +49,7 @@ def first_pixels(
     first = order[begins]
     return y[first].astype(int), x[first].astype(int)
 
-# %% ../../nbs/64c_maps.cut.ipynb #897a34aa
+# %% ../../nbs/64c_maps.cut.ipynb #50eda282
 class _Window(NamedTuple):
     "A rectangle of a mask, and what is known of its pixels."
     row: int            # first row
@@ -71,8 +71,9 @@ def _crop(strip, left, top, right, bottom):
 
 def _strip_around(boxes, mask, layers):
     "One window around all of the boxes, as wide as the mask."
-    tops, bottoms = boxes[:, 1], boxes[:, 3]
-    return _read(mask, layers, 0, int(tops.min()), mask.width, int(bottoms.max()))
+    top = int(boxes[:, 1].min())
+    bottom = int(boxes[:, 3].max())
+    return _read(mask, layers, 0, top, mask.width, bottom)
 
 def _windows(regions, mask, layers, rows):
     "The window of each region; those of at most so many rows are read together."

@@ -177,7 +177,7 @@ def band_blobs(
     edge = _at_scene_edge(labels, n, row, height)
     return Blobs(cls, pixels[1:], total, known, edge, *trace(labels, row, traced))
 
-# %% ../../nbs/64a_maps.trace.ipynb #d366eac4
+# %% ../../nbs/64a_maps.trace.ipynb #9488e833
 class Step(NamedTuple):
     "How far a mask has been read: what is complete, and where something may still come."
     done: tuple       # Blobs or Regions
@@ -199,10 +199,11 @@ def _joined(still, labels, below, connectivity):
 
 def _parted(every, more):
     "The regions that may go on below, and those that are complete."
-    goes_on = np.isin(np.arange(len(every.blobs.cls)), every.seam) & more
+    blobs, seam = every
+    goes_on = np.isin(np.arange(len(blobs.cls)), seam) & more
     number = np.r_[np.cumsum(goes_on) - 1, -1]
-    still = _Open(select(every.blobs, goes_on), number[every.seam])
-    return still, select(every.blobs, ~goes_on)
+    still = _Open(select(blobs, goes_on), number[seam])
+    return still, select(blobs, ~goes_on)
 
 def stream_blobs(
     bands, # iterable of (first row, (h,W) class indices, list of float (h,W) values), from top to bottom
@@ -225,7 +226,7 @@ def stream_blobs(
         boxes = shapely.bounds(still.blobs.parts).reshape(-1, 4)
         yield Step(done, boxes, end if end < height else np.inf)
 
-# %% ../../nbs/64a_maps.trace.ipynb #7c21b74b
+# %% ../../nbs/64a_maps.trace.ipynb #24b4c79b
 class Regions(NamedTuple):
     "Complete regions; `better` is an outline that may replace `shape`."
     cls: np.ndarray    # class index
@@ -256,7 +257,8 @@ def join(
     *regions:Regions
 )->Regions:
     "All of the regions, one after the other."
-    return Regions(*(np.concatenate(facts) for facts in zip(*regions)))
+    facts = zip(*regions)
+    return Regions(*(np.concatenate(fact) for fact in facts))
 
 def touches_edge(
     boxes:np.ndarray, # (n,4) left, top, right, bottom in pixels

@@ -18,10 +18,10 @@ from ..levels import LEVELS, NODATA, score_levels
 from ..mask import check_probability, strips
 from ..raster import Scene
 
-# %% ../../nbs/64b_maps.values.ipynb #379fec89
+# %% ../../nbs/64b_maps.values.ipynb #cae245e7
 def _same_grid(a, b):
-    size, other = ((scene.height, scene.width, scene.crs) for scene in (a, b))
-    return size == other and a.transform.almost_equals(b.transform)
+    if (a.height, a.width) != (b.height, b.width): return False
+    return a.crs == b.crs and a.transform.almost_equals(b.transform)
 
 def check_mask(
     mask:Scene, # to be vectorized
