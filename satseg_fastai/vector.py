@@ -8,7 +8,7 @@ __all__ = ['NAMES', 'HOME']
 # %% ../nbs/64z_vector.ipynb #6f67c974
 from importlib import import_module
 
-# %% ../nbs/64z_vector.ipynb #c7936175
+# %% ../nbs/64z_vector.ipynb #cac7fb05
 NAMES = {
     'maps.trace': (
         'trace', 'Blobs', 'no_blobs', 'regroup', 'sums', 'select', 'unite', 'band_blobs', 'value_sums', 'Step',
@@ -34,4 +34,4 @@ def __getattr__(name):
     module = import_module(f'satseg_fastai.{HOME[name]}')
     return getattr(module, name)
 
-def __dir__(): return sorted({*globals(), *HOME})
+__dir__ = lambda: sorted({*globals(), *HOME})

@@ -58,7 +58,7 @@ def _cache_bytes(mask, layers, rows):
     scenes = [mask, *(scene for scene, _ in layers.values())]
     return sum(strip_bytes(scene, rows) for scene in scenes)
 
-# %% ../../nbs/64f_maps.polygons.ipynb #5b9a59e6
+# %% ../../nbs/64f_maps.polygons.ipynb #40224069
 def vectorize(
     mask:str|Path, # class indices, as `write_mask` writes them
     dst:str|Path|None=None, # .gpkg (the mask's CRS), .geojson (RFC 7946) or .parquet; None: a GeoDataFrame
@@ -72,7 +72,9 @@ def vectorize(
     separate:str|None=None, # 'watershed': touching buildings are cut apart
     separate_classes=None, # names of the classes to cut; None: buildings
     depth:float=.25, # share by which the saddle between two buildings lies below the lower of them
-    simplify:float=0, # pixels: corners of triangles below its square go; what touches is simplified together
+    # pixels: corners of triangles below its square go; shared borders stay shared;
+    # what touches is held in memory together
+    simplify:float=0,
     regularize:bool=False, # right angles where they do no harm; adds the columns regularized and iou
     rows:int=512 # rows in memory at a time
 ): # GeoDataFrame, or the number of polygons written

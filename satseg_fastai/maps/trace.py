@@ -226,7 +226,7 @@ def stream_blobs(
         boxes = shapely.bounds(still.blobs.parts).reshape(-1, 4)
         yield Step(done, boxes, end if end < height else np.inf)
 
-# %% ../../nbs/64a_maps.trace.ipynb #24b4c79b
+# %% ../../nbs/64a_maps.trace.ipynb #d90892eb
 class Regions(NamedTuple):
     "Complete regions; `better` is an outline that may replace `shape`."
     cls: np.ndarray    # class index
@@ -247,14 +247,14 @@ def closed(
     return Regions(*blobs[:5], shapely.normalize(unite(blobs)), better=np.full(n, None), iou=np.ones(n))
 
 def pick(
-    regions:Regions,
+    regions:Regions, # some regions
     keep # bool for each, or positions in the order wanted
 )->Regions:
     "Some of the regions."
     return Regions(*(fact[keep] for fact in regions))
 
 def join(
-    *regions:Regions
+    *regions:Regions # of the same values
 )->Regions:
     "All of the regions, one after the other."
     facts = zip(*regions)
