@@ -26,7 +26,9 @@ __all__ = ['PLACES', *PLACES]
 
 def __getattr__(name):
     "A name of the report, from its module."
-    if name not in PLACES: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return getattr(import_module(f'satseg_fastai.report.{PLACES[name]}'), name)
+    if name not in PLACES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    module = import_module(f'satseg_fastai.report.{PLACES[name]}')
+    return getattr(module, name)
 
 def __dir__(): return sorted({*globals(), *__all__})
