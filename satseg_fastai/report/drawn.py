@@ -72,6 +72,7 @@ def _size(packed):
     values = [value for scene in packed for value in scene.values()]
     return sum(len(value) for value in values if isinstance(value, str))
 
+# %% ../../nbs/81f_report.drawn.ipynb #d956a308
 def pack_all(
     overviews:list, # of Overview
     room:int # bytes for all of them
@@ -87,7 +88,7 @@ def pack_all(
             raise BadInput(f'{len(overviews)} scenes do not fit into a page of this size', 'fewer scenes or more room',
                            'report on parts of the run in folders of their own')
 
-# %% ../../nbs/81f_report.drawn.ipynb #d086cf1a
+# %% ../../nbs/81f_report.drawn.ipynb #685ce660
 def drawn_curve(
     stored:dict|None, # of `curve_to_json`
     **more # name, value
@@ -118,7 +119,7 @@ def _named_curves(parts, values={}):
     curves = [_named_curve(name, part, values) for name, part in parts.items()]
     return [curve for curve in curves if curve]
 
-# %% ../../nbs/81f_report.drawn.ipynb #e69f5235
+# %% ../../nbs/81f_report.drawn.ipynb #fe8eaf98
 def _groups(threshold): return threshold.get('groups') or {}
 
 def _place_classes(threshold):
@@ -137,6 +138,7 @@ def _interval_note(ends):
     over = f'{ends.get("n", "")} {ends.get("units", "")}'
     return f'The shaded band is the {level:.3g} % interval of the best threshold, over {over} of validation.'
 
+# %% ../../nbs/81f_report.drawn.ipynb #4e8afbda
 def drawn_spec(
     spec:dict # of a bundle, or {}
 )->dict: # curve, interval, groups, perClass, places, bins, ece, note
@@ -155,7 +157,7 @@ def drawn_spec(
         ece=calibration.get('ece'),
         note=_interval_note(ends))
 
-# %% ../../nbs/81f_report.drawn.ipynb #7b626b0a
+# %% ../../nbs/81f_report.drawn.ipynb #7fd016f2
 def _rule_sentence(making):
     "How the class of a pixel was decided."
     values, names = making.rule.values, making.table.names
@@ -188,7 +190,7 @@ def _shown_text(facts, every):
     moving = 'Drag to move, + and − to zoom (the wheel too, after a click), drag the divider to compare.'
     return f'{shown}; {counted}. {moving}'
 
-# %% ../../nbs/81f_report.drawn.ipynb #0edf6db0
+# %% ../../nbs/81f_report.drawn.ipynb #dd3b300f
 def _cleaned_iou(facts):
     "The IoU of a map of two classes as it is stored, where it was cleaned and there are labels."
     if not facts.scores or not facts.making.cleaned: return None
@@ -222,7 +224,7 @@ def scene_data(
         shown=_shown_text(f, every))
     return named | _at_thresholds(f, steps) | told | packed
 
-# %% ../../nbs/81f_report.drawn.ipynb #8c5c312e
+# %% ../../nbs/81f_report.drawn.ipynb #34792bc9
 def page_data(
     facts:list, # of Facts
     packed:list, # of dicts

@@ -41,7 +41,11 @@ def tag(
     content = ''.join(map(escaped, inside))
     return Markup(f'{start}{content}</{kind}>')
 
-def joined(parts): return Markup(''.join(parts))
+def joined(
+    parts # of Markup
+)->Markup:
+    "Elements one after another."
+    return Markup(''.join(parts))
 
 # %% ../../nbs/81e_report.html.ipynb #89fcca16
 def _head(names, side):
@@ -70,16 +74,27 @@ def grid(
     table = tag('table', top, body, class_=kind)
     return tag('div', table, class_='scroll')
 
-def section(title, *inside): return tag('section', tag('h2', title), *inside)
+def section(
+    title:str,
+    *inside # text, which is escaped, or Markup
+)->Markup:
+    "A section of the page."
+    return tag('section', tag('h2', title), *inside)
 
-# %% ../../nbs/81e_report.html.ipynb #b87988d2
-def _known(x): return isinstance(x, Real) and x == x
+# %% ../../nbs/81e_report.html.ipynb #91f15906
+def _known(x):
+    "A number, and not NaN."
+    return isinstance(x, Real) and x == x
 
-def percent(x):
+def percent(
+    x # a share, 0 to 1; what is no number is not known
+)->str:
     "A share in words."
     return f'{100*x:.2f} %' if _known(x) else '–'
 
-def score(x):
+def score(
+    x # a score, 0 to 1; what is no number is not known
+)->str:
     "A score in words."
     return f'{x:.4f}' if _known(x) else '–'
 

@@ -45,6 +45,7 @@ def _interval_text(ends):
     over = f'{ends.get("n", "")} {ends.get("units", "")}'
     return f'{level:.3g} % over {over}'
 
+# %% ../../nbs/81i_report.model.ipynb #1200c8b9
 def _calibration_text(calibration):
     "The calibration error, and the one before the temperature."
     error, before = (calibration.get(key) for key in ('ece', 'ece_before'))
@@ -61,7 +62,7 @@ def _calibration_rows(spec):
         ['Temperature', f'{temperature:.3f}' if temperature else None],
         ['Clean-up', describe_clean(clean) if clean else None]]
 
-# %% ../../nbs/81i_report.model.ipynb #33fd55f5
+# %% ../../nbs/81i_report.model.ipynb #0fc5b38c
 def _threshold_rows(threshold):
     "How the threshold was chosen, and the IoU that it reaches."
     ends = threshold.get('interval') or {}
@@ -87,7 +88,7 @@ def validation_rows(
         *_calibration_rows(spec)]
     return [row for row in rows if row[1]]
 
-# %% ../../nbs/81i_report.model.ipynb #59ecbfaf
+# %% ../../nbs/81i_report.model.ipynb #6d8827b1
 def _group_table(groups):
     "What each group reaches, of two classes."
     head = ['Group', 'IoU', 'Its best threshold', 'IoU there', 'Accuracy', 'Precision', 'Recall']
@@ -116,7 +117,10 @@ def _class_table(classes):
     ] for name, reached in classes.items()]
     return grid(head, rows)
 
-def validation_section(spec:dict)->Markup:
+# %% ../../nbs/81i_report.model.ipynb #e64b46f9
+def validation_section(
+    spec:dict # of a bundle, or {}
+)->Markup: # '' where it tells nothing
     "The model's validation: figures, and a row for each group."
     rows = validation_rows(spec)
     if not rows: return Markup()
@@ -129,7 +133,7 @@ def validation_section(spec:dict)->Markup:
     if len(groups) > 1 and classes: tables.append(_place_table(groups))
     return section('Validation of the model', *tables)
 
-# %% ../../nbs/81i_report.model.ipynb #dcff8d10
+# %% ../../nbs/81i_report.model.ipynb #4e66f1c1
 LINES = '#1f6feb', '#d1495b', '#2e8b57', '#8f6fc4', '#b8860b', '#4a4a4a', '#17a2b8', '#c2185b'
 _MARGIN = 4  # around the lines, pixels
 
@@ -165,7 +169,7 @@ class _Axes(NamedTuple):
         over = f'{self.epochs} epoch{plural}'
         return f'{self.low:.3g} to {self.high:.3g} over {over}'
 
-# %% ../../nbs/81i_report.model.ipynb #dbb6953b
+# %% ../../nbs/81i_report.model.ipynb #92418e3d
 def _key(place, name, color):
     "The name of a line, in its color."
     down = 14 + 13*place
@@ -189,7 +193,9 @@ def line_picture(
     caption = tag('figcaption', axes.told(), class_='muted')
     return tag('figure', svg, caption)
 
-def training_section(spec:dict)->Markup:
+def training_section(
+    spec:dict # of a bundle, or {}
+)->Markup: # '' where it tells nothing
     "How the model was trained, where its receipt says it."
     history = history_of(spec)
     teacher = teacher_line(spec.get('receipt'))

@@ -94,6 +94,7 @@ def _labeled_tile(known, scenes):
     iou = float(total.iou()[1])
     return _tile(f'IoU of {table.names[1]}', score(iou), below)
 
+# %% ../../nbs/81j_report.page.ipynb #e1c77277
 def _validated_iou(threshold):
     "The IoU that a model's validation tells, None where it tells none."
     if threshold.get('iou') is not None: return threshold['iou']
@@ -109,7 +110,7 @@ def _quality(facts, spec):
     if iou is None: return _tile('IoU', '–', 'no labels, no validation')
     return _tile('Validation IoU', score(iou), 'of the model, not of these maps')
 
-# %% ../../nbs/81j_report.page.ipynb #5e36113d
+# %% ../../nbs/81j_report.page.ipynb #ee39fb1e
 def _totals(facts):
     "The unit, and what each class has in all scenes."
     pixels = any(scene.areas['unit'] == 'px' for scene in facts)
@@ -131,6 +132,7 @@ def _shares(total, whole, unit, most=6):
     shares = tag('dd', *told, class_='shares')
     return tag('div', tag('dt', 'Mapped, by class'), shares, tag('dd', f'of {ground}'))
 
+# %% ../../nbs/81j_report.page.ipynb #b6602e3d
 def _mapped(facts):
     "How much was mapped, corrected where that is known of a single scene."
     unit, total = _totals(facts)
@@ -144,7 +146,7 @@ def _mapped(facts):
         below = f'corrected {corrected_text(figures, unit)}'
     return _tile(f'Mapped as {name}', area_text(total[name], unit), below)
 
-# %% ../../nbs/81j_report.page.ipynb #c1e15bb8
+# %% ../../nbs/81j_report.page.ipynb #db9e49a0
 def _rule_words(rule):
     "A rule in a word or two."
     if not rule.values: return 'most likely'
@@ -167,6 +169,7 @@ def _rule_tile(facts, spec):
     below = _chosen_text(spec, makings[0].rule)
     return _tile(name, ', '.join(rules[:3]), below)
 
+# %% ../../nbs/81j_report.page.ipynb #96f057d4
 def headline(
     facts:list, # of Facts
     spec:dict # of the model, or {}
@@ -180,7 +183,7 @@ def headline(
         _mapped(facts),
         _rule_tile(facts, spec)])
 
-# %% ../../nbs/81j_report.page.ipynb #e2708408
+# %% ../../nbs/81j_report.page.ipynb #b5843750
 def _file(name):
     "The text of a file beside this module."
     folder = files('satseg_fastai.report')
@@ -209,7 +212,7 @@ def fill(
         page += [escaped(parts[name]), text]
     return ''.join(page).encode('utf-8', 'replace').decode()  # half a surrogate pair, as JSON may hold, is no text
 
-# %% ../../nbs/81j_report.page.ipynb #c54afceb
+# %% ../../nbs/81j_report.page.ipynb #f93cdca4
 def _subtitle(facts, spec):
     "How many scenes, by which model, into which classes."
     trained = ''
@@ -228,6 +231,7 @@ def _sections(facts, spec):
         training_section(spec),
         *(receipt_section(m, i) for i, m in enumerate(maps))])
 
+# %% ../../nbs/81j_report.page.ipynb #a940976f
 def page_text(
     facts:list, # of Facts
     spec:dict, # of the model, or {}
@@ -245,7 +249,7 @@ def page_text(
         sections=_sections(facts, spec),
         footer=f'Made by satseg_fastai {__version__}. This page is one file and asks no network.')
 
-# %% ../../nbs/81j_report.page.ipynb #97a3c0e3
+# %% ../../nbs/81j_report.page.ipynb #19467734
 def html_path(
     run:str|Path, # folder of maps
     dst:str|Path|None=None # None: report.html in it
@@ -272,6 +276,7 @@ def _lacking(maps, images, labels):
         notes += _lacking_note(maps, 'labels', [m.source for m in maps if not m.label])
     return notes
 
+# %% ../../nbs/81j_report.page.ipynb #206ffa76
 def _check_alike(facts):
     "Maps of different classes do not share a page."
     names = {tuple(scene.making.table.names) for scene in facts}
@@ -280,7 +285,7 @@ def _check_alike(facts):
     found = f'maps of different classes: {"; ".join(tables)}'
     raise BadInput(found, 'one class table in a run', "report on each model's maps in a folder of its own")
 
-# %% ../../nbs/81j_report.page.ipynb #5717b8a3
+# %% ../../nbs/81j_report.page.ipynb #0ee31e39
 @contextmanager
 def warned_once():
     "A warning that several passes repeat is told once, at the end."
@@ -291,7 +296,7 @@ def warned_once():
     for warning in last.values():
         warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
-# %% ../../nbs/81j_report.page.ipynb #c429ff0c
+# %% ../../nbs/81j_report.page.ipynb #66484f0a
 _NO_PICTURE = dict(h=1, w=1, levels='', image=None, mask=None, label=None)  # in the place of what `pack` gives
 
 def _page(facts, spec, text, room):
@@ -309,7 +314,7 @@ def _side(side, room, scenes):
     share = int((room/scenes)**.5)
     return min(side, max(48, share))
 
-# %% ../../nbs/81j_report.page.ipynb #c1c7bbca
+# %% ../../nbs/81j_report.page.ipynb #8041527e
 def write_report(
     run:str|Path, # folder that `satseg predict` wrote
     dst:str|Path|None=None, # the page; None: report.html in the run's folder

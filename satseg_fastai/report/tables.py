@@ -54,6 +54,7 @@ def _columns(unit, corrected, counted):
         (_INTERVAL, sizes, counted)]
     return [(name, text) for name, text, wanted in columns if wanted]
 
+# %% ../../nbs/81g_report.tables.ipynb #4ca70ff4
 def area_table(
     figures:dict # of `stats.area_figures`
 )->Markup:
@@ -68,7 +69,7 @@ def area_table(
     cells = [[*names, *(text(f) for _, text in columns)] for names, f in rows]
     return grid(head, cells)
 
-# %% ../../nbs/81g_report.tables.ipynb #b40f68f9
+# %% ../../nbs/81g_report.tables.ipynb #f7c6f916
 def _tree_cells(trees):
     "Trees, as mapped and corrected."
     corrected = corrected_text(trees, '', 'count')
@@ -95,7 +96,7 @@ def mark_table(
     zone = ['Zone'] if figures['zones'] else []
     return grid([*zone, 'Figure', 'Mapped', _INTERVAL], rows)
 
-# %% ../../nbs/81g_report.tables.ipynb #aed70c19
+# %% ../../nbs/81g_report.tables.ipynb #d39d8539
 def _score_cells(scores, name):
     "What one class reaches."
     ious = [scores['iou'][name], scores['boundary_iou'][name]]
@@ -126,7 +127,7 @@ def object_text(
     rates = f'F1 {score(found["f1"])}, precision {precision}, recall {recall}'
     return f'Objects at IoU {iou}: {counts}; {rates}.'
 
-# %% ../../nbs/81g_report.tables.ipynb #b5a260c8
+# %% ../../nbs/81g_report.tables.ipynb #9f2e96e5
 LONG = {  # what is no line of a receipt
     'history', 'curve', 'groups', 'bins', 'confusions', 'objects', 'trees', 'streets', 'tried', 'per_city'}
 
@@ -153,12 +154,15 @@ def flat(
         else:
             yield name, _line(value)
 
+# %% ../../nbs/81g_report.tables.ipynb #1ef7e51b
 def _folded(title, facts):
     "Facts that unfold under their title."
     table = grid([], flat(facts), 'facts-table')
     return tag('details', tag('summary', title), table)
 
-def receipt_part(m:Mapped)->Markup:
+def receipt_part(
+    m:Mapped # the map
+)->Markup:
     "The receipt, folded."
     if not m.receipt: return tag('p', 'This map has no receipt.', class_='muted')
     run = {name: value for name, value in m.receipt.items() if name != 'model'}

@@ -87,6 +87,7 @@ def _read_window(mapped, table, row, col):
         labels = open_labels(mapped.label, prob, table, **mapped.reading)
         return window, levels, mask, labels.read(*window)
 
+# %% ../../nbs/81h_report.windows.ipynb #f50bb647
 def window_pictures(
     m:Mapped, # the map
     table:ClassTable, # its classes
@@ -106,7 +107,7 @@ def window_pictures(
     void = mask == 255
     return outlined, np.where(void[..., None], .5, beside), wrong
 
-# %% ../../nbs/81h_report.windows.ipynb #b400abc3
+# %% ../../nbs/81h_report.windows.ipynb #1cae6460
 def _window_text(mapped, row, col, wrong):
     "Where a window is, and how much of it is wrong."
     place = f'{mapped.source}, row {row:,}, column {col:,}'
@@ -140,7 +141,7 @@ def _how(labeled, table):
     colors = 'found in green, wrongly found in red, missed in blue.' if table.n <= 2 else 'what is wrong in red.'
     return f'Most wrong pixels first; {colors}'
 
-# %% ../../nbs/81h_report.windows.ipynb #251333d5
+# %% ../../nbs/81h_report.windows.ipynb #94b2d821
 def window_section(
     maps:list, # of Mapped
     windows:list, # of (score, row, column, index of the map)
