@@ -77,6 +77,7 @@ def _scenes(n, what='scene'):
     "A number of scenes in words."
     plural = '' if n == 1 else 's'
     return f'{n} {what}{plural}'
+
 def _tile(name, value, below=''):
     "A figure with its name above and what it is of below."
     figure = tag('dd', value)
