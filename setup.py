@@ -20,7 +20,7 @@ setup(
     keywords=cfg['keywords'],
     license='Apache-2.0',
     packages=find_packages(include=['satseg_fastai', 'satseg_fastai.*']),
-    package_data={'satseg_fastai': ['report.html', 'report.css', 'report.js']},
+    package_data={'satseg_fastai': ['report/page.html', 'report/page.css', 'report/page.js']},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
     extras_require={'dev': cfg['dev_requirements'].split(), **{k: cfg[f'{k}_requirements'].split() for k in ('instance', 'parquet', 'export', 'weights')}},
