@@ -100,10 +100,10 @@ class Look:
     def add(self, row, levels, mask, label=None):
         "The next strip, which begins at `row`."
         within = (self.rows >= row) & (self.rows < row + len(mask))
-        shown = np.ix_(self.rows[within] - row, self.cols)
+        sampled = np.ix_(self.rows[within] - row, self.cols)
         top = levels.max(0)
-        shown_label = None if label is None else label[shown]
-        self.parts.append((top[shown], mask[shown], shown_label))
+        sampled_label = None if label is None else label[sampled]
+        self.parts.append((top[sampled], mask[sampled], sampled_label))
         counts = np.bincount(top.ravel(), minlength=NODATA + 1)
         self.counts += counts[:NODATA]
         if self.roc: self.roc.update(label, top)

@@ -129,9 +129,18 @@ def _planes(k): return slice(1, 2) if k == 2 else slice(None)
 
 class _Counter:
     "Windows done and skipped, valid pixels, range of weights."
-    def __init__(self): self.windows = self.skipped = self.valid = 0; self.range = (np.inf, -np.inf)
-    def window(self, n, skipped): self.windows += n; self.skipped += skipped
+    def __init__(self):
+        self.windows = self.skipped = self.valid = 0
+        self.range = np.inf, -np.inf
+    def window(self, n, skipped):
+        self.windows += n
+        self.skipped += skipped
     def rows(self, acc): self.range = acc.range
+    def facts(self, resumed):
+        "What the receipt says; without any window blended there are no weights."
+        low, high = self.range if self.windows > self.skipped else (None, None)
+        return dict(windows_done=self.windows, windows_skipped=self.skipped, resumed_at_row=resumed,
+                    valid_pixels=self.valid, weight_min=low, weight_max=high)
 
 # %% ../../nbs/51_scene.predict.ipynb #2ace6532
 def stored_values(
@@ -212,11 +221,7 @@ def predict_scene(
     bundle = Bundle.open(model, bare=stats is not None)
     net, spec, begun = bundle.net, bundle.spec, time.perf_counter()
     stats = stats or spec.stats
-    if Path(dst).resolve() == Path(src).resolve():
-        raise BadInput(f'{src} is both the scene and the output', 'another place for the output')
-    if temperature is not None and not .01 <= temperature <= 100:
-        raise BadInput(f'a temperature of {temperature}', 'a number from .01 to 100')
-    if dtype not in ('uint16', 'float32'): raise BadInput(f'dtype {dtype!r}', "'uint16' or 'float32'")
+    _check_asked(src, dst, dtype, temperature)
     with open_scene(src, bands, spec) as scene, evaluating(net):
         check_fits(scene, spec, force)
         if scene.crs is None: warnings.warn(f'{scene.name} has no CRS; its map is on the pixel grid', NoPlace)
@@ -238,9 +243,17 @@ def predict_scene(
             if not resume: journal.remove()
             raise
         journal.remove()
-        return dict(scene=scene.name, output=Path(dst).name, height=scene.height, width=scene.width, crs=scene.crs
-                    and scene.crs.to_string(), **key, windows=len(grid), windows_done=count.windows,
-                    windows_skipped=count.skipped, resumed_at_row=resumed, valid_pixels=count.valid,
-                    weight_min=count.range[0] if count.windows > count.skipped else None,
-                    weight_max=count.range[1] if count.windows > count.skipped else None,
+        return dict(**_scene_facts(scene, dst), **key, windows=len(grid), **count.facts(resumed),
                     seconds=round(time.perf_counter() - begun, 3), forward_seconds=round(forward.seconds, 3))
+
+def _check_asked(src, dst, dtype, temperature):
+    "What cannot be done is said before anything is read."
+    if Path(dst).resolve() == Path(src).resolve():
+        raise BadInput(f'{src} is both the scene and the output', 'another place for the output')
+    if temperature is not None and not .01 <= temperature <= 100:
+        raise BadInput(f'a temperature of {temperature}', 'a number from .01 to 100')
+    if dtype not in ('uint16', 'float32'): raise BadInput(f'dtype {dtype!r}', "'uint16' or 'float32'")
+
+def _scene_facts(scene, dst):
+    crs = scene.crs and scene.crs.to_string()
+    return dict(scene=scene.name, output=Path(dst).name, height=scene.height, width=scene.width, crs=crs)
