@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/67z_validation.ipynb #bc48e03c
+# %% ../../nbs/67z_validation.ipynb #5617506d
 from importlib import import_module
 
-# %% ../../nbs/67z_validation.ipynb #b1f09980
+# %% ../../nbs/67z_validation.ipynb #0d7587fb
 _NAMES = {
     'maps': (
         'BLOCK', 'Area', 'Maps', 'labeled_strips', 'add_scene', 'place_names', 'temper_raster', 'stitched_histogram',

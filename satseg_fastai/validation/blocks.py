@@ -6,7 +6,7 @@
 __all__ = ['MOST_BLOCKS', 'block_side', 'area_blocks', 'Marks', 'raster_marks', 'sums_of_blocks', 'area_counts', 'BlockCounts',
            'count_blocks', 'validation_blocks']
 
-# %% ../../nbs/67c_validation.blocks.ipynb #b8f23607
+# %% ../../nbs/67c_validation.blocks.ipynb #00e70398
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -26,10 +26,13 @@ from ..threshold import block_of
 from ..tiling import Window
 from .maps import BLOCK, Area, LabeledMaps, area_rows, ignored_as_nodata
 
-# %% ../../nbs/67c_validation.blocks.ipynb #05bcbb16
+# %% ../../nbs/67c_validation.blocks.ipynb #99adbe0d
 MOST_BLOCKS = 512
 
-def _blocks_of(height, width, side): return (block_of(height, side)[-1] + 1)*(block_of(width, side)[-1] + 1)
+def _blocks_of(height, width, side):
+    "How many blocks an area has."
+    down, across = (block_of(length, side)[-1] + 1 for length in (height, width))
+    return down*across
 
 def block_side(
     shapes:list, # (height, width) of each area
@@ -52,12 +55,15 @@ def area_blocks(
 
     return np.concatenate(area_rows(maps, area, side, count, mask=True))
 
-# %% ../../nbs/67c_validation.blocks.ipynb #8f201a02
+# %% ../../nbs/67c_validation.blocks.ipynb #ff707465
 class Marks(NamedTuple):
     "Where things are."
     points:np.ndarray # (n,2) row and column, in pixels from the upper left corner
     widths:np.ndarray|None=None # (n,) of streets
-    def where(self, keep): return Marks(self.points[keep], None if self.widths is None else self.widths[keep])
+    def where(self, keep):
+        "Some of them."
+        widths = None if self.widths is None else self.widths[keep]
+        return Marks(self.points[keep], widths)
 
 def raster_marks(
     path:str|Path, # a mask
@@ -73,17 +79,20 @@ def raster_marks(
     if roads: marks['streets', roads] = Marks(*street_points(path, roads, classes=table))
     return marks
 
-# %% ../../nbs/67c_validation.blocks.ipynb #1773bab4
+# %% ../../nbs/67c_validation.blocks.ipynb #2f9a191b
 def _polygon_centers(labels, table, cls, attribute):
     import shapely
     scene = Window(0, 0, labels.height, labels.width)   # what its edge cuts is as small in the map
     shapes = clip_objects(label_objects(labels, scene, cls, attribute), scene).shapes
     return shapely.get_coordinates(shapely.centroid(shapes))[:, ::-1]
 
-def _is_grove(polygons, crowns): return 2*len(polygons.points) < len(crowns.points)
+def _is_grove(polygons, crowns):
+    "Whether polygons hold many crowns."
+    return 2*len(polygons.points) < len(crowns.points)
 
 def _tell_grove(labels, name, polygons, crowns):
-    found = f'{len(polygons.points)} polygons of {name} hold {len(crowns.points)} crowns'
+    trees, held = len(polygons.points), len(crowns.points)
+    found = f'{trees} polygons of {name} hold {held} crowns'
     warnings.warn(f'{labels.path.name}: {found}: crowns are counted', Note)
 
 def _polygon_marks(labels, table, attribute, marks):
@@ -96,7 +105,7 @@ def _polygon_marks(labels, table, attribute, marks):
     for key in groves: _tell_grove(labels, key[1], polygons[key], marks[key])
     return marks | {key: own for key, own in polygons.items() if key not in groves}
 
-# %% ../../nbs/67c_validation.blocks.ipynb #f6a91f50
+# %% ../../nbs/67c_validation.blocks.ipynb #fc5b5cd0
 def _write_labels(maps, area, path):
     "The labels of an area's scene, which are written as a mask to `path`."
     with Scene(maps.prob(area.scene)) as scene:
@@ -114,25 +123,28 @@ def _label_marks(maps, area, path, trees, roads):
     if labels.kind not in ('vector', 'labelme'): return marks
     return _polygon_marks(labels, maps.table, maps.attribute, marks)
 
-# %% ../../nbs/67c_validation.blocks.ipynb #57ef8e35
+# %% ../../nbs/67c_validation.blocks.ipynb #d6747502
 def _on_data(points, path):
     "Which points lie on data of a mask."
-    pixels = np.floor(points).astype(np.int64)
+    rows, cols = np.floor(points).astype(np.int64).T
     with Scene(path) as scene:
         known = (points >= 0).all(1) & (points < (scene.height, scene.width)).all(1)
         for row, count in strips(scene.height):
-            here = np.flatnonzero(known & (pixels[:, 0] >= row) & (pixels[:, 0] < row + count))
+            in_strip = (rows >= row) & (rows < row + count)
+            here = np.flatnonzero(known & in_strip)
             if not len(here): continue
             values = scene.read(row, 0, count, scene.width)[0]
-            known[here] = values[pixels[here, 0] - row, pixels[here, 1]] != MASK_NODATA
+            known[here] = values[rows[here] - row, cols[here]] != MASK_NODATA
     return known
 
 def _scene_marks(maps, area, trees, roads):
     "Marks of the map and of the labels of an area's scene, those that lie on data in both."
-    mask, label = maps.mask(area.scene), maps.folder/f'{area.scene}_label.tif'
-    both = raster_marks(mask, maps.table, trees, roads), _label_marks(maps, area, label, trees, roads)
+    mask = maps.mask(area.scene)
+    label = maps.folder/f'{area.scene}_label.tif'
+    mapped = raster_marks(mask, maps.table, trees, roads)
+    labeled = _label_marks(maps, area, label, trees, roads)
     known = lambda own: own.where(_on_data(own.points, mask) & _on_data(own.points, label))
-    return [{key: known(own) for key, own in marks.items()} for marks in both]
+    return [{key: known(own) for key, own in marks.items()} for marks in (mapped, labeled)]
 
 def _area_marks(maps, trees, roads):
     "The marks of map and labels for each area; areas of one scene and label share them."
@@ -142,7 +154,7 @@ def _area_marks(maps, trees, roads):
         if key not in found: found[key] = _scene_marks(maps, area, trees, roads)
     return [found[area.scene, area.pair.label] for area in maps.areas]
 
-# %% ../../nbs/67c_validation.blocks.ipynb #606f71b6
+# %% ../../nbs/67c_validation.blocks.ipynb #0e42a360
 def sums_of_blocks(
     points:np.ndarray, # (n,2) row and column
     weights:np.ndarray|None, # (n,) of each point; None: one
@@ -152,11 +164,14 @@ def sums_of_blocks(
     "Number of points in each block of an area, or the sum of their weights."
     row, col, height, width = region
     rows, cols = np.floor(points).astype(np.int64).T - [[row], [col]]
-    there = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
-    down, right = block_of(height, side), block_of(width, side)
-    across = right[-1] + 1
-    block = down[rows[there]]*across + right[cols[there]]
-    return np.bincount(block, None if weights is None else weights[there], (down[-1] + 1)*across)
+    in_rows = (rows >= 0) & (rows < height)
+    in_cols = (cols >= 0) & (cols < width)
+    there = in_rows & in_cols
+    block_row, block_col = block_of(height, side), block_of(width, side)
+    down, across = block_row[-1] + 1, block_col[-1] + 1
+    block = block_row[rows[there]]*across + block_col[cols[there]]
+    if weights is not None: weights = weights[there]
+    return np.bincount(block, weights, down*across)
 
 def _block_marks(both, region, side):
     "(B,2) numbers mapped and labeled; where marks have widths, the sums of both before them."
@@ -174,12 +189,13 @@ def area_counts(
     region = maps.region(area)
     return {key: _block_marks([marks[key] for marks in both], region, side) for key in both[0]}
 
-# %% ../../nbs/67c_validation.blocks.ipynb #7b8fb3ab
+# %% ../../nbs/67c_validation.blocks.ipynb #1e9221ba
 def _starts(scenes, size, most):
-    "Scenes of blocks, more of them than `most` joined first; and where every `size` blocks of a scene become one."
+    "Scenes of blocks, joined if they are more than `most`; and where every `size` blocks of a scene become one."
     names = np.unique(scenes)
     if len(names) > most: scenes = np.searchsorted(names, scenes)*most//len(names)
-    place = np.arange(len(scenes)) - np.searchsorted(scenes, scenes)
+    first = np.searchsorted(scenes, scenes)
+    place = np.arange(len(scenes)) - first
     return scenes, np.flatnonzero(place % size == 0)
 
 class BlockCounts(NamedTuple):
@@ -192,33 +208,37 @@ class BlockCounts(NamedTuple):
     def labeled(self):
         "Those that hold a labeled pixel."
         keep = self.confusions.sum((1, 2)) > 0
-        counts = {key: values[keep] for key, values in self.counts.items()}
-        return BlockCounts(self.side, self.scenes[keep], self.confusions[keep], counts)
+        return self._each(lambda values: values[keep])
 
     def fewer(self, most=MOST_BLOCKS):
         "At most so many: neighbors of a scene are added."
         size = -(-len(self.scenes)//most)
         if size <= 1: return self
         scenes, starts = _starts(self.scenes, size, most)
-        joined = lambda values: np.add.reduceat(values, starts, axis=0)
-        counts = {key: joined(values) for key, values in self.counts.items()}
-        return BlockCounts(round(self.side*size**.5), scenes[starts], joined(self.confusions), counts)
+        joined = self._each(lambda values: np.add.reduceat(values, starts, axis=0))
+        return joined._replace(side=round(self.side*size**.5), scenes=scenes[starts])
 
     def by_kind(self):
         "Kind -> class -> numbers of each block, for JSON."
-        kinds = dict.fromkeys(kind for kind, _ in self.counts)
-        return {
-            kind: {name: values.round(2).tolist() for (own, name), values in self.counts.items() if own == kind}
-            for kind in kinds
-        }
+        kinds = {}
+        for (kind, name), values in self.counts.items():
+            kinds.setdefault(kind, {})[name] = values.round(2).tolist()
+        return kinds
 
-# %% ../../nbs/67c_validation.blocks.ipynb #5a811a4c
+    def _each(self, change):
+        counts = {key: change(values) for key, values in self.counts.items()}
+        return self._replace(scenes=change(self.scenes), confusions=change(self.confusions), counts=counts)
+
+# %% ../../nbs/67c_validation.blocks.ipynb #2d32c0b7
 def _is_placed(path):
-    with Scene(path) as scene: return scene.crs is not None and on_earth(scene.crs)
+    "Whether a map says where on the globe it lies."
+    with Scene(path) as scene:
+        return scene.crs is not None and on_earth(scene.crs)
 
 def _unit(maps):
     "'m' if all maps have a CRS on the globe; 'px' if none has; None if some have."
-    placed = {_is_placed(maps.mask(scene)) for scene in {area.scene for area in maps.areas}}
+    scenes = {area.scene for area in maps.areas}
+    placed = {_is_placed(maps.mask(scene)) for scene in scenes}
     if len(placed) > 1: return None
     return 'm' if placed == {True} else 'px'
 
@@ -230,7 +250,8 @@ def count_blocks(
     "The errors of each block, and what map and labels hold there."
     side = block_side([maps.region(area)[2:] for area in maps.areas])
     confusions = [area_blocks(maps, area, side) for area in maps.areas]
-    counts = [area_counts(maps, area, side, both) for area, both in zip(maps.areas, _area_marks(maps, trees, roads))]
+    marks = _area_marks(maps, trees, roads)
+    counts = [area_counts(maps, area, side, both) for area, both in zip(maps.areas, marks)]
     scenes = np.repeat([area.scene for area in maps.areas], [len(own) for own in confusions])
     joined = {key: np.concatenate([own[key] for own in counts]) for key in counts[0]}
     return BlockCounts(side, scenes, np.concatenate(confusions), joined)

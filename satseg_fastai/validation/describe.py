@@ -5,44 +5,49 @@
 # %% auto #0
 __all__ = ['describe_clean', 'describe_threshold']
 
-# %% ../../nbs/67d_validation.describe.ipynb #a0cc994e
+# %% ../../nbs/67d_validation.describe.ipynb #6b0b46b9
 import numpy as np
 
 from ..clean import read_clean
 
-# %% ../../nbs/67d_validation.describe.ipynb #e3a264b6
+# %% ../../nbs/67d_validation.describe.ipynb #99081149
 def _text(figure): return '–' if figure is None else f'{figure:.4f}'
 
 def _named(figures, labels):
     "The figures that there are, each after its label."
-    return [f'{label} {figures[name]:.4f}' for name, label in labels.items() if figures.get(name) is not None]
+    named = {label: figures.get(name) for name, label in labels.items()}
+    return [f'{label} {figure:.4f}' for label, figure in named.items() if figure is not None]
 
 def _two_lines(threshold):
     "The threshold of two classes, and each place."
-    chosen_by = f' by {threshold["criterion"]}' if threshold.get('criterion') else ''
+    chosen = f'threshold {threshold["value"]:.4f}'
+    if criterion := threshold.get('criterion'): chosen += f' by {criterion}'
     labels = dict(iou='IoU', accuracy='accuracy', precision='precision', recall='recall')
-    yield ', '.join([f'threshold {threshold["value"]:.4f}{chosen_by}', *_named(threshold, labels)])
+    yield ', '.join([chosen, *_named(threshold, labels)])
     if 'auc' in threshold:
-        average = threshold['average_precision']
-        yield f'area under ROC {threshold["auc"]:.4f}, average precision {average:.4f}'
+        yield ', '.join(_named(threshold, dict(auc='area under ROC', average_precision='average precision')))
     for name, place in (threshold.get('groups') or {}).items():
-        best = f'its own best {_text(place["best_iou"])} at {_text(place["best_threshold"])}'
-        yield f'{name:>20}  IoU {_text(place["iou"])}  accuracy {_text(place["accuracy"])}  {best}'
+        iou, accuracy = _text(place['iou']), _text(place['accuracy'])
+        best, at = _text(place['best_iou']), _text(place['best_threshold'])
+        yield f'{name:>20}  IoU {iou}  accuracy {accuracy}  its own best {best} at {at}'
 
-# %% ../../nbs/67d_validation.describe.ipynb #0a4ed4ac
+# %% ../../nbs/67d_validation.describe.ipynb #70e3ae1a
 def _several_lines(threshold):
     "The rule of several classes, each class and each place."
-    mean = threshold.get('mean_iou') or {}
+    mean_iou = threshold.get('mean_iou') or {}
+    argmax, thresholds = (_text(mean_iou.get(rule)) for rule in ('argmax', 'thresholds'))
+    accuracy = _text(threshold.get('accuracy'))
     by_argmax = threshold['rule'] == 'argmax'
     meaning = 'the most likely class' if by_argmax else 'the largest probability over its threshold'
-    by_rule = f'mean IoU {_text(mean.get("argmax"))} by argmax, {_text(mean.get("thresholds"))} by thresholds'
-    yield f'rule {threshold["rule"]}: {meaning}; {by_rule}, accuracy {_text(threshold.get("accuracy"))}'
+    mean = f'mean IoU {argmax} by argmax, {thresholds} by thresholds'
+    yield f'rule {threshold["rule"]}: {meaning}; {mean}, accuracy {accuracy}'
     for name, own in (threshold.get('classes') or {}).items():
         yield f'{name:>20}  IoU {_text(own["iou"])}  threshold {_text(own["value"])}'
     for name, place in (threshold.get('groups') or {}).items():
-        yield f'{name:>20}  mean IoU {_text(place["mean_iou"])}  accuracy {_text(place["accuracy"])}'
+        mean, accuracy = _text(place['mean_iou']), _text(place['accuracy'])
+        yield f'{name:>20}  mean IoU {mean}  accuracy {accuracy}'
 
-# %% ../../nbs/67d_validation.describe.ipynb #e4bd9b53
+# %% ../../nbs/67d_validation.describe.ipynb #b5bbc2b4
 def _interval_line(threshold):
     "How far the choice would move; None where nothing is known of it."
     if 'interval' not in threshold: return None
@@ -51,7 +56,8 @@ def _interval_line(threshold):
     labels = dict(threshold='threshold', iou='IoU', mean_iou='mean IoU')
     known = [(label, spread[name]) for name, label in labels.items() if name in spread]
     limits = [f'{label} {low:.3f} to {high:.3f}' for label, (low, high) in known]
-    return f'{100*spread["level"]:g} % interval over {spread["n"]} {spread["units"]}: {", ".join(limits)}'
+    units = f'{spread["n"]} {spread["units"]}'
+    return f'{100*spread["level"]:g} % interval over {units}: {", ".join(limits)}'
 
 def _calibration_line(calibration):
     "The calibration error, and what a temperature did to it."
@@ -68,25 +74,30 @@ def describe_clean(
     "What a clean-up removes, and what that gave."
     sizes = read_clean(stored)
     square, length = ('m²', 'm') if sizes.unit == 'm2' else ('px', 'px')
-    removed = f'objects from {sizes.min_object:g} {square}, holes from {sizes.min_hole:g} {square}'
-    before, after = (_text(stored.get(name)) for name in ('iou_before', 'iou_after'))
-    return f'{removed}, opening {sizes.opening:g} {length}; IoU {before} before, {after} after'
+    objects = f'objects from {sizes.min_object:g} {square}'
+    holes = f'holes from {sizes.min_hole:g} {square}'
+    opening = f'opening {sizes.opening:g} {length}'
+    before = _text(stored.get('iou_before'))
+    after = _text(stored.get('iou_after'))
+    return f'{objects}, {holes}, {opening}; IoU {before} before, {after} after'
 
-# %% ../../nbs/67d_validation.describe.ipynb #0eaf410a
+# %% ../../nbs/67d_validation.describe.ipynb #aac31683
 def _object_lines(validation):
     "How many objects and trees maps and labels hold."
     for kind in ('objects', 'trees'):
         for name, counts in (validation.get(kind) or {}).items():
             mapped, true = np.sum(counts, 0)
-            yield f'{name:>20}  {mapped:,.0f} {kind} mapped, {true:,.0f} labeled'
+            numbers = f'{mapped:,.0f} {kind} mapped, {true:,.0f} labeled'
+            yield f'{name:>20}  {numbers}'
 
 def _street_lines(validation):
     "How wide the streets of maps and labels are, where both have any."
     unit = f' {validation["unit"]}' if validation.get('unit') else ''
     for name, counts in (validation.get('streets') or {}).items():
         mapped, true, mapped_pixels, true_pixels = np.sum(counts, 0)
-        if min(mapped_pixels, true_pixels) > 0:
-            yield f'{name:>20}  {mapped/mapped_pixels:.1f}{unit} wide mapped, {true/true_pixels:.1f} labeled'
+        if min(mapped_pixels, true_pixels) <= 0: continue
+        width, true_width = mapped/mapped_pixels, true/true_pixels
+        yield f'{name:>20}  {width:.1f}{unit} wide mapped, {true_width:.1f} labeled'
 
 def _block_lines(validation):
     "The blocks, and what was counted in them beside pixels."
@@ -95,7 +106,7 @@ def _block_lines(validation):
     yield from _object_lines(validation)
     yield from _street_lines(validation)
 
-# %% ../../nbs/67d_validation.describe.ipynb #fbfee390
+# %% ../../nbs/67d_validation.describe.ipynb #377cd840
 def describe_threshold(
     stored:dict # what `choose_threshold` gave, or a bundle's spec
 )->list: # of lines

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RULES', 'trained_on', 'choose_threshold']
 
-# %% ../../nbs/67e_validation.run.ipynb #838fcf6b
+# %% ../../nbs/67e_validation.run.ipynb #dab47b0b
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,13 +14,17 @@ from ..bundle import Bundle, update_spec
 from ..errors import BadInput, Note
 from ..threshold import parse_criterion
 from .blocks import validation_blocks
-from .choose import Chosen, plain_number, several_classes, two_classes
-from .maps import LabeledMaps, Maps
+from .choose import plain_number, several_classes, two_classes
+from .maps import Maps
 
-# %% ../../nbs/67e_validation.run.ipynb #377afa48
+# %% ../../nbs/67e_validation.run.ipynb #a50494db
 def _overlap(region, other):
     "Whether two regions (row, column, height, width) share a pixel."
-    return all(region[i] < other[i] + other[i + 2] and other[i] < region[i] + region[i + 2] for i in (0, 1))
+    row, col, height, width = region
+    other_row, other_col, other_height, other_width = other
+    in_rows = row < other_row + other_height and other_row < row + height
+    in_cols = col < other_col + other_width and other_col < col + width
+    return in_rows and in_cols
 
 def _trained_regions(spec):
     "File name -> name and region of each scene that was trained on; names that repeat come with their folder."
@@ -30,9 +34,11 @@ def _trained_regions(spec):
     return regions
 
 def _is_known(pair, trained):
-    path = Path(pair.image)
-    regions = [region for name, region in trained.get(path.name, []) if f'/{path.as_posix()}'.endswith(name)]
-    return any(pair.region is None or _overlap(pair.region, region) for region in regions)
+    image = Path(pair.image)
+    path = f'/{image.as_posix()}'
+    regions = [region for name, region in trained.get(image.name, []) if path.endswith(name)]
+    if pair.region is None: return bool(regions)
+    return any(_overlap(pair.region, region) for region in regions)
 
 def trained_on(
     spec:dict, # of a bundle
@@ -42,12 +48,16 @@ def trained_on(
     trained = _trained_regions(spec)
     return sum(_is_known(pair, trained) for pair in pairs)
 
-# %% ../../nbs/67e_validation.run.ipynb #325bcb76
+# %% ../../nbs/67e_validation.run.ipynb #f3bb13e7
 def _lost(spec, temperature, clean, trees, roads):
     "What the bundle holds and nobody asks for again."
     counted = spec.get('validation') or {}
-    stored = {'temperature': (spec.get('temperature'), temperature), 'clean-up': (spec.get('clean'), clean),
-              'count of trees': (counted.get('trees'), trees), 'count of streets': (counted.get('streets'), roads)}
+    stored = {
+        'temperature': (spec.get('temperature'), temperature),
+        'clean-up': (spec.get('clean'), clean),
+        'count of trees': (counted.get('trees'), trees),
+        'count of streets': (counted.get('streets'), roads)
+    }
     return [name for name, (before, asked) in stored.items() if before and not asked]
 
 def _tell_lost(lost):
@@ -68,7 +78,7 @@ def _tell_unused(spec, criterion, rule):
     warnings.warn(f'{criterion} chooses the thresholds that are told; masks follow the most likely class '
                   '(--rule thresholds uses them)', Note)
 
-# %% ../../nbs/67e_validation.run.ipynb #8270f4ad
+# %% ../../nbs/67e_validation.run.ipynb #992f7bdc
 def _clean_masks(maps):
     "Entry `clean`; the masks are cleaned in place."
     from satseg_fastai.clean import clean_mask, search_clean
@@ -86,7 +96,7 @@ def _choose(maps, criterion, rule, temperature, seed):
     if maps.table.n > 2: return several_classes(maps, criterion, rule, temperature, seed)
     return two_classes(maps, criterion, temperature, seed)
 
-# %% ../../nbs/67e_validation.run.ipynb #e10d2dbd
+# %% ../../nbs/67e_validation.run.ipynb #f4f6a15d
 RULES = 'argmax', 'thresholds', 'best'
 
 def choose_threshold(
