@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/82z_export.ipynb #5106606c
+# %% ../../nbs/82z_export.ipynb #5e26e8cf
 from importlib import import_module
 
-# %% ../../nbs/82z_export.ipynb #f5c9e78c
+# %% ../../nbs/82z_export.ipynb #29261149
 _HOMES = dict(
     onnx=('TOLERANCE', 'STRAY', 'need', 'shown_threshold', 'settle', 'decide', 'FixedPoints', 'MapGraph', 'trace',
           'plain_proto', 'deepness_keys', 'notes', 'parity', 'check_parity', 'export_onnx'),

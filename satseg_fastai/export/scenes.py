@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['POLYGONS', 'footprint', 'when', 'scene_item', 'export_scenes']
 
-# %% ../../nbs/82d_export.scenes.ipynb #3e545548
+# %% ../../nbs/82d_export.scenes.ipynb #a52927a1
 import json, math
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,16 +24,17 @@ from ..mask import mask_classes
 from ..raster import Scene, on_earth, open_raster
 from ..run import beside, find_maps, read_receipt
 
-# %% ../../nbs/82d_export.scenes.ipynb #0e2403bd
+# %% ../../nbs/82d_export.scenes.ipynb #6aa493b4
 def _hull_of_data(ds, most=256):
     "The convex hull of what holds data, in pixels; None where nothing does."
     from shapely import affinity, box, convex_hull, union_all
     height, width = min(ds.height, most), min(ds.width, most)
-    rows, cols = np.nonzero(ds.read_masks(1, out_shape=(height, width)))
-    if not len(rows): return None
-    spans = {row: cols[rows == row] for row in np.unique(rows)}
-    strips = [box(span.min(), row, span.max() + 1, row + 1) for row, span in spans.items()]
-    return affinity.scale(convex_hull(union_all(strips)), ds.width/width, ds.height/height, origin=(0, 0))
+    holds_data = ds.read_masks(1, out_shape=(height, width)) > 0
+    spans = {row: np.flatnonzero(holds_data[row]) for row in np.flatnonzero(holds_data.any(1))}
+    if not spans: return None
+    strips = [box(cols[0], row, cols[-1] + 1, row + 1) for row, cols in spans.items()]
+    hull = convex_hull(union_all(strips))
+    return affinity.scale(hull, ds.width/width, ds.height/height, origin=(0, 0))
 
 def footprint(
     ds # open rasterio dataset with a CRS
@@ -49,10 +50,10 @@ def footprint(
     rounded = geometry.Polygon([(round(x, 7), round(y, 7)) for x, y in globe.exterior.coords])
     return json.loads(json.dumps(geometry.mapping(geometry.polygon.orient(rounded))))
 
-# %% ../../nbs/82d_export.scenes.ipynb #6ea55752
+# %% ../../nbs/82d_export.scenes.ipynb #8d9e84a2
 def _told_date(taken):
     "Of a person: a datetime, or ISO text."
-    if not isinstance(taken, str): return taken
+    if not taken or not isinstance(taken, str): return taken
     try: return datetime.fromisoformat(taken)
     except ValueError:
         raise BadInput(f'date {taken!r:.40}', 'a date such as 2024-05-31 or 2024-05-31T10:20:00Z') from None
@@ -68,12 +69,13 @@ def when(
     taken=None # datetime or ISO text, where it is known
 )->tuple: # (datetime or None, dict of start and end)
     "When the scene was taken: as told, by its TIFF tag, or some time before its map was made."
-    moment = _tag_date(ds) if taken is None else taken and _told_date(taken)
-    if moment: return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)), {}
+    moment = _tag_date(ds) if taken is None else _told_date(taken)
+    if moment and not moment.tzinfo: moment = moment.replace(tzinfo=timezone.utc)
+    if moment: return moment, {}
     end = datetime.fromtimestamp(int(Path(path).stat().st_mtime), timezone.utc)
     return None, dict(start_datetime=ALWAYS[0], end_datetime=end.strftime('%Y-%m-%dT%H:%M:%SZ'))
 
-# %% ../../nbs/82d_export.scenes.ipynb #2158bf73
+# %% ../../nbs/82d_export.scenes.ipynb #194555b9
 def _grid(item, ds):
     "The raster's grid, by the projection extension."
     from pystac.extensions.projection import ProjectionExtension
@@ -120,23 +122,25 @@ def _polygons_asset(item, path, home):
 def _receipt_asset(item, path, home):
     file_asset(item, 'receipt', path, home, title='Receipt', media_type='application/json', roles=['metadata'])
 
-# %% ../../nbs/82d_export.scenes.ipynb #3de75edc
+# %% ../../nbs/82d_export.scenes.ipynb #cbfb3f8f
 _TOLD = ('bundle', 'model_sha256', 'input_sha256', 'threshold', 'windows', 'valid_pixels', 'seconds', 'versions')
 
 def _is_fact(value): return isinstance(value, str) or is_figure(value)
 
 def _is_flat(value):
     "A fact, or fewer than 300 of them in a list or by name."
-    if not isinstance(value, (list, dict)): return _is_fact(value)
-    return len(value) < 300 and all(map(_is_fact, value.values() if isinstance(value, dict) else value))
+    if isinstance(value, dict): value = list(value.values())
+    if not isinstance(value, list): return _is_fact(value)
+    return len(value) < 300 and all(map(_is_fact, value))
 
 def _facts(receipt):
     "What the receipt says of the making, in words and numbers."
     gsd = receipt.get('gsd')
     resolution = {'gsd': gsd} if is_figure(gsd) and gsd > 0 else {}
-    return resolution | {f'satseg:{name}': receipt[name] for name in _TOLD if _is_flat(receipt.get(name))}
+    making = {f'satseg:{name}': receipt[name] for name in _TOLD if _is_flat(receipt.get(name))}
+    return resolution | making
 
-# %% ../../nbs/82d_export.scenes.ipynb #c33ec60b
+# %% ../../nbs/82d_export.scenes.ipynb #4d0642c0
 def _placed_item(prob, home, facts, taken):
     "The item of a probability raster, without the files beside it."
     import pystac
@@ -175,13 +179,14 @@ def scene_item(
     if dst: write_json(dst, d)
     return d
 
-# %% ../../nbs/82d_export.scenes.ipynb #2d3f75b4
+# %% ../../nbs/82d_export.scenes.ipynb #d96cb246
 def _first_there(*paths): return next((path for path in paths if path.exists()), None)
 
 def _item_of(files, taken):
     "The item of one map and of what stands beside it."
-    polygons = _first_there(*(files.folder/f'{files.stem}{suffix}' for suffix in POLYGONS))
-    return scene_item(files.prob, _first_there(files.mask), _first_there(files.receipt), polygons=polygons, taken=taken)
+    vectors = [files.folder/f'{files.stem}{suffix}' for suffix in POLYGONS]
+    mask, receipt = _first_there(files.mask), _first_there(files.receipt)
+    return scene_item(files.prob, mask, receipt, polygons=_first_there(*vectors), taken=taken)
 
 def _items(run, taken):
     "Name of the file -> item, and name of the raster -> why it got none."
