@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['POLYGONS', 'footprint', 'when', 'scene_item', 'export_scenes']
 
-# %% ../../nbs/82d_export.scenes.ipynb #a52927a1
+# %% ../../nbs/82d_export.scenes.ipynb #c6c68dfd
 import json, math
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,7 +24,7 @@ from ..mask import mask_classes
 from ..raster import Scene, on_earth, open_raster
 from ..run import beside, find_maps, read_receipt
 
-# %% ../../nbs/82d_export.scenes.ipynb #6aa493b4
+# %% ../../nbs/82d_export.scenes.ipynb #6401a8fc
 def _hull_of_data(ds, most=256):
     "The convex hull of what holds data, in pixels; None where nothing does."
     from shapely import affinity, box, convex_hull, union_all
@@ -50,7 +50,7 @@ def footprint(
     rounded = geometry.Polygon([(round(x, 7), round(y, 7)) for x, y in globe.exterior.coords])
     return json.loads(json.dumps(geometry.mapping(geometry.polygon.orient(rounded))))
 
-# %% ../../nbs/82d_export.scenes.ipynb #8d9e84a2
+# %% ../../nbs/82d_export.scenes.ipynb #abd49318
 def _told_date(taken):
     "Of a person: a datetime, or ISO text."
     if not taken or not isinstance(taken, str): return taken
@@ -75,7 +75,7 @@ def when(
     end = datetime.fromtimestamp(int(Path(path).stat().st_mtime), timezone.utc)
     return None, dict(start_datetime=ALWAYS[0], end_datetime=end.strftime('%Y-%m-%dT%H:%M:%SZ'))
 
-# %% ../../nbs/82d_export.scenes.ipynb #194555b9
+# %% ../../nbs/82d_export.scenes.ipynb #38759f75
 def _grid(item, ds):
     "The raster's grid, by the projection extension."
     from pystac.extensions.projection import ProjectionExtension
@@ -122,7 +122,7 @@ def _polygons_asset(item, path, home):
 def _receipt_asset(item, path, home):
     file_asset(item, 'receipt', path, home, title='Receipt', media_type='application/json', roles=['metadata'])
 
-# %% ../../nbs/82d_export.scenes.ipynb #cbfb3f8f
+# %% ../../nbs/82d_export.scenes.ipynb #3929e139
 _TOLD = ('bundle', 'model_sha256', 'input_sha256', 'threshold', 'windows', 'valid_pixels', 'seconds', 'versions')
 
 def _is_fact(value): return isinstance(value, str) or is_figure(value)
@@ -140,7 +140,7 @@ def _facts(receipt):
     making = {f'satseg:{name}': receipt[name] for name in _TOLD if _is_flat(receipt.get(name))}
     return resolution | making
 
-# %% ../../nbs/82d_export.scenes.ipynb #4d0642c0
+# %% ../../nbs/82d_export.scenes.ipynb #a0cc65e7
 def _placed_item(prob, home, facts, taken):
     "The item of a probability raster, without the files beside it."
     import pystac
@@ -179,7 +179,7 @@ def scene_item(
     if dst: write_json(dst, d)
     return d
 
-# %% ../../nbs/82d_export.scenes.ipynb #d96cb246
+# %% ../../nbs/82d_export.scenes.ipynb #bf23c1b1
 def _first_there(*paths): return next((path for path in paths if path.exists()), None)
 
 def _item_of(files, taken):

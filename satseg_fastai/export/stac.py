@@ -6,7 +6,7 @@
 __all__ = ['ALWAYS', 'band_names', 'slug', 'mlm_name', 'class_objects', 'mlm_input', 'mlm_output', 'mlm_properties', 'file_asset',
            'check_item', 'checked_dict', 'geometry_bbox', 'export_stac']
 
-# %% ../../nbs/82b_export.stac.ipynb #88acadf9
+# %% ../../nbs/82b_export.stac.ipynb #7252b87d
 import os, re
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from ..files import file_sha256, write_json
 from ..pointrend.model import PointRend
 from ..rule import Rule
 
-# %% ../../nbs/82b_export.stac.ipynb #6849f9cb
+# %% ../../nbs/82b_export.stac.ipynb #9e9b7837
 def band_names(
     spec:dict # of a bundle
 )->list: # of text
@@ -55,7 +55,7 @@ def class_objects(
     "Classes as the classification extension tells them."
     return [_class_object(told) for told in classes]
 
-# %% ../../nbs/82b_export.stac.ipynb #a4b875b7
+# %% ../../nbs/82b_export.stac.ipynb #8119a343
 def mlm_input(
     spec:dict, # of a bundle
     size:int # side of the patch
@@ -68,7 +68,7 @@ def mlm_input(
     return ModelInput(name='image', bands=band_names(spec), input=patch, value_scaling=scaling,
                       pre_processing_function=None)
 
-# %% ../../nbs/82b_export.stac.ipynb #2b0d3496
+# %% ../../nbs/82b_export.stac.ipynb #b235dd6b
 def _probability_expression(spec):
     "How logits become probabilities, for MLM."
     activation = 'sigmoid' if spec['n_out'] == 1 else 'softmax over classes'
@@ -95,7 +95,7 @@ def mlm_output(
                        post_processing_function=[ProcessingExpression(format='text', expression=e) for e in steps],
                        classes=[MLMClassification(**told) for told in class_objects(spec['classes'])])
 
-# %% ../../nbs/82b_export.stac.ipynb #109beb20
+# %% ../../nbs/82b_export.stac.ipynb #5851ebfe
 def _architecture(net, spec):
     base = getattr(net, 'base', net)
     pointrend = ' with PointRend' if isinstance(net, PointRend) else ''
@@ -134,7 +134,7 @@ def mlm_properties(
                              batch_size_suggestion=4, accelerator=None, accelerator_constrained=False,
                              hyperparameters=_hyperparameters(spec, receipt))
 
-# %% ../../nbs/82b_export.stac.ipynb #45496f6d
+# %% ../../nbs/82b_export.stac.ipynb #73911af4
 def file_asset(
     item, # pystac Item that will own it
     key:str, # of the asset
@@ -152,7 +152,7 @@ def file_asset(
     file.apply(size=Path(path).stat().st_size, checksum=f'1220{file_sha256(path)}')
     return item.assets[key]
 
-# %% ../../nbs/82b_export.stac.ipynb #b003d492
+# %% ../../nbs/82b_export.stac.ipynb #cf707b51
 def _schemas(d):
     "Those that a STAC object fits."
     from pystac.validation import validate_dict
@@ -192,7 +192,7 @@ def checked_dict(
     check_item(d)
     return d
 
-# %% ../../nbs/82b_export.stac.ipynb #c915d57f
+# %% ../../nbs/82b_export.stac.ipynb #f5bc1721
 ALWAYS = '1900-01-01T00:00:00Z', '9999-12-31T23:59:59Z'
 
 def geometry_bbox(
@@ -224,7 +224,7 @@ def _onnx_asset(item, path, home):
                media_type='application/octet-stream; framework=onnx',
                roles=['mlm:model', 'mlm:compiled', 'data'], extra_fields={'mlm:artifact_type': 'onnx'})
 
-# %% ../../nbs/82b_export.stac.ipynb #3ba1fe4f
+# %% ../../nbs/82b_export.stac.ipynb #412d233c
 def export_stac(
     bundle:str|Path|Bundle, # trained model
     dst:str|Path, # NAME.json
