@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/82z_export.ipynb #5e26e8cf
+# %% ../../nbs/82z_export.ipynb #49e0850a
 from importlib import import_module
 
-# %% ../../nbs/82z_export.ipynb #29261149
+# %% ../../nbs/82z_export.ipynb #81cf4680
 _HOMES = dict(
     onnx=('TOLERANCE', 'STRAY', 'need', 'shown_threshold', 'settle', 'decide', 'FixedPoints', 'MapGraph', 'trace',
           'plain_proto', 'deepness_keys', 'notes', 'parity', 'check_parity', 'export_onnx'),
