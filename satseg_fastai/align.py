@@ -28,7 +28,7 @@ from .objects import match_maps
 from .raster import Scene, on_earth
 from .run import beside
 from .tiling import Window, crop_rule
-from .validation import trained_on
+from .validation.run import trained_on
 
 # %% ../nbs/69_align.ipynb #ee858d80
 def lag_sums(

@@ -23,9 +23,14 @@ from .mask import mask_classes, strips
 from .measure import mask_bands, pixel_areas
 from .raster import Scene, bounded_cache
 from .scores import count_pairs
-from .stats import ValidationBlocks, rate_draws, read_zones, area_text, error_limits
-from .vector import Blobs, check_layer, closed, first_pixels, select, stream_blobs, strip_bytes
-from .vector import write_layer
+from .areas.estimate import ValidationBlocks, rate_draws, error_limits
+from .areas.figures import area_text
+from .areas.zones import read_zones
+from .maps.cut import first_pixels
+from .maps.layers import check_layer
+from .maps.trace import Blobs, closed, select, stream_blobs
+from .maps.values import strip_bytes
+from .maps.layers import write_layer
 
 # %% ../nbs/68_change.ipynb #15ddb97c
 @contextmanager

@@ -369,7 +369,8 @@ def threshold(
     """Choose the threshold of a model. On labeled scenes, stitched; stored in the bundle with its curves,
     interval, calibration, and errors and counts by block."""
     from satseg_fastai.datasets import labeled_pairs
-    from satseg_fastai.validation import choose_threshold, describe_threshold
+    from satseg_fastai.validation.describe import describe_threshold
+    from satseg_fastai.validation.run import choose_threshold
     if plot: _check_picture(plot)
     pairs = labeled_pairs(images, labels, dataset=dataset, aoi=aoi, seed=seed)
     stored = choose_threshold(model, pairs, criterion, rule=rule, temperature=temperature, clean=clean, trees=trees,
@@ -497,7 +498,7 @@ def objects(
 
 # %% ../nbs/90_cli.ipynb #40bf737a
 def _write_items(run):
-    from satseg_fastai.export import export_scenes
+    from satseg_fastai.export.scenes import export_scenes
     written = export_scenes(run)
     for name, why in written['left'].items(): warnings.warn(f'{name} got no item: {why}', Note)
     print(f"{run/written['catalog']}  {len(written['items'])} STAC items")
@@ -537,7 +538,7 @@ def _clean_up(mask, model, sizes, px, connectivity):
     if sizes and model:
         raise BadInput(f'--model together with --{next(iter(sizes)).replace("_", "-")}', 'one of the two')
     if sizes: return Clean(**sizes, unit='px' if px else 'm2', connectivity=connectivity or 4)
-    from satseg_fastai.stats import check_same_classes, map_spec
+    from satseg_fastai.areas.blocks import check_same_classes, map_spec
     spec, name = map_spec(mask, model)
     if not (spec and spec.clean):
         raise BadInput('no sizes, and no clean-up in the bundle or beside the mask',
@@ -572,7 +573,7 @@ def vectorize(
 ):
     "Polygons of a mask. With class, area, perimeter, mean probability; for QGIS."
     from satseg_fastai.run import companion
-    from satseg_fastai.vector import vectorize as run
+    from satseg_fastai.maps.polygons import vectorize as run
     if depth and not separate: raise BadInput('--depth without --separate', 'both', 'add --separate')
     prob = prob or companion(mask)
     n = run(mask, out, prob=prob, disagreement=disagreement or companion(mask, 'disagreement'), classes=_table(classes),
@@ -663,7 +664,8 @@ def stats(
     seed:Seed=0
 ):
     "Areas, shares and counts of a map. Corrected for its errors with a 95 % interval, for the scene and for zones."
-    from satseg_fastai.stats import area_figures, blocks_for, describe_figures, write_figures
+    from satseg_fastai.areas.blocks import blocks_for
+    from satseg_fastai.areas.figures import area_figures, describe_figures, write_figures
     if out and out.suffix.lower() not in ('.csv', '.json'): raise BadInput(f'{out}', 'a file ending in .csv or .json')
     _needs_zones(zone_name, zones)
     table = _table(classes)
@@ -693,7 +695,7 @@ def change(
     "What became of buildings between two maps. Standing, damaged, gone or new, as polygons and as figures."
     _needs_zones(zone_name, zones)
     from satseg_fastai.change import compare_maps, describe_changes
-    from satseg_fastai.stats import blocks_for
+    from satseg_fastai.areas.blocks import blocks_for
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', NoBlocks)  # what it says of both maps is in the result
         blocks = blocks_for(before), blocks_for(after)
@@ -719,7 +721,7 @@ def report(
 ):
     """One page about a folder of maps. Layers to compare, a threshold to move, curves, areas, the worst windows;
     opens without a network."""
-    from satseg_fastai.report import write_report
+    from satseg_fastai.report.page import write_report
     _needs_zones(zone_name, zones)
     path = write_report(run, out, images=images, labels=labels, model=model, attribute=attribute, zones=zones,
                         zone_name=zone_name, roads=roads, trees=trees)
@@ -744,7 +746,9 @@ def export(
         raise BadInput('--out for a folder of maps', 'no --out', 'the items stand beside the maps')
     if model.is_dir() and stac and not (onnx or card): return _write_items(model)
     from satseg_fastai.bundle import Bundle
-    from satseg_fastai.export import export_card, export_onnx, export_stac
+    from satseg_fastai.export.card import export_card
+    from satseg_fastai.export.onnx import export_onnx
+    from satseg_fastai.export.stac import export_stac
     folder, bundle = out or model.parent, Bundle.open(model)
     graph, item, page = (folder/f'{model.stem}{ending}' for ending in ('.onnx', '.stac.json', '.md'))
     if onnx: _exported(graph, export_onnx(bundle, graph))

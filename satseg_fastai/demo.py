@@ -69,8 +69,8 @@ def _figure(out, unseen, choice):
 
 def _follow(bundle, unseen, out):
     "Map, polygons and page of the unseen scene; its receipt."
-    from satseg_fastai.report import write_report
-    from satseg_fastai.vector import vectorize
+    from satseg_fastai.report.page import write_report
+    from satseg_fastai.maps.polygons import vectorize
     from satseg_fastai.workflow import map_scenes
     receipt, = map_scenes(bundle, unseen['image'], out, progress=False)
     vectorize(MAP(out).mask, out/'unseen.gpkg', prob=MAP(out).prob)
@@ -88,7 +88,7 @@ def run_demo(
     "Towns, training, threshold, map, polygons, report."
     from satseg_fastai.datasets import Pair
     from satseg_fastai.evaluate import evaluate
-    from satseg_fastai.validation import choose_threshold
+    from satseg_fastai.validation.run import choose_threshold
     out, begun = Path(out), time.perf_counter()
     say = lambda text: print(f'[{time.perf_counter() - begun:5.0f} s] {text}', flush=True)
     train, valid, unseen = towns or demo_towns()

@@ -31,7 +31,8 @@ from .raster import Scene, list_scenes, on_earth
 from .run import OUTPUTS, MapFiles, beside, map_stem
 from .scores import ratio
 from .tiling import Window
-from .vector import own_probability, stream_blobs, unite
+from .maps.trace import stream_blobs, unite
+from .maps.values import own_probability
 
 # %% ../nbs/66_objects.ipynb #cc2241bc
 def overlaps(

@@ -27,8 +27,10 @@ from .raster import Scene, list_scenes
 from .rule import Rule
 from .run import MapFiles
 from .tiling import Grid
-from .validation import choose_threshold, describe_threshold
-from .vector import check_layer, write_detections
+from .validation.describe import describe_threshold
+from .validation.run import choose_threshold
+from .maps.layers import check_layer
+from .maps.polygons import write_detections
 
 # %% ../nbs/84_workflow.ipynb #3aeee3a4
 def check_writable(

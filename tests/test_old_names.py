@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 
-SHOWN = ['vector', 'stats', 'report']
+SHOWN = ['vector', 'stats', 'validation', 'report', 'export']
 HEAVY = {'numpy', 'rasterio', 'scipy', 'shapely', 'torch', 'fastai', 'pydantic'}
 
 

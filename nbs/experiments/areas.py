@@ -173,18 +173,18 @@ KINDS = dict(
 
 
 def sums(points, weights, side):
-    from satseg_fastai.validation import _sums_of_blocks
-    return _sums_of_blocks(points, weights, (0, 0, side, side), BLOCK)
+    from satseg_fastai.validation.blocks import sums_of_blocks
+    return sums_of_blocks(points, weights, (0, 0, side, side), BLOCK)
 
 
 def town_counts(a, name, pool):
     """For each town and kind of count (B,2) or (B,4), as `count_correction` takes them; `planted` are the trees of
     the town instead of the crowns of its label."""
-    from satseg_fastai.validation import _raster_marks
+    from satseg_fastai.validation.blocks import raster_marks
     five, side, out = name == 'five', POOLS[pool][1], []
     for p in pairs_of(pool, name, a.work):
         both = [
-            _raster_marks(path, table_of(name), 'tree' if five else None, 'road' if five else None)
+            raster_marks(path, table_of(name), 'tree' if five else None, 'road' if five else None)
             for path in (a.work/pool/f'{name}_maps'/f'{p.image.stem}_mask.tif', p.label)
         ]
         mask, label = (read_mask(path) for path in (a.work/pool/f'{name}_maps'/f'{p.image.stem}_mask.tif', p.label))

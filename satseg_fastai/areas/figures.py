@@ -20,7 +20,7 @@ from ..errors import BadInput, InResult
 from ..files import atomic_path, write_json
 from ..measure import mapped_areas
 from ..raster import Scene
-from ..vector import pixel_aspect
+from ..maps.layers import pixel_aspect
 
 # %% ../../nbs/65d_areas.figures.ipynb #515b3208
 _LEVEL = .95 # of the intervals

@@ -14,7 +14,8 @@ from ..objects import object_scores
 from .maps import Making, Mapped, clean_sizes, mask_making
 from .pixels import Look, Overview, look, small_scene
 from ..rule import Rule
-from ..stats import area_figures, check_blocks, check_same_classes
+from ..areas.blocks import check_blocks, check_same_classes
+from ..areas.figures import area_figures
 
 # %% ../../nbs/81d_report.data.ipynb #ec09ce94
 def _why_not(spec, making):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..bundle import teacher_line
 from ..plots import history_of, history_panels
 from .html import Markup, grid, percent, score, section, tag
-from ..validation import describe_clean
+from ..validation.describe import describe_clean
 
 # %% ../../nbs/81i_report.model.ipynb #04352e07
 def criterion_text(

@@ -21,7 +21,7 @@ from ..measure import object_points, street_points, tree_points
 from ..objects import clip_objects, label_objects
 from ..raster import Scene, on_earth, write_cog
 from ..rule import MASK_NODATA
-from ..stats import block_counts
+from ..areas.blocks import block_counts
 from ..threshold import block_of
 from ..tiling import Window
 from .maps import BLOCK, Area, LabeledMaps, area_rows, ignored_as_nodata

@@ -17,7 +17,7 @@ from ..errors import BadInput, OneClass
 from ..levels import LEVELS, threshold_level
 from ..rule import Rule
 from ..scores import ratio
-from ..stats import block_counts
+from ..areas.blocks import block_counts
 from ..threshold import CRITERIA, RocHistogram, Units, best_index, bootstrap_choice, curve_to_json
 from ..threshold import interval, resampled, unit_counts
 from .maps import BLOCK, ClassHistograms, LabeledMaps, area_rows, class_histograms

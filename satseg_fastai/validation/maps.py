@@ -30,7 +30,7 @@ from ..raster import Scene, write_cog
 from ..rule import MASK_NODATA
 from ..run import MapFiles
 from ..scores import Confusion
-from ..stats import join_rows
+from ..areas.blocks import join_rows
 from ..threshold import RocHistogram, block_of
 
 # %% ../../nbs/67a_validation.maps.ipynb #2ffefeba
