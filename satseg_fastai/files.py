@@ -18,9 +18,10 @@ from .errors import BadInput, FailedWork
 def _failed(dst, e):
     "One line of what the system, or the library that wrote, says."
     why = os.strerror(e.errno) if e.errno else ' '.join(str(e.__cause__ or e).split())[:160]
-    full = e.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-    return FailedWork(f'{dst} could not be written: {why}',
-                      do='free some space and run again' if full else 'check the folder and its rights')
+    if not e.errno: do = 'check disk space and the folder, and run again'  # a library, which hides why
+    elif e.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT): do = 'free some space and run again'
+    else: do = 'check the folder and its rights'
+    return FailedWork(f'{dst} could not be written: {why}', do=do)
 
 @contextmanager
 def atomic_path(
