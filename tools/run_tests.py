@@ -1,5 +1,6 @@
 "Every check of the project, each part even if an earlier one failed. The last line is 'N passed, N failed, N skipped'."
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -14,9 +15,12 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 ENV = {**os.environ, 'OMP_NUM_THREADS': '1', 'MPLBACKEND': 'agg', 'PYTHONDONTWRITEBYTECODE': '1'}
+HEAVY = ['torch', 'torchvision', 'timm', 'fastai.vision.all', 'sklearn.metrics', 'skimage', 'scipy.ndimage', 'rasterio',
+         'geopandas', 'pydantic', 'matplotlib.pyplot', 'nbdev.test', 'nbdev.export']  # imported once for all notebooks
 NEWEST = ROOT/'.venv-newest'
 NEWEST_SPEC = ['fastai>=2.8.12', 'fastcore>=2']
 LIMIT = 600  # seconds for one notebook
+FORKS = multiprocessing.get_context('forkserver')
 
 
 class Result(NamedTuple):
@@ -70,9 +74,35 @@ def notebooks():
     return [p for p in found if 'experiments' not in p.parts and not any(s[0] in '_.' for s in p.parts)]
 
 
+def test_there(log, method, path, *flags):
+    "Test a notebook in this process, which is new; all that it prints goes to a file."
+    multiprocessing.set_start_method(method, force=True)  # what the notebook starts, it starts as usual
+    with open(log, 'w') as file:
+        for stream in (1, 2): os.dup2(file.fileno(), stream)
+    os.chdir(ROOT)
+    sys.path[:0] = [str(ROOT), str(ROOT/'tools')]
+    import run_notebook
+    sys.exit(run_notebook.main(path, *flags))
+
+
+def forked(path):
+    "Test a notebook in a process that has the heavy libraries already: (exit code, output)."
+    with tempfile.TemporaryDirectory() as tmp:
+        log = Path(tmp)/'log'
+        process = FORKS.Process(target=test_there, args=(log, multiprocessing.get_start_method(), path, *sys.argv[1:]))
+        process.start()
+        process.join(LIMIT)
+        late = process.is_alive()
+        if late:
+            process.kill()
+            process.join()
+        text = log.read_text(encoding='utf-8', errors='replace') if log.exists() else ''
+    return (124, f'{text}\nstopped after {LIMIT} s') if late else (process.exitcode, text)
+
+
 def notebook(path):
     "Test one notebook in a process of its own; its skipped cells count as skipped, by reason."
-    code, text = call(sys.executable, 'tools/run_notebook.py', path, *sys.argv[1:], timeout=LIMIT)
+    code, text = forked(path)
     text, _, last = text.rstrip().rpartition('\n')
     try: counts = json.loads(last)
     except ValueError: text, counts = f'{text}\n{last}', {'run': 0, 'skipped': {}, 'seconds': 0}
@@ -171,6 +201,8 @@ def summary(results):
 
 def main():
     "All checks, two at a time, then the sum."
+    os.environ.update(ENV)
+    FORKS.set_forkserver_preload(HEAVY)
     with ThreadPoolExecutor(2) as pool: results = [r for found in pool.map(timed, checks()) for r in found]
     say('')
     summary(results)
