@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 ENV = {**os.environ, 'OMP_NUM_THREADS': '1', 'MPLBACKEND': 'agg', 'PYTHONDONTWRITEBYTECODE': '1'}
-HEAVY = ['torch', 'torchvision', 'timm', 'fastai.vision.all', 'sklearn.metrics', 'skimage', 'scipy.ndimage', 'rasterio',
-         'geopandas', 'pydantic', 'matplotlib.pyplot', 'nbdev.test', 'nbdev.export']  # imported once for all notebooks
+# imported once for all notebooks; not fastai, which changes torch.Tensor for those that do without it
+HEAVY = ['torch', 'torchvision', 'timm', 'sklearn.metrics', 'skimage', 'scipy.ndimage', 'scipy.stats', 'rasterio',
+         'geopandas', 'pandas', 'pydantic', 'matplotlib.pyplot', 'fastcore.all', 'nbdev.test', 'nbdev.export']
 NEWEST = ROOT/'.venv-newest'
 NEWEST_SPEC = ['fastai>=2.8.12', 'fastcore>=2']
 LIMIT = 600  # seconds for one notebook
