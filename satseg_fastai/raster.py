@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['GDAL_ERRORS', 'RASTER_SUFFIXES', 'EDGE', 'LABEL_FOLDERS', 'reflect_index', 'open_raster', 'chip_tile', 'tile_bounds',
            'named_tile', 'tile_grid', 'named_place', 'stored_place', 'on_earth', 'ground_distance', 'check_units',
-           'Scene', 'list_scenes', 'cache_bytes', 'bounded_cache', 'write_cog']
+           'Scene', 'list_scenes', 'cache_bytes', 'bounded_cache', 'write_cog', 'atomic_path', 'list_files', 'root_of',
+           'workplace', 'write_json']
 
 # %% ../nbs/01_raster.ipynb #8ca3e09d
 import math, os, re, warnings, zlib
@@ -25,7 +26,8 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RioWindow
 
 from .errors import BadInput, FailedWork, Note
-from .files import atomic_path, list_files, root_of, workplace
+from .files import atomic_path, list_files, root_of, workplace, write_json
+_all_ = ['atomic_path', 'list_files', 'root_of', 'workplace', 'write_json']  # they live in files
 
 # %% ../nbs/01_raster.ipynb #08336b19
 def reflect_index(

@@ -10,6 +10,7 @@ from .lazy import lazy_names
 
 # %% ../nbs/65z_stats.ipynb #8c7d2230
 HOMES = {
+    'run': 'MOST_RECEIPT read_receipt',
     'areas.estimate': (
         'MIN_SCENES StratifiedAreas stratified_areas CorrectedAreas ValidationBlocks join_blocks area_draws rate_draws '
         'error_limits block_bootstrap CorrectedCount count_correction'),

@@ -10,6 +10,7 @@ from .lazy import lazy_names
 
 # %% ../nbs/64z_vector.ipynb #86633a8c
 HOMES = {
+    'run': 'companion',
     'maps.trace': (
         'trace Blobs no_blobs regroup sums select unite band_blobs value_sums Step stream_blobs Regions closed pick '
         'join'),

@@ -129,16 +129,25 @@ def test_no_private_name_crosses_a_module(module):
     assert list(private(module.read_text(encoding='utf-8'))) == []
 
 
-RUN_FILES = re.compile(
-    r'[\w*]*(_(prob|mask|disagreement|errors)\.tif|[._](objects|receipt)\.(json|gpkg|receipt\.json))')
+ENDINGS = r'(_(prob|mask|disagreement|errors)\.tif|(_objects)?\.receipt\.json|_objects\.\w+)'
+RUN_FILES = re.compile(rf'_objects|[\w*]*{ENDINGS}')
+
+
+def run_files(source):
+    "Texts in a module that are the name of a run's file, or its end."
+    texts = [n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    return [text for text in texts if RUN_FILES.fullmatch(text)]
+
+
+def test_the_reader_sees_names_of_run_files():
+    source = "f'{i}_prob.tif', '*_mask.tif', f'{s}.receipt.json', f'{s}_objects{e}', 'a_objects.gpkg'"
+    assert len(run_files(source)) == 5 and run_files("'give STEM_prob.tif', 'finds_objects'") == []
 
 
 @pytest.mark.parametrize('module', [m for m in MODULES if name_of(m) != 'run'], ids=name_of)
 def test_one_place_knows_the_names_of_a_run(module):
     "Only run spells the names of the files that satseg predict writes; messages and help may."
-    tree = ast.parse(module.read_text(encoding='utf-8'))
-    texts = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
-    assert [t for t in texts if RUN_FILES.fullmatch(t)] == []
+    assert run_files(module.read_text(encoding='utf-8')) == []
 
 
 @pytest.mark.parametrize('module', [m for m in MODULES if name_of(m).split('.')[0] in LIGHT], ids=name_of)

@@ -104,6 +104,9 @@ class Area(NamedTuple):
     pair:object # Pair
     place:str # its place
 
+def _check_any(pairs):
+    if not pairs: raise BadInput('no validation scenes', 'one or more with labels')
+
 class LabeledMaps:
     "Maps of validation scenes in a folder, and the labels beside them."
     def __init__(self,
@@ -112,7 +115,7 @@ class LabeledMaps:
         folder:str|Path, # of the maps
         attribute:str|None=None # column of vector labels that names the class
     ):
-        if not pairs: raise BadInput('no validation scenes', 'one or more with labels')
+        _check_any(pairs)
         self.table, self.attribute = table, attribute
         self.folder = Path(folder)
         self.kind = labels_kind([pair.label for pair in pairs], table)
@@ -171,6 +174,7 @@ class Maps(LabeledMaps):
         attribute:str|None=None, # column of vector labels that names the class
         **kw # of predict_scene
     ):
+        _check_any(pairs)
         bundle = Bundle.open_file(model)
         super().__init__(bundle.spec.table, pairs, folder, attribute)
         self._predict(bundle, kw)
