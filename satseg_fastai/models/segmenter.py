@@ -16,33 +16,37 @@ def resize(
     size:tuple # (H, W)
 )->torch.Tensor: # (N,C,H,W)
     "Bilinear, by half-pixel centers."
-    return x if x.shape[-2:] == torch.Size(size) else F.interpolate(
-        x, tuple(size), mode='bilinear', align_corners=False)
+    if x.shape[-2:] == torch.Size(size): return x
+    return F.interpolate(x, tuple(size), mode='bilinear', align_corners=False)
 
 def pad_to(
     x:torch.Tensor, # (N,C,H,W)
     multiple:int # of both sides
 )->torch.Tensor: # (N,C,H',W'), the image in its upper left corner
     "Continue an image by reflection until its sides are multiples."
-    (h, w) = x.shape[-2:]
-    dh, dw = -h % multiple, -w % multiple
-    if not dh and not dw: return x
-    return F.pad(x, (0, dw, 0, dh), mode='reflect' if dh < h and dw < w else 'replicate')
+    height, width = x.shape[-2:]
+    below, right = -height % multiple, -width % multiple
+    if not below and not right: return x
+    mode = 'reflect' if below < height and right < width else 'replicate'
+    return F.pad(x, (0, right, 0, below), mode=mode)
 
 # %% ../../nbs/20_models.segmenter.ipynb #d1dfe142
 class Segmenter(nn.Module):
     "A segmentation model: (N,C,H,W) -> (N,K,H,W) logits of any height and width."
-    multiple, dense = 32, False  # sides that the network takes; whether it answers at full resolution
+    multiple = 32  # that the network's sides must be of
+    dense = False  # whether the coarse logits are at full resolution
     def coarse_and_fine(self, x):
         "Coarse logits (N,K,h,w), fine feature maps, auxiliary logits or None; sides are multiples of `multiple`."
         raise NotImplementedError
     def forward(self, x):
-        padded, (h, w) = pad_to(x, self.multiple), x.shape[-2:]
+        height, width = x.shape[-2:]
+        padded = pad_to(x, self.multiple)
         coarse, _, aux = self.coarse_and_fine(padded)
-        full = [resize(y, padded.shape[-2:])[..., :h, :w] for y in (coarse, aux) if y is not None]
-        return full[0] if len(full) == 1 else tuple(full)
+        maps = [coarse] if aux is None else [coarse, aux]
+        logits = [resize(y, padded.shape[-2:])[..., :height, :width] for y in maps]
+        return logits[0] if aux is None else tuple(logits)
     def groups(self):
         "Parameter groups: those of the encoder, then the decoder with whatever has no pretrained weights."
         encoder = self.encoder.groups()
-        known = {id(p) for group in encoder for p in group}
-        return [*encoder, [p for p in self.parameters() if id(p) not in known]]
+        known = {id(parameter) for group in encoder for parameter in group}
+        return [*encoder, [parameter for parameter in self.parameters() if id(parameter) not in known]]

@@ -29,32 +29,42 @@ class UnetBlock(nn.Module):
         se:bool=True # gate the block's output
     ):
         super().__init__()
-        self.shuf, self.bn = PixelShuffleICNR(ni, up, norm=norm), _skip_norm(norm)(n_skip)
-        self.conv1, self.conv2 = conv_layer(up + n_skip, nf, norm=norm), conv_layer(nf, nf, norm=norm)
+        self.shuf = PixelShuffleICNR(ni, up, norm=norm)
+        self.bn = _skip_norm(norm)(n_skip)
+        self.conv1 = conv_layer(up + n_skip, nf, norm=norm)
+        self.conv2 = conv_layer(nf, nf, norm=norm)
         self.se = squeeze_excite(nf) if se else nn.Identity()
     def forward(self, x, skip):
         x = self.shuf(x)
         if x.shape[-2:] != skip.shape[-2:]: x = F.interpolate(x, skip.shape[-2:], mode='nearest')
-        return self.se(self.conv2(self.conv1(F.relu(torch.cat([x, self.bn(skip)], 1)))))
+        x = F.relu(torch.cat([x, self.bn(skip)], 1))
+        return self.se(self.conv2(self.conv1(x)))
 
 # %% ../../nbs/21_models.unet.ipynb #7c76d11e
+def _block_caps(cap, count):
+    "A cap for each block, and one for the full-resolution tail."
+    caps = [cap]*count if cap is None or isinstance(cap, int) else list(cap)
+    good = all(c is None or isinstance(c, int) and c > 0 for c in caps)
+    if good and len(caps) == count: return caps
+    expected = f'a positive int, or {count} of them: {count - 1} blocks and the full-resolution tail'
+    raise BadInput(f'decoder_width {cap}', expected)
+
+def _at_most(width, cap): return width if cap is None else min(width, cap)
+
 def decoder_widths(
     channels:list, # of the encoder, finest first
     cap=None # None, an int, or one int a block plus one for the tail
 )->tuple: # (middle hidden, middle out), [(up, out) of each block, coarse to fine], tail
     "Channels of every decoder layer: fastai's, no wider than the cap."
-    n = len(channels) - 1
-    caps = [cap]*(n + 1) if cap is None or isinstance(cap, int) else list(cap)
-    if len(caps) != n + 1 or any(c is not None and (not isinstance(c, int) or c < 1) for c in caps):
-        raise BadInput(f'decoder_width {cap}',
-                       f'a positive int, or {n + 1} of them: {n} blocks and the full-resolution tail')
-    least = lambda width, c: width if c is None else min(width, c)
-    ni = channels[-1]
-    middle = [least(2*ni, caps[0] and 2*caps[0]), least(ni, caps[0] and 2*caps[0])]
+    caps = _block_caps(cap, len(channels))
+    deepest, *skips = reversed(channels)
+    middle_cap = caps[0] and 2*caps[0]
+    middle = [_at_most(2*deepest, middle_cap), _at_most(deepest, middle_cap)]
     below, blocks = middle[1], []
-    for i, (skip, c) in enumerate(zip(reversed(channels[:-1]), caps)):
-        up = least(below//2, c)
-        below = least(up + skip if i < n - 1 else (up + skip)//2, c)
+    for number, skip in enumerate(skips, 1):
+        up = _at_most(below//2, caps[number - 1])
+        joined = up + skip if number < len(skips) else (up + skip)//2
+        below = _at_most(joined, caps[number - 1])
         blocks.append((up, below))
     return middle, blocks, caps[-1]
 
@@ -80,31 +90,41 @@ class SEDynamicUnet(Segmenter):
         if coarse_stride not in COARSE_STRIDES:
             raise BadInput(f'coarse_stride {coarse_stride}', '2, 4, 8, 16, or None for full resolution')
         missing = 'stem' if coarse_stride in (None, 2) else 'skip'
-        self.encoder, self.n_out = Encoder(encoder, n_in, pretrained, weights, missing=missing), n_out
-        self.coarse_stride, self.dense = coarse_stride, not coarse_stride
+        self.encoder = Encoder(encoder, n_in, pretrained, weights, missing=missing)
+        self.n_out = n_out
+        self.coarse_stride = coarse_stride
+        self.dense = not coarse_stride
         self.multiple = max(self.multiple, self.encoder.multiple)
-        channels = [0]*(2 not in self.encoder.strides) + self.encoder.channels
-        (hidden, ni), blocks, tail = decoder_widths(channels, decoder_width)
-        self.bn = _skip_norm(norm)(channels[-1])
-        self.middle = nn.Sequential(conv_layer(channels[-1], hidden, norm=norm), conv_layer(hidden, ni, norm=norm))
-        self.blocks, widths = nn.ModuleList(), [ni]
-        for stride, skip, (up, nf) in zip((16, 8, 4, 2), reversed(channels[:-1]), blocks):
-            if stride < (coarse_stride or 1): break
-            self.blocks.append(UnetBlock(widths[-1], skip, up, nf, norm, se))
-            widths.append(nf)
-        if not coarse_stride: widths.append(self._full_resolution(widths[-1], n_in, tail, norm))
+        widths = self._build_decoder(decoder_width, norm, se)
         self.head = conv_layer(widths[-1], n_out, ks=1, act=False)
         coarser = widths[:-1] if side else []
         self.sides = nn.ModuleList(conv_layer(nf, n_out, ks=1, act=False) for nf in coarser)
         self.fine_channels = [self.encoder.channels[0], widths[-1]]
 
-    def _full_resolution(self, ni, n_in, tail, norm):
+    def _build_decoder(self, decoder_width, norm, se):
+        "Middle, blocks and full resolution; the widths of their maps, coarse to fine."
+        channels = [0]*(2 not in self.encoder.strides) + self.encoder.channels
+        (hidden, middle), blocks, tail = decoder_widths(channels, decoder_width)
+        self.bn = _skip_norm(norm)(channels[-1])
+        self.middle = nn.Sequential(conv_layer(channels[-1], hidden, norm=norm), conv_layer(hidden, middle, norm=norm))
+        self.blocks = nn.ModuleList()
+        widths = [middle]
+        for stride, skip, (up, nf) in zip((16, 8, 4, 2), reversed(channels[:-1]), blocks):
+            if stride < (self.coarse_stride or 1): break
+            self.blocks.append(UnetBlock(widths[-1], skip, up, nf, norm, se))
+            widths.append(nf)
+        if self.dense: widths.append(self._build_full_resolution(widths[-1], tail, norm))
+        return widths
+
+    def _build_full_resolution(self, ni, cap, norm):
         "Upsampling and the block that sees the image; its width."
-        up = min(ni, tail) if tail else ni
-        nf = min(up + n_in, tail) if tail else up + n_in
-        self.shuf, self.tail = PixelShuffleICNR(ni, up, norm=norm), ResBlock(up + n_in, nf, norm=norm)
+        up = _at_most(ni, cap)
+        nf = _at_most(up + self.encoder.n_in, cap)
+        self.shuf = PixelShuffleICNR(ni, up, norm=norm)
+        self.tail = ResBlock(up + self.encoder.n_in, nf, norm=norm)
         return nf
-    def _tail(self, y, x):
+
+    def _full_resolution(self, y, x):
         y = self.shuf(y)
         if y.shape[-2:] != x.shape[-2:]: y = F.interpolate(y, x.shape[-2:], mode='nearest')
         return self.tail(torch.cat([y, x], 1))
@@ -112,20 +132,21 @@ class SEDynamicUnet(Segmenter):
         "The decoder's maps, coarse to fine; the last is at the coarse stride or as large as the image x."
         decoded = [self.middle(F.relu(self.bn(maps[-1])))]
         for block, skip in zip(self.blocks, reversed(maps[:-1])): decoded.append(block(decoded[-1], skip))
-        return decoded if self.coarse_stride else [*decoded, self._tail(decoded[-1], x)]
+        if self.dense: decoded.append(self._full_resolution(decoded[-1], x))
+        return decoded
     def logits(self, decoded):
         "Of the last map; with side outputs each map corrects what the coarser ones say."
         if not self.sides: return self.head(decoded[-1])
-        total, *finer = [head(y) for head, y in zip([*self.sides, self.head], decoded)]
-        for more in finer: total = resize(total, more.shape[-2:]) + more
+        total, *corrections = [head(y) for head, y in zip([*self.sides, self.head], decoded)]
+        for correction in corrections: total = resize(total, correction.shape[-2:]) + correction
         return total
     def coarse_and_fine(self, x):
         maps = self.encoder(x)
         decoded = self.decode(maps, x)
         return self.logits(decoded), [maps[0], decoded[-1]], None
     def forward(self, x):
-        whole = not self.coarse_stride and self.encoder.multiple == 1
-        return self.coarse_and_fine(x)[0] if whole else super().forward(x)
+        any_size = self.dense and self.encoder.multiple == 1
+        return self.coarse_and_fine(x)[0] if any_size else super().forward(x)
 
 # %% ../../nbs/21_models.unet.ipynb #fa752fbe
 class ConvRelu(nn.Sequential):
@@ -141,7 +162,16 @@ class DecoderBlock(nn.Sequential):
         norm:str|None=None # None, 'batch' or 'group'
     ):
         up = nn.ConvTranspose2d(hidden, nf, kernel_size=4, stride=2, padding=1)
-        super().__init__(ConvRelu(ni, hidden, norm), up, *([NORMS[norm](nf)] if norm else []), nn.ReLU(inplace=True))
+        layers = [ConvRelu(ni, hidden, norm), up]
+        if norm: layers.append(NORMS[norm](nf))
+        super().__init__(*layers, nn.ReLU(inplace=True))
+
+def _check_resnet(name, body):
+    "UNetResNet replaces the pooling of a ResNet and reads its four stages."
+    has_pooling = isinstance(getattr(body, 'maxpool', None), nn.Module)
+    if has_pooling and 'layer4' in dict(body.named_children()): return
+    expected = 'a timm ResNet, for example resnet18, resnet50, resnet101, seresnet50'
+    raise BadInput(f'encoder {name} is no ResNet', expected)
 
 class UNetResNet(Segmenter):
     "U-Net over a ResNet: (N,C,H,W) -> (N,K,H,W) logits; sides that 64 does not divide are padded by reflection."
@@ -156,22 +186,30 @@ class UNetResNet(Segmenter):
         norm:str|None=None # decoder norm: None as published, 'batch' or 'group'
     ):
         super().__init__()
-        self.encoder, self.n_out = Encoder(encoder, n_in, pretrained, weights), n_out
-        if not isinstance(getattr(self.encoder.body, 'maxpool', None), nn.Module) or 'layer4' not in dict(
-                self.encoder.body.named_children()):
-            raise BadInput(f'encoder {encoder} is no ResNet',
-                           'a timm ResNet, for example resnet18, resnet50, resnet101, seresnet50')
-        self.encoder.body.maxpool, self.pool, nf = nn.MaxPool2d(2, 2), nn.MaxPool2d(2, 2), num_filters
+        self.encoder = Encoder(encoder, n_in, pretrained, weights)
+        self.n_out = n_out
+        _check_resnet(encoder, self.encoder.body)
+        self.encoder.body.maxpool = nn.MaxPool2d(2, 2)
+        self.pool = nn.MaxPool2d(2, 2)
+        self._build_decoder(num_filters, norm)
+        self.head = nn.Conv2d(num_filters, n_out, 1)
+        self.fine_channels = [self.encoder.channels[1], num_filters]
+
+    def _build_decoder(self, nf, norm):
+        "Blocks from the center to full resolution."
         c2, c3, c4, c5 = self.encoder.channels[1:]
         self.center = DecoderBlock(c5, nf*16, nf*8, norm)
-        self.dec5, self.dec4 = DecoderBlock(c5 + nf*8, nf*16, nf*8, norm), DecoderBlock(c4 + nf*8, nf*16, nf*8, norm)
-        self.dec3, self.dec2 = DecoderBlock(c3 + nf*8, nf*8, nf*2, norm), DecoderBlock(c2 + nf*2, nf*4, nf*4, norm)
-        self.dec1, self.dec0 = DecoderBlock(nf*4, nf*4, nf, norm), ConvRelu(nf, nf, norm)
-        self.head, self.fine_channels = nn.Conv2d(nf, n_out, 1), [c2, nf]
+        self.dec5 = DecoderBlock(c5 + nf*8, nf*16, nf*8, norm)
+        self.dec4 = DecoderBlock(c4 + nf*8, nf*16, nf*8, norm)
+        self.dec3 = DecoderBlock(c3 + nf*8, nf*8, nf*2, norm)
+        self.dec2 = DecoderBlock(c2 + nf*2, nf*4, nf*4, norm)
+        self.dec1 = DecoderBlock(nf*4, nf*4, nf, norm)
+        self.dec0 = ConvRelu(nf, nf, norm)
+
     def coarse_and_fine(self, x):
         maps = self.encoder(x)
         y = self.center(self.pool(maps[-1]))
-        for block, skip in zip((self.dec5, self.dec4, self.dec3, self.dec2), reversed(maps[1:])):
-            y = block(torch.cat([y, skip], 1))
+        blocks = self.dec5, self.dec4, self.dec3, self.dec2
+        for block, skip in zip(blocks, reversed(maps[1:])): y = block(torch.cat([y, skip], 1))
         y = self.dec0(self.dec1(y))
         return self.head(y), [maps[1], y], None
