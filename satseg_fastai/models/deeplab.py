@@ -29,13 +29,15 @@ def atrous_layer(
 class PooledNorm(nn.BatchNorm2d):
     "BatchNorm that falls back on its running statistics when a channel has a single value."
     def forward(self, x):
-        if not self.training or x.shape[0]*x.shape[2]*x.shape[3] > 1: return super().forward(x)
+        n, _, height, width = x.shape
+        if not self.training or n*height*width > 1: return super().forward(x)
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0., self.eps)
 
 class ImagePooling(nn.Sequential):
     "Mean over the map, 1x1 convolution, BatchNorm, ReLU; the same value at every pixel."
     def __init__(self, ni, nf):
-        super().__init__(nn.AdaptiveAvgPool2d(1), nn.Conv2d(ni, nf, 1, bias=False), PooledNorm(nf), nn.ReLU())
+        conv = nn.Conv2d(ni, nf, 1, bias=False)
+        super().__init__(nn.AdaptiveAvgPool2d(1), conv, PooledNorm(nf), nn.ReLU())
     def forward(self, x): return super().forward(x).expand(-1, -1, *x.shape[-2:])
 
 # %% ../../nbs/24_models.deeplab.ipynb #062b1eee
@@ -48,9 +50,9 @@ def check_rates(
     "Positive integers, or the paper's for the output stride."
     if output_stride not in RATES: raise BadInput(f'output_stride {output_stride}', '8, 16 or 32')
     if rates is None: return RATES[output_stride]
-    if not isinstance(rates, (list, tuple)) or not rates or not all(type(r) is int and r > 0 for r in rates):
-        raise BadInput(f'rates {rates}', f'positive integers, for example {RATES[output_stride]}')
-    return tuple(rates)
+    listed = isinstance(rates, (list, tuple)) and len(rates) > 0
+    if listed and all(type(rate) is int and rate > 0 for rate in rates): return tuple(rates)
+    raise BadInput(f'rates {rates}', f'positive integers, for example {RATES[output_stride]}')
 
 class ASPP(nn.Module):
     "One map seen at several scales: (N,C,h,w) -> (N,`nf`,h,w)."
@@ -61,9 +63,9 @@ class ASPP(nn.Module):
         dropout:float=.5 # share of the result's values that training leaves out
     ):
         super().__init__()
-        self.convs = nn.ModuleList(
-            [atrous_layer(ni, nf, 1), *(atrous_layer(ni, nf, dilation=r) for r in rates),
-             ImagePooling(ni, nf)])
+        point = atrous_layer(ni, nf, 1)
+        atrous = [atrous_layer(ni, nf, dilation=rate) for rate in rates]
+        self.convs = nn.ModuleList([point, *atrous, ImagePooling(ni, nf)])
         self.project = nn.Sequential(*atrous_layer(nf*len(self.convs), nf, 1), nn.Dropout(dropout))
     def forward(self, x): return self.project(torch.cat([conv(x) for conv in self.convs], 1))
 
@@ -94,13 +96,15 @@ class DeepLabV3(Segmenter):
         rates = check_rates(rates, output_stride)
         if width < 1: raise BadInput(f'width {width}', 'at least one channel')
         self.encoder = Encoder(encoder, n_in, pretrained, weights, output_stride, strides=(4, 16, 32))
-        self.n_out, self.multiple = n_out, max(output_stride, self.encoder.multiple)
+        self.n_out = n_out
+        self.multiple = max(output_stride, self.encoder.multiple)
         channels = self.encoder.channels
-        self.classifier = nn.Sequential(ASPP(channels[-1], rates, width, dropout), *atrous_layer(width, width),
-                                        nn.Conv2d(width, n_out, 1))
+        aspp = ASPP(channels[-1], rates, width, dropout)
+        self.classifier = nn.Sequential(aspp, *atrous_layer(width, width), nn.Conv2d(width, n_out, 1))
         self.aux_classifier = fcn_head(channels[-2], n_out) if aux else None
         self.fine_channels = [channels[0]]
     def coarse_and_fine(self, x):
         maps = self.encoder(x)
-        aux = self.aux_classifier(maps[-2]) if self.training and self.aux_classifier is not None else None
+        with_aux = self.training and self.aux_classifier is not None
+        aux = self.aux_classifier(maps[-2]) if with_aux else None
         return self.classifier(maps[-1]), [maps[0]], aux

@@ -36,13 +36,14 @@ def check_encoder_name(
     raise BadInput(f'encoder {name!r} is unknown to timm {timm.__version__}', f'for example {", ".join(near)}')
 
 # %% ../../nbs/20_models.encoders.ipynb #4f6a6914
-def _timm_model(name, n_in, pretrained, weights, **kw):
+def _timm_model(name, n_in, pretrained, weights, **options):
     "The feature network; its `taken` says how many tensors it starts from."
     found = find_weights(name, pretrained, weights)
     hub = pretrained and found is None
-    try: body = timm.create_model(name, features_only=True, in_chans=n_in, pretrained=hub, **kw)
+    try: body = timm.create_model(name, features_only=True, in_chans=n_in, pretrained=hub, **options)
     except (OSError, RuntimeError) as e: raise _no_model(name, hub, e) from None
-    sized = {k: v for k, v in kw.items() if k in ('img_size', 'strict_img_size', 'dynamic_img_size')}
+    sizes = ('img_size', 'strict_img_size', 'dynamic_img_size')
+    sized = {option: value for option, value in options.items() if option in sizes}
     body.taken = _taken(body, name, found, hub, sized)
     return body
 
@@ -105,7 +106,8 @@ def _is_nhwc(net): return str(getattr(net, 'output_fmt', 'NCHW')).endswith('NHWC
 def _map_sizes(net, n_in, h, w, device='meta'):
     "Channels, height and width of the maps of an image of zeros."
     with torch.no_grad(): maps = net.eval()(torch.zeros(1, n_in, h, w, device=device))
-    return [(m.shape[3], *m.shape[1:3]) if _is_nhwc(net) else tuple(m.shape[1:]) for m in maps]
+    if _is_nhwc(net): maps = [features.permute(0, 3, 1, 2) for features in maps]
+    return [tuple(features.shape[1:]) for features in maps]
 
 # %% ../../nbs/20_models.encoders.ipynb #7d437516
 def _reads(net, strides, multiple):
@@ -113,8 +115,9 @@ def _reads(net, strides, multiple):
     if multiple > 1:
         _map_sizes(net, 3, multiple, 2*multiple)
         return bool(_map_sizes(net, 3, 3*multiple, multiple))
-    sizes = [m[1:] for m in _map_sizes(net, 3, 70, 90)]
-    return 2 in strides or sizes == [(-(-70//s), -(-90//s)) for s in strides]
+    sizes = [size for _, *size in _map_sizes(net, 3, 70, 90)]
+    rounded_up = [[-(-70//stride), -(-90//stride)] for stride in strides]
+    return 2 in strides or sizes == rounded_up
 
 def _least_multiple(net, strides):
     "The first of `MULTIPLES` that a network reads; for a plain transformer whether it reads its patches."
@@ -156,7 +159,7 @@ def patch_stride(
     patch:int # side of the patches, pixels
 )->int: # a power of 2
     "The stride at which the map of a plain transformer stands in the image."
-    return min(PATCH_STRIDES, key=lambda s: max(s/patch, patch/s))
+    return min(PATCH_STRIDES, key=lambda stride: max(stride/patch, patch/stride))
 
 def shrink(
     x:torch.Tensor, # (N,C,H,W)
@@ -175,8 +178,8 @@ def layer_groups(
     "What precedes the blocks, each block, and what follows with the last one."
     groups, block = {}, 0
     for name, parameter in body.named_parameters():
-        found = re.match(r'(?:model\.|encoder\.)*blocks\.(\d+)\.', name)
-        if found: block = int(found[1]) + 1
+        in_block = re.match(r'(?:model\.|encoder\.)*blocks\.(\d+)\.', name)
+        if in_block: block = int(in_block[1]) + 1
         groups.setdefault(block, []).append(parameter)
     return list(groups.values())
 
@@ -194,8 +197,8 @@ MISSING = ('refuse', 'skip', 'stem')
 
 def _maps_of(name, has, strides, missing):
     "Which of the strides the network itself gives; what else is missing is an error."
-    gone = [s for s in strides if s not in has]
-    if not gone or (gone == [2] and missing in MISSING[1:]): return [s for s in strides if s in has]
+    gone = [stride for stride in strides if stride not in has]
+    if not gone or (gone == [2] and missing in MISSING[1:]): return [stride for stride in strides if stride in has]
     found = f'encoder {name} has feature maps at strides {tuple(has)}, none at {", ".join(map(str, gone))}'
     expected = f'all of {tuple(strides)}, for example {", ".join(GOOD_ENCODERS)}'
     raise BadInput(f'{found}; its skips would be lost', expected)
@@ -203,7 +206,7 @@ def _maps_of(name, has, strides, missing):
 def _maps_args(name, known, strides, output_stride):
     "timm's arguments for the maps of these strides, the last ones dilated to the output stride."
     if known.patch: return dict(out_indices=1, feature_cls=LastMap, **known.options)
-    indices = tuple(known.indices[known.strides.index(s)] for s in strides)
+    indices = tuple(known.indices[known.strides.index(stride)] for stride in strides)
     return dict(out_indices=indices, **known.options, **_dilation(name, output_stride))
 
 class Encoder(nn.Module):
@@ -218,18 +221,19 @@ class Encoder(nn.Module):
         missing:str='refuse' # what to do without stride 2: 'refuse', 'skip' it, or make it by a 'stem'
     ):
         super().__init__()
-        self.name, self.n_in = check_encoder_name(name), n_in
+        self.name = check_encoder_name(name)
+        self.n_in = n_in
         known = plan(name)
-        self.patch, self.multiple = known.patch, known.multiple
-        has = PATCH_STRIDES if known.patch else known.strides
-        own = _maps_of(name, has, strides, missing)
+        self.patch = known.patch
+        self.multiple = known.multiple
+        own = _maps_of(name, PATCH_STRIDES if known.patch else known.strides, strides, missing)
         self.body = _timm_model(name, n_in, pretrained, weights, **_maps_args(name, known, own, output_stride))
         self.taken = self.body.taken  # how many tensors the weights gave, None from scratch
-        self.channels, self.strides = self.body.feature_info.channels(), tuple(min(s, output_stride) for s in own)
+        self.channels = self.body.feature_info.channels()
+        self.strides = tuple(min(stride, output_stride) for stride in own)
         self.nhwc = _is_nhwc(self.body)
         self.neck = self._pyramid() if known.patch else None
-        self.stem = Stem(n_in) if missing == 'stem' and 2 in strides and 2 not in own else None
-        if self.stem: self.channels, self.strides = [STEM_WIDTH, *self.channels], (2, *self.strides)
+        self.stem = self._finest() if missing == 'stem' and 2 in strides and 2 not in own else None
         self._probe(output_stride)
 
     def _pyramid(self):
@@ -238,32 +242,45 @@ class Encoder(nn.Module):
         self.channels = neck.channels
         return neck
 
+    def _finest(self):
+        "The stem that makes a map of stride 2; it becomes the encoder's first."
+        self.channels = [STEM_WIDTH, *self.channels]
+        self.strides = (2, *self.strides)
+        return Stem(self.n_in)
+
     def forward(self, x):
         maps = self.body(shrink(x, self.patch) if self.patch else x)
-        if self.nhwc: maps = [m.permute(0, 3, 1, 2) for m in maps]
+        if self.nhwc: maps = [features.permute(0, 3, 1, 2) for features in maps]
         if self.neck: maps = self.neck(maps[-1])
         return [self.stem(x), *maps] if self.stem else maps
 
     def _probe(self, output_stride, size=96):
         "A map whose size is not what its stride says would be merged at the wrong place."
-        was, size = self.training, size if size % self.multiple == 0 else max(128, self.multiple)
-        try:
-            with torch.no_grad(): maps = self.eval()(torch.zeros(1, self.n_in, size, size))
-        except (AssertionError, RuntimeError) as e:
-            raise BadInput(f'encoder {self.name} cannot read a {size} x {size} patch ({_short(e)})',
-                           f'for example {", ".join(GOOD_ENCODERS)}') from None
-        self.train(was)
-        got = [tuple(m.shape[1:]) for m in maps]
-        want = [(c, -(-size//s), -(-size//s)) for c, s in zip(self.channels, self.strides)]
+        if size % self.multiple: size = max(128, self.multiple)
+        got = self._map_shapes(size)
+        sides = [-(-size//stride) for stride in self.strides]
+        want = [(channels, side, side) for channels, side in zip(self.channels, sides)]
         if got == want: return
         if output_stride < 32 and got[-1][1] == -(-size//32): raise _not_dilated(self.name, output_stride)
         raise BadInput(f'encoder {self.name} gives maps {got}', f'{want}, or one of {", ".join(GOOD_ENCODERS)}')
 
+    def _map_shapes(self, size):
+        "Channels, height and width of the maps of a patch of zeros."
+        training = self.training
+        try:
+            with torch.no_grad(): maps = self.eval()(torch.zeros(1, self.n_in, size, size))
+        except (AssertionError, RuntimeError) as e:
+            found = f'encoder {self.name} cannot read a {size} x {size} patch ({_short(e)})'
+            raise BadInput(found, f'for example {", ".join(GOOD_ENCODERS)}') from None
+        self.train(training)
+        return [tuple(features.shape[1:]) for features in maps]
+
     def groups(self):
         "Parameters of the early layers, to stride 8, and of the late ones; of a plain transformer one list a block."
         if self.patch: return layer_groups(self.body)
-        known, named = plan(self.name), list(self.body.named_parameters())
+        known = plan(self.name)
+        names, parameters = zip(*self.body.named_parameters())
         module = self.body.feature_info.module_name(known.indices[known.strides.index(8)])
-        mine = tuple(f'{m}.' for m in (module, module.replace('.', '_'), f'model.{module}'))
-        last = max((i for i, (n, _) in enumerate(named) if n.startswith(mine)), default=len(named)//2)
-        return [p for _, p in named[:last + 1]], [p for _, p in named[last + 1:]]
+        beginnings = tuple(f'{own}.' for own in (module, module.replace('.', '_'), f'model.{module}'))
+        last = max((i for i, name in enumerate(names) if name.startswith(beginnings)), default=len(names)//2)
+        return list(parameters[:last + 1]), list(parameters[last + 1:])

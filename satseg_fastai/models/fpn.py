@@ -27,9 +27,10 @@ class FeaturePyramid(nn.Module):
         super().__init__()
         self.laterals = nn.ModuleList(conv_layer(c, width, ks=1, act=False) for c in channels)
     def forward(self, maps):
-        levels = [lateral(m) for lateral, m in zip(self.laterals, maps)]
-        for i in reversed(range(len(levels) - 1)):
-            levels[i] = levels[i] + F.interpolate(levels[i+1], scale_factor=2., mode='nearest')
+        levels = [lateral(features) for lateral, features in zip(self.laterals, maps)]
+        for finer in reversed(range(len(levels) - 1)):
+            above = F.interpolate(levels[finer + 1], scale_factor=2., mode='nearest')
+            levels[finer] = levels[finer] + above
         return levels
 
 # %% ../../nbs/22_models.fpn.ipynb #69cac95e
@@ -51,8 +52,10 @@ class SegmentationBranch(nn.Module):
         align_corners:bool=False # interpolation of other libraries' weights; half-pixel centers otherwise
     ):
         super().__init__()
-        self.n_up, self.align_corners = n_up, align_corners
-        self.convs = nn.ModuleList(conv_group_norm(nf if i else ni, nf) for i in range(max(n_up, 1)))
+        self.n_up = n_up
+        self.align_corners = align_corners
+        inputs = [ni] + [nf]*(n_up - 1)
+        self.convs = nn.ModuleList(conv_group_norm(n, nf) for n in inputs)
     def forward(self, x):
         for conv in self.convs:
             x = conv(x)
@@ -81,12 +84,16 @@ class SemanticFPN(Segmenter):
         if min(pyramid_width, width) < 1:
             raise BadInput(f'pyramid_width {pyramid_width} and width {width}', 'at least one channel each')
         self.encoder = Encoder(encoder, n_in, pretrained, weights, strides=(4, 8, 16, 32))
-        self.n_out, self.levels, self.multiple = n_out, tuple(levels), max(32, self.encoder.multiple)
+        self.n_out = n_out
+        self.levels = tuple(levels)
+        self.multiple = max(32, self.encoder.multiple)
         self.pyramid = FeaturePyramid(self.encoder.channels, pyramid_width)
         self.branches = nn.ModuleList(SegmentationBranch(pyramid_width, width, level - levels[0]) for level in levels)
-        self.dropout, self.head = nn.Dropout2d(dropout), conv_layer(width, n_out, ks=1, act=False)
+        self.dropout = nn.Dropout2d(dropout)
+        self.head = conv_layer(width, n_out, ks=1, act=False)
         self.fine_channels = [pyramid_width]
     def coarse_and_fine(self, x):
         pyramid = self.pyramid(self.encoder(x))
-        y = sum(branch(p) for branch, p in zip(self.branches, pyramid[-len(self.levels):]))
+        summed = pyramid[-len(self.levels):]
+        y = sum(branch(level) for branch, level in zip(self.branches, summed))
         return self.head(self.dropout(y)), pyramid[:1], None

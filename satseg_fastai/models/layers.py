@@ -51,7 +51,9 @@ def conv_layer(
     conv = nn.Conv2d(ni, nf, ks, padding=ks//2, bias=norm is None)
     if init: init(conv.weight)
     if conv.bias is not None: nn.init.zeros_(conv.bias)
-    layers = [conv] + ([NORMS[norm](nf, zero=zero)] if norm else []) + ([nn.ReLU(inplace=True)] if act else [])
+    layers = [conv]
+    if norm: layers.append(NORMS[norm](nf, zero=zero))
+    if act: layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)
 
 # %% ../../nbs/20_models.layers.ipynb #78bc3031
@@ -60,9 +62,10 @@ def icnr_(
     scale:int=2 # upsampling factor
 )->torch.Tensor: # the same tensor
     "Start a PixelShuffle convolution so that its sub-pixels are equal."
-    n = weight.shape[0]//scale**2
-    kernel = nn.init.kaiming_normal_(weight.new_empty(n, *weight.shape[1:]))
-    with torch.no_grad(): return weight.copy_(kernel.repeat_interleave(scale**2, dim=0))
+    n_sub = scale**2
+    kernel = weight.new_empty(weight.shape[0]//n_sub, *weight.shape[1:])
+    nn.init.kaiming_normal_(kernel)
+    with torch.no_grad(): return weight.copy_(kernel.repeat_interleave(n_sub, dim=0))
 
 class PixelShuffleICNR(nn.Sequential):
     "Twice the size, by a 1x1 convolution and PixelShuffle."
@@ -81,7 +84,8 @@ class ResBlock(nn.Module):
     ):
         super().__init__()
         nf = nf or ni
-        self.convs = nn.Sequential(conv_layer(ni, nf, norm=norm), conv_layer(nf, nf, norm=norm, act=False, zero=True))
+        second = dict(norm=norm, act=False, zero=True)
+        self.convs = nn.Sequential(conv_layer(ni, nf, norm=norm), conv_layer(nf, nf, **second))
         self.shortcut = nn.Identity() if ni == nf else conv_layer(ni, nf, ks=1, norm=norm, act=False)
     def forward(self, x): return F.relu(self.convs(x) + self.shortcut(x))
 

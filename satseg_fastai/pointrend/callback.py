@@ -35,8 +35,9 @@ def point_loss(
     if target.ndim == 3: return soft_point_loss(logits, target, weight)
     total = F.cross_entropy(logits, target, weight, ignore_index=ignore_index, reduction='sum')
     counts = target != ignore_index
-    share = counts if weight is None else weight[target.where(counts, 0)]*counts
-    return total/share.sum().clamp(min=1 if weight is None else 1e-6)
+    if weight is None: return total/counts.sum().clamp(min=1)
+    weights = weight[target.where(counts, 0)]*counts
+    return total/weights.sum().clamp(min=1e-6)
 
 def soft_point_loss(
     logits:torch.Tensor, # (N,max(K,2),P)
@@ -47,7 +48,8 @@ def soft_point_loss(
     shares = target if target.shape[1] > 1 else torch.cat([1 - target, target], 1)
     shares = shares.masked_fill(shares.isnan().any(1, keepdim=True), 0)
     if weight is not None: shares = shares*weight[:, None]
-    return -(logits.log_softmax(1)*shares).sum()/shares.sum().clamp(min=1 if weight is None else 1e-6)
+    total = -(logits.log_softmax(1)*shares).sum()
+    return total/shares.sum().clamp(min=1 if weight is None else 1e-6)
 
 # %% ../../nbs/32_pointrend.callback.ipynb #5c8fc863
 class PointRendCallback(Callback):
@@ -58,24 +60,33 @@ class PointRendCallback(Callback):
         ignore_index:int|None=None, # label of points that do not count; None: the loss function's, else 255
         class_weights:list|None=None # one a class; None: the loss function's
     ):
-        self.weight, self.ignore_index, self.class_weights = weight, ignore_index, class_weights
+        self.weight = weight
+        self.ignore_index = ignore_index
+        self.class_weights = class_weights
     def after_pred(self):
         if not self.training or not isinstance(self.pred, tuple): return
         coarse, logits, points, *aux = self.pred
-        coarse = resize(coarse.float(), self.yb[0].shape[-2:]) if len(self.yb) else coarse.float()
+        coarse = coarse.float()
+        if len(self.yb): coarse = resize(coarse, self.yb[0].shape[-2:])
         coarse.points = logits, points
         self.learn.pred = (coarse, *aux) if aux else coarse
     def after_loss(self):
         logits, points = getattr(self.pred, 'points', (None, None))
         if logits is None or not len(self.yb): return
-        loss = self.weight*point_loss(logits, labels_at(self.yb[0], points), *self._how(logits))
+        target = labels_at(self.yb[0], points)
+        ignore_index, class_weights = self._settings(logits.device)
+        loss = self.weight*point_loss(logits, target, ignore_index, class_weights)
         self.learn.loss_grad = self.loss_grad + loss
         self.learn.loss = self.loss_grad.clone()
         del self.pred.points
-    def _how(self, logits):
+    def _settings(self, device):
         "Ignored label and class weights: given, or those of the loss function."
-        of_loss = lambda name, default: getattr(self.loss_func, name,
-                                                getattr(getattr(self.loss_func, 'func', None), name, default))
-        ignore = self.ignore_index if self.ignore_index is not None else of_loss('ignore_index', 255)
-        weight = self.class_weights if self.class_weights is not None else of_loss('weight', None)
-        return ignore, None if weight is None else torch.as_tensor(weight, dtype=torch.float32, device=logits.device)
+        ignore_index, class_weights = self.ignore_index, self.class_weights
+        if ignore_index is None: ignore_index = self._of_loss('ignore_index', 255)
+        if class_weights is None: class_weights = self._of_loss('weight', None)
+        if class_weights is None: return ignore_index, None
+        return ignore_index, torch.as_tensor(class_weights, dtype=torch.float32, device=device)
+    def _of_loss(self, name, default):
+        "What the loss function is set to; fastai's keep PyTorch's as `func`."
+        inner = getattr(self.loss_func, 'func', None)
+        return getattr(self.loss_func, name, getattr(inner, name, default))

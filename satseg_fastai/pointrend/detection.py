@@ -33,16 +33,18 @@ def check_things(
     things=None # names or indices of the classes that are objects; None: all but the background
 )->tuple: # class indices of the kinds 1, 2, ...
     "The classes whose objects are to be found."
-    if things is None:
-        if classes.background != 0:
-            raise BadInput(f'the classes {", ".join(classes.names)} have no background',
-                           'the classes that are separate objects',
-                           "name them, things=('buildings',) (--things buildings)")
-        return tuple(range(1, classes.n))
-    by = {n: i for i, n in enumerate(classes.names)} | {i: i for i in range(classes.n)}
-    if bad := [t for t in things if t not in by]:
-        raise BadInput(f'class {bad[0]!r}', f'one of {", ".join(classes.names)}')
-    return tuple(by[t] for t in things)
+    if things is not None: return _indices(classes, things)
+    if classes.background == 0: return tuple(range(1, classes.n))
+    raise BadInput(f'the classes {", ".join(classes.names)} have no background',
+                   'the classes that are separate objects',
+                   "name them, things=('buildings',) (--things buildings)")
+
+def _indices(classes, things):
+    "Class indices of names or indices."
+    indices = {name: index for index, name in enumerate(classes.names)} | {index: index for index in range(classes.n)}
+    for thing in things:
+        if thing not in indices: raise BadInput(f'class {thing!r}', f'one of {", ".join(classes.names)}')
+    return tuple(indices[thing] for thing in things)
 
 # %% ../../nbs/34_pointrend.detection.ipynb #c004647c
 class PolygonSource:
@@ -52,7 +54,10 @@ class PolygonSource:
         things:tuple, # class indices of the kinds 1, 2, ...
         ignore:int # class index of polygons that do not count
     ):
-        self.shapes, self.things, self.ignore, self._tree = shapes, things, ignore, None
+        self.shapes = shapes
+        self.things = things
+        self.ignore = ignore
+        self._tree = None
     def __getstate__(self): return self.__dict__ | {'_tree': None}
     def __call__(self,
         row:int, # first row of the window
@@ -61,10 +66,10 @@ class PolygonSource:
         width:int # columns
     )->np.ndarray: # int32 (height,width) instance map
         import shapely
-        if self._tree is None: self._tree = shapely.STRtree([g for g, _ in self.shapes])
+        if self._tree is None: self._tree = shapely.STRtree([polygon for polygon, _ in self.shapes])
         near = np.sort(self._tree.query(shapely.box(col, row, col + width, row + height)))
-        return instances_from_polygons([self.shapes[i] for i in near], row, col, height, width, self.things,
-                                       self.ignore)
+        shapes = [self.shapes[number] for number in near]
+        return instances_from_polygons(shapes, row, col, height, width, self.things, self.ignore)
 
 class InstanceMask(TensorMask):
     "An instance map that is shown in a color an object."
@@ -74,9 +79,9 @@ class InstanceMask(TensorMask):
         colors = np.random.default_rng(0).uniform(.2, 1, (1024, 3))
         rgba = np.dstack([colors[(ids//256) % 1024], (ids > IGNORED)*alpha])
         rgba[ids == IGNORED] = .5, .5, .5, alpha
-        ax = ctx or plt.gca()
-        ax.imshow(rgba, interpolation='nearest')
-        return ax
+        axis = ctx or plt.gca()
+        axis.imshow(rgba, interpolation='nearest')
+        return axis
 
 # %% ../../nbs/34_pointrend.detection.ipynb #4a5dbe9e
 class ReadInstances(ReadPatch):
@@ -88,21 +93,23 @@ class ReadInstances(ReadPatch):
         max_scale:float=1.25 # of the drawn windows
     ):
         super().__init__(store, 'instances', seed, max_scale)
-        self.things, self.sources = things, {}
+        self.things = things
+        self.sources = {}
     def __getstate__(self): return self.__dict__ | {'sources': {}}  # read again where it is needed
     def __call__(self, item):
-        return InstanceMask(
-            torch.from_numpy(pick_nearest(self.instances(item.pair, self.window(item)), item.size)).long())
+        ids = self.instances(item.pair, self.window(item))
+        return InstanceMask(torch.from_numpy(pick_nearest(ids, item.size)).long())
     def instances(self,
         i:int, # number of the pair
         window:tuple # (row, col, height, width), may overhang
     )->np.ndarray: # (h,w) int32, 255 outside the pair's region and where nothing counts
         "The instance map of a pair's window."
-        classes, labels, ignore = self.store.label(i, window), self.store.opened(i)[1], self.store.classes.ignore
+        classes, ignore = self.store.label(i, window), self.store.classes.ignore
+        labels = self.store.opened(i)[1]
         if not isinstance(labels.source, ShapeSource): return instances_from_mask(classes, self.things, ignore)
         if i not in self.sources:
-            self.sources[i] = Labels(labels.path, labels.place, labels.classes,
-                                     PolygonSource(labels.source.shapes, self.things, ignore), 'instances')
+            polygons = PolygonSource(labels.source.shapes, self.things, ignore)
+            self.sources[i] = Labels(labels.path, labels.place, labels.classes, polygons, 'instances')
         return np.where(classes == ignore, np.int32(IGNORED), self.sources[i].read(*window))
 
 # %% ../../nbs/34_pointrend.detection.ipynb #a33d466f
@@ -127,21 +134,34 @@ def instance_dls(
 ): # DataLoaders with .store, .stats, .things, .vocab
     "DataLoaders of images and instance maps."
     if not train: raise BadInput('no scenes to train on', 'at least one', 'choose less with --valid')
-    store, n = Store([*train, *valid], classes, bands, attribute, memory), len(train)
+    store = Store([*train, *valid], classes, bands, attribute, memory)
     things = check_things(store.classes, things)
-    stats, scale = choose_stats(store, range(n), stats)
-    items = train_items(store, range(n), size) + valid_items(store, range(n, len(store.pairs)), valid_size or size)
+    train_pairs, valid_pairs = range(len(train)), range(len(train), len(store.pairs))
+    stats, scale = choose_stats(store, train_pairs, stats)
+    items = train_items(store, train_pairs, size) + valid_items(store, valid_pairs, valid_size or size)
     if augment is None: augment = seg_augment(store.n_in, max_rotate=0)
     block = scene_block(store, stats, scale, augment, seed, max_scale)
     block.getters[1] = ReadInstances(store, things, seed, max_scale)
     random.seed(seed)
+    bs = min(bs, sum(item.window is None for item in items))
+    dls = block.dataloaders(items, verbose=False, bs=bs, **_on_device(device, num_workers))
+    read_directly(dls, store, block.getters)
+    return _described(dls, store, stats, size, things)
+
+def _on_device(device, num_workers):
+    "The device, and as many processes as suit it."
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     if num_workers is None: num_workers = 4 if device.type == 'cuda' else 0
-    dls = block.dataloaders(items, verbose=False, bs=min(bs, sum(i.window is None for i in items)),
-                            num_workers=num_workers, device=device)
-    read_directly(dls, store, block.getters)
-    names = ['background', *(store.classes.names[i] for i in things)]
-    dls.store, dls.stats, dls.size, dls.things, dls.vocab, dls.c = store, stats, size, things, names, len(names)
+    return dict(device=device, num_workers=num_workers)
+
+def _described(dls, store, stats, size, things):
+    "DataLoaders that know what a bundle must say."
+    dls.store = store
+    dls.stats = stats
+    dls.size = size
+    dls.things = things
+    dls.vocab = ['background', *(store.classes.names[index] for index in things)]
+    dls.c = len(dls.vocab)
     return dls
 
 # %% ../../nbs/34_pointrend.detection.ipynb #92af6ee5
@@ -150,13 +170,13 @@ def giving_losses(
     model:PointRendMaskRCNN # in any mode
 ):
     "Losses without learning; the modes before are restored."
-    was = [(m, m.training) for m in model.modules()]
+    modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()
-        for m in (model, model.rpn, model.roi_heads, model.transform): m.training = True
+        for part in (model, model.rpn, model.roi_heads, model.transform): part.training = True
         with torch.no_grad(): yield model
     finally:
-        for m, training in was: m.training = training
+        for module, training in modes: module.training = training
 
 def validation_losses(
     model:PointRendMaskRCNN, # in any mode
@@ -176,7 +196,8 @@ def detection_loss(
     y # instance maps, for fastai
 )->torch.Tensor:
     "Sum of all losses."
-    return sum((pred if isinstance(pred, dict) else pred[0]).values())
+    losses = pred if isinstance(pred, dict) else pred[0]
+    return sum(losses.values())
 
 class DetectionTargets(Callback):
     "Gives the model its targets and, in validation, its losses."
@@ -187,9 +208,11 @@ class DetectionTargets(Callback):
     def before_batch(self):
         if not len(self.yb): return
         x, ids = self.xb[0].as_subclass(torch.Tensor), self.yb[0].as_subclass(torch.Tensor)
-        self.learn.xb = blank_ignored(x, ids), [instance_targets(i, self.min_area) for i in ids]
+        targets = [instance_targets(image_ids, self.min_area) for image_ids in ids]
+        self.learn.xb = blank_ignored(x, ids), targets
     def after_pred(self):
-        if not self.training and len(self.yb): self.learn.pred = validation_losses(self.model, *self.xb), self.pred
+        if self.training or not len(self.yb): return
+        self.learn.pred = validation_losses(self.model, *self.xb), self.pred
 
 # %% ../../nbs/34_pointrend.detection.ipynb #af9a872a
 MOST = 1000  # detections of an image that count; COCO stops at 100, a tile of a dense town holds more
@@ -218,18 +241,22 @@ class APCounter:
         detections:list, # of dict(masks (R,1,H,W) probabilities, labels (R,), scores (R,))
         targets:list # of dict(masks (G,H,W), labels (G,))
     ):
-        self.metric.update([_plain(r) for r in detections], [_plain(t) for t in targets])
-        self.result, self.n = None, self.n + sum(len(o['labels']) for o in (*detections, *targets))
+        self.metric.update([_plain(objects) for objects in detections], [_plain(objects) for objects in targets])
+        self.n += sum(len(objects['labels']) for objects in (*detections, *targets))
+        self.result = None
     def __getitem__(self, key):
         if self.result is None: self.result = self._mean()
         return self.result[key]
     def _mean(self):
         "Means over IoU levels, recall levels and kinds, all sizes, `MOST` detections; -1 marks what has no target."
         if not self.n: return dict.fromkeys(('map', 'map_50', 'map_75'), float('nan'))
-        # none where nothing was found
-        p = self.metric.compute().get('precision', torch.full((10, 1, 1, 1, 1), -1.))[..., 0, -1]
-        mean = lambda x: float(x[x > -1].mean()) if (x > -1).any() else 0.
-        return dict(map=mean(p), map_50=mean(p[0]), map_75=mean(p[5]))
+        nothing_found = torch.full((10, 1, 1, 1, 1), -1.)
+        precision = self.metric.compute().get('precision', nothing_found)[..., 0, -1]
+        return dict(map=_mean_known(precision), map_50=_mean_known(precision[0]), map_75=_mean_known(precision[5]))
+
+def _mean_known(precision):
+    known = precision[precision > -1]
+    return float(known.mean()) if len(known) else 0.
 
 # %% ../../nbs/34_pointrend.detection.ipynb #be593f15
 class MaskAP(Metric):
@@ -238,7 +265,10 @@ class MaskAP(Metric):
         key:str='map', # 'map', 'map_50' or 'map_75'
         counter:APCounter|None=None, # shared with others; None: its own
         first:bool=True # the one that feeds the counter
-    ): self.key, self.counter, self.first = key, counter or APCounter(), first
+    ):
+        self.key = key
+        self.counter = counter or APCounter()
+        self.first = first
     def reset(self):
         if self.first: self.counter.reset()
     def accumulate(self, learn):
@@ -251,7 +281,7 @@ class MaskAP(Metric):
 def ap_metrics()->list: # of MaskAP
     "AP over IoU .5 to .95, at .5 and at .75."
     counter = APCounter()
-    return [MaskAP(k, counter, i == 0) for i, k in enumerate(('map', 'map_50', 'map_75'))]
+    return [MaskAP(key, counter, first=key == 'map') for key in ('map', 'map_50', 'map_75')]
 
 # %% ../../nbs/34_pointrend.detection.ipynb #52e59f33
 class InstanceLearner(Learner):
@@ -288,12 +318,14 @@ def instance_learner(
     "A Learner that finds separate objects."
     set_seed(seed)
     model = pointrend_maskrcnn(encoder, dls.c, n_in=dls.store.n_in, pretrained=pretrained, weights=weights, **kwargs)
-    learn = InstanceLearner(dls, model, loss_func=detection_loss, splitter=methodcaller('groups'),
-                            metrics=ap_metrics() if metrics is None else metrics, wd=wd, opt_func=opt_func,
-                            cbs=[DetectionTargets(min_area), *(cbs or [])], path=path)
+    if metrics is None: metrics = ap_metrics()
+    cbs = [DetectionTargets(min_area), *(cbs or [])]
+    learn = InstanceLearner(dls, model, loss_func=detection_loss, splitter=methodcaller('groups'), metrics=metrics,
+                            wd=wd, opt_func=opt_func, cbs=cbs, path=path)
     args = dict(kwargs, frozen_norm=model.frozen_norm)
     learn.spec = instance_spec(dls, encoder if isinstance(encoder, str) else None, args)
     learn.seed = seed
     learn.pretrained = bool(pretrained or weights)
-    learn.how, learn.preset = dict(schedule='phases', lr=1e-3), None  # what fit_recipe does
+    learn.how = dict(schedule='phases', lr=1e-3)  # what fit_recipe does
+    learn.preset = None
     return learn

@@ -22,18 +22,20 @@ class PointHead(nn.Module):
         super().__init__()
         again = n_out if coarse_each else 0
         inputs = [c_fine + n_out] + [hidden + again]*(layers - 1)
-        self.layers, self.coarse_each = nn.ModuleList(nn.Conv1d(ni, hidden, 1) for ni in inputs), coarse_each
+        self.layers = nn.ModuleList(nn.Conv1d(ni, hidden, 1) for ni in inputs)
+        self.coarse_each = coarse_each
         self.out = nn.Conv1d(hidden + again, n_out, 1)
-        for m in self.layers:
-            nn.init.kaiming_normal_(m.weight, mode='fan_out', nonlinearity='relu')
-            nn.init.zeros_(m.bias)
-        nn.init.normal_(self.out.weight, std=.001); nn.init.zeros_(self.out.bias)
+        for layer in self.layers:
+            nn.init.kaiming_normal_(layer.weight, mode='fan_out', nonlinearity='relu')
+            nn.init.zeros_(layer.bias)
+        nn.init.normal_(self.out.weight, std=.001)
+        nn.init.zeros_(self.out.bias)
     def forward(self,
         fine:torch.Tensor, # (N,C,P)
         coarse:torch.Tensor # (N,K,P) logits
     )->torch.Tensor: # (N,K,P) logits
         x = torch.cat([fine, coarse], 1)
-        for m in self.layers:
-            x = m(x).relu()
+        for layer in self.layers:
+            x = layer(x).relu()
             if self.coarse_each: x = torch.cat([x, coarse], 1)
         return self.out(x)

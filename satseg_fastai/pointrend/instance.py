@@ -42,17 +42,21 @@ class CoarseMaskHead(nn.Module):
         side:int=7 # of the coarse mask; the features have twice as many
     ):
         super().__init__()
-        self.n_out, self.side = n_out, side
+        self.n_out = n_out
+        self.side = side
         self.conv = nn.Conv2d(c, c, 2, stride=2)
-        self.fc1, self.fc2 = nn.Linear(c*side**2, hidden), nn.Linear(hidden, hidden)
+        self.fc1 = nn.Linear(c*side**2, hidden)
+        self.fc2 = nn.Linear(hidden, hidden)
         self.out = nn.Linear(hidden, n_out*side**2)
-        for m in (self.conv, self.fc1, self.fc2):
-            nn.init.kaiming_normal_(m.weight, mode='fan_out', nonlinearity='relu')
-            nn.init.zeros_(m.bias)
-        nn.init.normal_(self.out.weight, std=.001); nn.init.zeros_(self.out.bias)
+        for layer in (self.conv, self.fc1, self.fc2):
+            nn.init.kaiming_normal_(layer.weight, mode='fan_out', nonlinearity='relu')
+            nn.init.zeros_(layer.bias)
+        nn.init.normal_(self.out.weight, std=.001)
+        nn.init.zeros_(self.out.bias)
     def forward(self, x):
         x = self.conv(x).relu().flatten(1)
-        return self.out(self.fc2(self.fc1(x).relu()).relu()).reshape(-1, self.n_out, self.side, self.side)
+        x = self.fc2(self.fc1(x).relu()).relu()
+        return self.out(x).reshape(-1, self.n_out, self.side, self.side)
 
 def four_conv_head(
     c:int=256, # channels C
@@ -76,13 +80,14 @@ def sample_in_boxes(
     stride:int=4 # pixels a cell of the map
 )->torch.Tensor: # (R,C,P)
     "Features at points of boxes."
-    size, out = torch.tensor([x.shape[-1], x.shape[-2]], device=x.device)*stride, []
-    for one, b, q in zip(x, boxes, p.split([len(b) for b in boxes])):
-        at = (to_image(b.float(), q)/size).reshape(1, -1, 2)
-        out.append(
-            point_sample(one[None], at)[0].reshape(len(one), len(b), -1).transpose(0, 1) if len(b) else x.
-            new_empty(0, len(one), p.shape[1]))
-    return torch.cat(out)
+    size = torch.tensor([x.shape[-1], x.shape[-2]], device=x.device)*stride
+    counts = [len(image_boxes) for image_boxes in boxes]
+    features = []
+    for image, image_boxes, image_p in zip(x, boxes, p.split(counts)):
+        at = to_image(image_boxes.float(), image_p)/size
+        sampled = point_sample(image[None], at.reshape(1, -1, 2))[0]
+        features.append(sampled.reshape(len(image), *at.shape[:2]).transpose(0, 1))
+    return torch.cat(features)
 
 # %% ../../nbs/33_pointrend.instance.ipynb #02aa25ab
 def sample_masks(
@@ -91,14 +96,23 @@ def sample_masks(
     xy:torch.Tensor # (R,P,2) x, y in pixels
 )->torch.Tensor: # (R,P) float
     "Masks at places in the image, bilinear, edges continued."
-    h, w = masks.shape[-2:]
-    flat, at = masks.flatten(), xy.float() - .5
+    height, width = masks.shape[-2:]
+    flat, first = masks.flatten(), which[:, None]*height
+    at = xy.float() - .5
     low = at.floor()
+    column, row = low.long().unbind(-1)
+    right, down = (at - low).unbind(-1)  # how near the next column and row are
     def corner(dx, dy):
-        x, y = (low[..., 0].long() + dx).clamp(0, w - 1), (low[..., 1].long() + dy).clamp(0, h - 1)
-        return flat[(which[:, None]*h + y)*w + x].float()
-    tx, ty = (at - low).unbind(-1)
-    return (corner(0, 0)*(1 - tx) + corner(1, 0)*tx)*(1 - ty) + (corner(0, 1)*(1 - tx) + corner(1, 1)*tx)*ty
+        x = (column + dx).clamp(0, width - 1)
+        y = (row + dy).clamp(0, height - 1)
+        return flat[(first + y)*width + x].float()
+    return _bilinear(corner, right, down)
+
+def _bilinear(corner, right, down):
+    "The mean of four corners, by how near they are."
+    upper = corner(0, 0)*(1 - right) + corner(1, 0)*right
+    lower = corner(0, 1)*(1 - right) + corner(1, 1)*right
+    return upper*(1 - down) + lower*down
 
 def covered_share(
     masks:torch.Tensor, # (G,H,W) 0 and 1
@@ -124,17 +138,23 @@ class PointMask(nn.Module):
         stride:int=4 # of the finest map
     ):
         super().__init__()
-        self.coarse, self.point = CoarseMaskHead(c, n_out, hidden), PointHead(c, n_out, mlp)
-        self.side, self.n_train, self.n_render, self.stride = side, n_train, n_render, stride
+        self.coarse = CoarseMaskHead(c, n_out, hidden)
+        self.point = PointHead(c, n_out, mlp)
+        self.side = side
+        self.n_train = n_train
+        self.n_render = n_render
+        self.stride = stride
 
     def coarse_logits(self,
         x:torch.Tensor, # (N,C,h,w) finest maps
         boxes:list # N tensors (R_i,4) in pixel edges
     )->torch.Tensor: # (R,K,7,7)
         "The coarse masks of boxes."
-        r, n = 2*self.coarse.side, sum(map(len, boxes))
-        at = grid_coords(r, r, x.device).expand(n, -1, -1)
-        return self.coarse(sample_in_boxes(x, boxes, at, self.stride).reshape(n, -1, r, r))
+        side = 2*self.coarse.side
+        n = sum(map(len, boxes))
+        at = grid_coords(side, side, x.device).expand(n, -1, -1)
+        features = sample_in_boxes(x, boxes, at, self.stride)
+        return self.coarse(features.reshape(n, -1, side, side))
     def point_logits(self,
         x:torch.Tensor, # (N,C,h,w) finest maps
         boxes:list, # N tensors (R_i,4) in pixel edges
@@ -152,7 +172,7 @@ def of_kind(
     "The channel of each row's own label."
     return y[torch.arange(len(y), device=y.device), labels - 1][:, None]
 
-def _nothing(module): return sum(p.sum() for p in module.parameters())*0.
+def _nothing(module): return sum(parameter.sum() for parameter in module.parameters())*0.
 
 def mask_losses(
     m:PointMask, # the mask head
@@ -163,16 +183,23 @@ def mask_losses(
 )->dict: # loss_mask of the coarse logits, loss_mask_point
     "Losses of the mask head; without any box they are zero, with a graph."
     if not sum(map(len, boxes)): return dict(loss_mask=_nothing(m.coarse), loss_mask_point=_nothing(m.point))
-    labels = torch.cat([t['labels'][i] for t, i in zip(targets, matched)])
+    labels = torch.cat([target['labels'][objects] for target, objects in zip(targets, matched)])
     coarse = m.coarse_logits(x, boxes)
     own = of_kind(coarse, labels)
     p = sample_points(own.detach().float(), m.n_train, k=3, beta=.75)
     logits = of_kind(m.point_logits(x, boxes, coarse, p), labels)[:, 0]
-    full = [(t, i, b, q) for t, i, b, q in zip(targets, matched, boxes, p.split([len(b) for b in boxes])) if len(b)]
-    share = torch.cat([covered_share(t['masks'], i, b.float(), m.coarse.side) for t, i, b, _ in full])
-    truth = torch.cat([sample_masks(t['masks'], i, to_image(b, q)) for t, i, b, q in full])
+    share, truth = _mask_truth(boxes, matched, targets, p, m.coarse.side)
     bce = F.binary_cross_entropy_with_logits
     return dict(loss_mask=bce(own[:, 0].float(), share), loss_mask_point=bce(logits.float(), truth))
+
+def _mask_truth(boxes, matched, targets, p, side):
+    "What the masks of the boxes' objects say about coarse cells and at points."
+    shares, truths = [], []
+    for image_boxes, objects, target, image_p in zip(boxes, matched, targets, p.split([len(b) for b in boxes])):
+        if not len(image_boxes): continue
+        shares.append(covered_share(target['masks'], objects, image_boxes.float(), side))
+        truths.append(sample_masks(target['masks'], objects, to_image(image_boxes, image_p)))
+    return torch.cat(shares), torch.cat(truths)
 
 # %% ../../nbs/33_pointrend.instance.ipynb #a46101cf
 def render_masks(
@@ -182,16 +209,23 @@ def render_masks(
     labels:list # N tensors (R_i,), 1 ... K
 )->list: # N tensors (R_i,1,side,side) of probabilities
     "Masks of boxes by subdivision, one image after the other."
-    out = []
-    for one, b, l in zip(x, boxes, labels):
-        if not len(b): out.append(x.new_zeros(0, 1, m.side, m.side)); continue
-        coarse = m.coarse_logits(one[None], [b])
-        y = subdivide(of_kind(coarse, l), lambda p: of_kind(m.point_logits(one[None], [b], coarse, p), l),
-                      (m.side, m.side), points=m.n_render)
-        out.append(y.sigmoid())
-    return out
+    return [_render_image(m, *image) for image in zip(x, boxes, labels)]
+
+def _render_image(m, features, boxes, labels):
+    "Masks of one image's boxes."
+    if not len(boxes): return features.new_zeros(0, 1, m.side, m.side)
+    x = features[None]
+    coarse = m.coarse_logits(x, [boxes])
+    def answer(p): return of_kind(m.point_logits(x, [boxes], coarse, p), labels)
+    logits = subdivide(of_kind(coarse, labels), answer, (m.side, m.side), points=m.n_render)
+    return logits.sigmoid()
 
 # %% ../../nbs/33_pointrend.instance.ipynb #896b2b7d
+def _centers_within(low, high, n):
+    "Range of the pixels, of n, whose centers lie between two edges."
+    first, end = (min(max(int(np.ceil(edge - .5)), 0), n) for edge in (low, high))
+    return first, end
+
 def paste_crop(
     mask:torch.Tensor, # (h,w) probabilities over the box
     box:torch.Tensor, # (4,) in pixel edges
@@ -199,13 +233,14 @@ def paste_crop(
 )->tuple: # first row, first column, (rows,cols) probabilities of the pixels whose centers lie in the box
     "A box's mask on the pixels of the image that it covers."
     x0, y0, x1, y1 = box.tolist()
-    (c0, c1), (r0, r1) = ((min(max(int(np.ceil(a - .5)), 0), n), min(max(int(np.ceil(b - .5)), 0), n))
-                          for a, b, n in ((x0, x1, shape[1]), (y0, y1, shape[0])))
-    if c1 <= c0 or r1 <= r0: return r0, c0, mask.new_zeros(0, 0)
-    x = (torch.arange(c0, c1, device=mask.device) + .5 - x0)/(x1 - x0)
-    y = (torch.arange(r0, r1, device=mask.device) + .5 - y0)/(y1 - y0)
+    left, right = _centers_within(x0, x1, shape[1])
+    top, bottom = _centers_within(y0, y1, shape[0])
+    if right <= left or bottom <= top: return top, left, mask.new_zeros(0, 0)
+    x = (torch.arange(left, right, device=mask.device) + .5 - x0)/(x1 - x0)
+    y = (torch.arange(top, bottom, device=mask.device) + .5 - y0)/(y1 - y0)
     p = torch.stack(torch.meshgrid(x, y, indexing='xy'), -1).reshape(1, -1, 2)
-    return r0, c0, point_sample(mask[None, None].float(), p).reshape(r1 - r0, c1 - c0)
+    values = point_sample(mask[None, None].float(), p)
+    return top, left, values.reshape(bottom - top, right - left)
 
 def paste_masks(
     masks:torch.Tensor, # (R,1,h,w) probabilities over the boxes
@@ -213,11 +248,12 @@ def paste_masks(
     shape:tuple # (H,W) of the image
 )->torch.Tensor: # (R,1,H,W) float32
     "Masks of boxes as masks of the image."
-    out = torch.zeros(len(masks), 1, *shape, device=masks.device)
-    for y, m, b in zip(out, masks, boxes):
-        r, c, crop = paste_crop(m[0], b, shape)
-        y[0, r:r + crop.shape[0], c:c + crop.shape[1]] = crop
-    return out
+    pasted = torch.zeros(len(masks), 1, *shape, device=masks.device)
+    for target, mask, box in zip(pasted, masks, boxes):
+        row, column, crop = paste_crop(mask[0], box, shape)
+        height, width = crop.shape
+        target[0, row:row + height, column:column + width] = crop
+    return pasted
 
 # %% ../../nbs/33_pointrend.instance.ipynb #a064e8fe
 class PointRendRoIHeads(RoIHeads):
@@ -226,24 +262,30 @@ class PointRendRoIHeads(RoIHeads):
         base:RoIHeads, # of a Faster R-CNN
         mask:PointMask # the mask head
     ):
-        m, s = base.proposal_matcher, base.fg_bg_sampler
-        super().__init__(base.box_roi_pool, base.box_head, base.box_predictor, m.high_threshold, m.low_threshold,
-                         s.batch_size_per_image, s.positive_fraction, base.box_coder.weights, base.score_thresh,
-                         base.nms_thresh, base.detections_per_img)
-        self.mask, self._drawn = mask, None
+        matcher, sampler = base.proposal_matcher, base.fg_bg_sampler
+        super().__init__(base.box_roi_pool, base.box_head, base.box_predictor,
+                         matcher.high_threshold, matcher.low_threshold,
+                         sampler.batch_size_per_image, sampler.positive_fraction,
+                         base.box_coder.weights, base.score_thresh, base.nms_thresh, base.detections_per_img)
+        self.mask = mask
+        self._drawn = None  # positive boxes of a training batch and their objects
     def select_training_samples(self, proposals, targets):
         proposals, matched, labels, regression = super().select_training_samples(proposals, targets)
-        self._drawn = [p[l > 0] for p, l in zip(proposals, labels)], [i[l > 0] for i, l in zip(matched, labels)]
+        positive = [image_labels > 0 for image_labels in labels]
+        boxes = [image_boxes[chosen] for image_boxes, chosen in zip(proposals, positive)]
+        objects = [image_objects[chosen] for image_objects, chosen in zip(matched, positive)]
+        self._drawn = boxes, objects
         return proposals, matched, labels, regression
     def forward(self, features, proposals, image_shapes, targets=None):
-        result, losses = super().forward(features, proposals, image_shapes, targets)
+        results, losses = super().forward(features, proposals, image_shapes, targets)
         if self.training:
-            (boxes, matched), self._drawn = self._drawn, None
-            losses.update(mask_losses(self.mask, features['0'], boxes, matched, targets))
-        else:
-            masks = render_masks(self.mask, features['0'], [r['boxes'] for r in result], [r['labels'] for r in result])
-            for r, m in zip(result, masks): r['masks'] = m
-        return result, losses
+            (boxes, objects), self._drawn = self._drawn, None
+            losses.update(mask_losses(self.mask, features['0'], boxes, objects, targets))
+            return results, losses
+        boxes, labels = [result['boxes'] for result in results], [result['labels'] for result in results]
+        masks = render_masks(self.mask, features['0'], boxes, labels)
+        for result, image_masks in zip(results, masks): result['masks'] = image_masks
+        return results, losses
 
 # %% ../../nbs/33_pointrend.instance.ipynb #9dd103eb
 class TileTransform(GeneralizedRCNNTransform):
@@ -254,7 +296,8 @@ class TileTransform(GeneralizedRCNNTransform):
         max_size:int|None=None # longer side at most, larger tiles shrink; None: as it comes
     ):
         super().__init__(min_size or 0, max_size or 1 << 20, [0.]*n_in, [1.]*n_in)
-        self.n_in, self.keep = n_in, min_size is None
+        self.n_in = n_in
+        self.keep = min_size is None
     def normalize(self, image):
         if len(image) != self.n_in:
             raise BadInput(f'images of {len(image)} bands', f'{self.n_in}, as the model was made for', 'give n_in=')
@@ -266,7 +309,8 @@ class TileTransform(GeneralizedRCNNTransform):
         return super().resize(image, target)
     def postprocess(self, result, image_shapes, original_image_sizes):
         if self.training: return result
-        for r, s, o in zip(result, image_shapes, original_image_sizes): r['boxes'] = resize_boxes(r['boxes'], s, o)
+        for objects, shape, original in zip(result, image_shapes, original_image_sizes):
+            objects['boxes'] = resize_boxes(objects['boxes'], shape, original)
         return result
 
 # %% ../../nbs/33_pointrend.instance.ipynb #bec2c0e6
@@ -283,10 +327,16 @@ class EncoderFPN(nn.Module):
         self.encoder = Encoder(encoder, n_in, pretrained, weights, strides=(4, 8, 16, 32))
         self.fpn = FeaturePyramidNetwork(list(self.encoder.channels), channels, LastLevelMaxPool())
         self.out_channels = channels
-    def forward(self, x): return self.fpn({str(i): m for i, m in enumerate(self.encoder(x))})
+    def forward(self, x):
+        maps = self.encoder(x)
+        return self.fpn({str(number): features for number, features in enumerate(maps)})
 
 # %% ../../nbs/33_pointrend.instance.ipynb #00250939
-def _names(*functions): return {n for f in functions for n in inspect.signature(f).parameters} - {'self', 'kwargs'}
+def _names(*functions):
+    "Names of the arguments of functions."
+    names = {name for function in functions for name in inspect.signature(function).parameters}
+    return names - {'self', 'kwargs'}
+
 # FasterRCNN's arguments that are no choice
 _SET_HERE = {'backbone', 'num_classes', 'rpn_anchor_generator', 'image_mean', 'image_std'}
 
@@ -296,20 +346,23 @@ def _check_arguments(anchors, others):
         raise BadInput(f'anchors {anchors}', 'five sides in pixels, one for each map of stride 4 to 64',
                        'for instance anchors=(16, 32, 64, 128, 256)')
     theirs = _names(FasterRCNN.__init__) - _SET_HERE
-    if odd := [k for k in others if k not in theirs]:
-        near = difflib.get_close_matches(odd[0],
-                                         sorted(theirs | _names(PointRendMaskRCNN.__init__, pointrend_maskrcnn)), 1)
-        raise BadInput(f'an argument {odd[0]}', "one of PointRendMaskRCNN or of torchvision's FasterRCNN",
-                       f'did you mean {near[0]}' if near else 'see their documentation')
+    unknown = [name for name in others if name not in theirs]
+    if not unknown: return
+    names = theirs | _names(PointRendMaskRCNN.__init__, pointrend_maskrcnn)
+    near = difflib.get_close_matches(unknown[0], sorted(names), 1)
+    do = f'did you mean {near[0]}' if near else 'see their documentation'
+    raise BadInput(f'an argument {unknown[0]}', "one of PointRendMaskRCNN or of torchvision's FasterRCNN", do)
 
-def _check_target(x, t, n_out):
+def _check_target(image, target, n_out):
     "Labels and masks that fit the model and the image."
-    if odd := [int(l) for l in t['labels'].unique() if not 0 < l < n_out]:
-        raise BadInput(f'an object of label {odd[0]}', f'labels 1 to {n_out - 1}',
-                       '0 is the background; n_out= counts it')
-    if t['masks'].shape[-2:] != x.shape[-2:]:
-        raise BadInput('masks of {} x {} pixels'.format(*t['masks'].shape[-2:]),
-                       'those of the image, {} x {}'.format(*x.shape[-2:]), 'give masks (G,H,W) of the whole image')
+    unknown = [int(label) for label in target['labels'].unique() if not 0 < label < n_out]
+    if unknown:
+        do = '0 is the background; n_out= counts it'
+        raise BadInput(f'an object of label {unknown[0]}', f'labels 1 to {n_out - 1}', do)
+    shape, expected = target['masks'].shape[-2:], image.shape[-2:]
+    if shape != expected:
+        raise BadInput('masks of {} x {} pixels'.format(*shape), 'those of the image, {} x {}'.format(*expected),
+                       'give masks (G,H,W) of the whole image')
 
 # %% ../../nbs/33_pointrend.instance.ipynb #b3ee3bf7
 class PointRendMaskRCNN(FasterRCNN):
@@ -328,10 +381,10 @@ class PointRendMaskRCNN(FasterRCNN):
     ):
         _check_arguments(anchors, kwargs)
         c = backbone.out_channels
-        kwargs = dict(box_head=TwoMLPHead(c*49, hidden), box_predictor=FastRCNNPredictor(hidden, n_out),
-                      box_detections_per_img=256) | kwargs
-        grid = AnchorGenerator(tuple((a,) for a in anchors), ((.5, 1., 2.),)*len(anchors))
-        super().__init__(backbone, rpn_anchor_generator=grid, **kwargs)
+        heads = dict(box_head=TwoMLPHead(c*49, hidden), box_predictor=FastRCNNPredictor(hidden, n_out))
+        grid = AnchorGenerator(tuple((side,) for side in anchors), ((.5, 1., 2.),)*len(anchors))
+        settings = dict(rpn_anchor_generator=grid, box_detections_per_img=256, **heads) | kwargs
+        super().__init__(backbone, **settings)
         self.transform = TileTransform(n_in, min_size, max_size)
         self.n_in = n_in
         self.n_out = n_out
@@ -340,31 +393,34 @@ class PointRendMaskRCNN(FasterRCNN):
         self.roi_heads = PointRendRoIHeads(self.roi_heads, PointMask(c, n_out - 1, hidden, mlp))
     def train(self, mode=True):
         super().train(mode)
-        if self.frozen_norm:
-            for m in self.backbone.modules():
-                if isinstance(m, nn.modules.batchnorm._BatchNorm): m.eval()
+        if not self.frozen_norm: return self
+        for module in self.backbone.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm): module.eval()
         return self
     def forward(self,
         images, # (N,C,H,W) or a list of (C,H,W), normalized
         targets:list|None=None # in training, for each image dict(boxes (G,4), labels (G,), masks (G,H,W))
     ): # in training dict of losses, in evaluation for each image dict(boxes, labels, scores, masks (R,1,H,W))
-        for x, t in zip(images, targets or ()): _check_target(x, t, self.n_out)
-        out = super().forward(images, targets)
-        if self.training: return out
-        for r, x in zip(out, images): r['masks'] = paste_masks(r['masks'], r['boxes'], x.shape[-2:])
-        return out
+        for image, target in zip(images, targets or ()): _check_target(image, target, self.n_out)
+        results = super().forward(images, targets)
+        if self.training: return results
+        for result, image in zip(results, images):
+            result['masks'] = paste_masks(result['masks'], result['boxes'], image.shape[-2:])
+        return results
 
 # %% ../../nbs/33_pointrend.instance.ipynb #e41fa57c
 @patch
 def groups(self:PointRendMaskRCNN)->list: # of lists of parameters
     "Parameter groups: those of the encoder, then the rest."
-    b = self.backbone
-    if hasattr(b, 'encoder'): encoder = b.encoder.groups()
-    else:
-        layers = list(b.body.children())
-        encoder = [[p for m in part for p in m.parameters()] for part in (layers[:-2], layers[-2:])]
-    known = {id(p) for group in encoder for p in group}
-    return [*encoder, [p for p in self.parameters() if id(p) not in known]]
+    backbone = self.backbone
+    encoder = backbone.encoder.groups() if hasattr(backbone, 'encoder') else _body_groups(backbone.body)
+    known = {id(parameter) for group in encoder for parameter in group}
+    return [*encoder, [parameter for parameter in self.parameters() if id(parameter) not in known]]
+
+def _body_groups(body):
+    "Of a torchvision backbone: its last two stages and what precedes them."
+    layers = list(body.children())
+    return [[parameter for layer in part for parameter in layer.parameters()] for part in (layers[:-2], layers[-2:])]
 
 def pointrend_maskrcnn(
     encoder='resnet50', # timm model with maps at strides 4 to 32, or a torchvision backbone with FPN
@@ -386,37 +442,41 @@ def pointrend_maskrcnn(
 # %% ../../nbs/33_pointrend.instance.ipynb #3d97733d
 def _plain_defaults():
     "Arguments that are numbers, with their defaults."
-    found = {
-        n: p.default for f in (FasterRCNN.__init__, pointrend_maskrcnn, PointRendMaskRCNN.__init__)
-        for n, p in inspect.signature(f).parameters.items()
-    }
-    sizes = dict.fromkeys(('min_size', 'max_size'))
-    return sizes | {
-        k: v
-        for k, v in found.items()
-        if isinstance(v, (bool, int, float, tuple)) and k not in {'n_out', 'n_in', 'pretrained'}
-    }
+    defaults = dict.fromkeys(('min_size', 'max_size'))
+    for function in (FasterRCNN.__init__, pointrend_maskrcnn, PointRendMaskRCNN.__init__):
+        parameters = inspect.signature(function).parameters
+        defaults |= {name: parameter.default for name, parameter in parameters.items()}
+    chosen = {'n_out', 'n_in', 'pretrained'}
+    return {name: value for name, value in defaults.items() if name in ('min_size', 'max_size')
+            or name not in chosen and isinstance(value, (bool, int, float, tuple))}
 
-def _real(v, low, high, kind=(int, float)): return isinstance(v, kind) and not isinstance(v, bool) and low <= v <= high
+def _in_range(value, low, high, kind=(int, float)):
+    "Whether a value is a number, no bool, between two others."
+    return isinstance(value, kind) and not isinstance(value, bool) and low <= value <= high
 
+def _is_anchors(value):
+    return isinstance(value, (list, tuple)) and len(value) == 5 and all(_in_range(side, 1, 1 << 16) for side in value)
 
-_FITS = {
-    bool: lambda v: isinstance(v, bool), int: lambda v: _real(v, 1, 1 << 16, int), float: lambda v: _real(v, 0, 1),
-    tuple: lambda v: isinstance(v, (list, tuple)) and len(v) == 5 and all(_real(a, 1, 1 << 16) for a in v),
-    type(None): lambda v: v is None or _real(v, 32, 8192, int)
-}
+# by the type of an argument's default, whether a value may take its place
+_FITS = {bool: lambda value: isinstance(value, bool),
+         int: lambda value: _in_range(value, 1, 1 << 16, int),
+         float: lambda value: _in_range(value, 0, 1),
+         tuple: _is_anchors,
+         type(None): lambda value: value is None or _in_range(value, 32, 8192, int)}
 
 def check_plain_arguments(
     args:dict # of pointrend_maskrcnn, as a bundle or the command line gives them
 ):
     "An argument that is unknown, or no number that its default is like, is an error."
     known = _plain_defaults()
-    if odd := [k for k in args if k not in known]:
-        raise BadInput(f'pointrend_maskrcnn takes no {odd[0]}', f'one of {", ".join(known)}')
-    if odd := [k for k, v in args.items() if not _FITS[type(known[k])](v)]:
-        raise BadInput(f'{odd[0]} {args[odd[0]]!r:.60}',
-                       f'a value like {known[odd[0]] if known[odd[0]] is not None else 512}, of the same kind',
-                       'leave it out to take that one')
+    for name in args:
+        if name not in known: raise BadInput(f'pointrend_maskrcnn takes no {name}', f'one of {", ".join(known)}')
+    for name, value in args.items():
+        default = known[name]
+        if _FITS[type(default)](value): continue
+        like = 512 if default is None else default
+        expected = f'a value like {like}, of the same kind'
+        raise BadInput(f'{name} {value!r:.60}', expected, 'leave it out to take that one')
 
 # %% ../../nbs/33_pointrend.instance.ipynb #e57040a5
 IGNORED = 255 # value of pixels that do not count in an instance map
@@ -427,12 +487,14 @@ def instances_from_mask(
     ignore:int=255 # index of pixels that do not count
 )->np.ndarray: # int32 (H,W): 256 * number + kind, 255, 0
     "Connected components of a mask as objects."
-    out, n = np.where(mask == ignore, IGNORED, 0).astype(np.int32), 0
-    for kind, c in enumerate(things, 1):
-        found, more = ndimage.label(mask == c)
-        out[found > 0] = (found[found > 0] + n)*256 + kind
-        n += more
-    return out
+    ids = np.where(mask == ignore, IGNORED, 0).astype(np.int32)
+    total = 0
+    for kind, index in enumerate(things, 1):
+        components, count = ndimage.label(mask == index)
+        inside = components > 0
+        ids[inside] = (components[inside] + total)*256 + kind
+        total += count
+    return ids
 
 def instances_from_polygons(
     shapes:list, # of (shapely polygon in pixel coordinates, class index), in painting order
@@ -446,8 +508,11 @@ def instances_from_polygons(
     "Each polygon as an object: a pixel belongs to the last polygon that holds its center."
     from affine import Affine
     from rasterio.features import rasterize
-    kinds = {c: k for k, c in enumerate(things, 1)} | {ignore: IGNORED}
-    values = [(g, 256*i*(c in things) + kinds.get(c, 0)) for i, (g, c) in enumerate(shapes, 1)]
+    kinds = {index: kind for kind, index in enumerate(things, 1)} | {ignore: IGNORED}
+    values = []
+    for number, (polygon, index) in enumerate(shapes, 1):
+        first = 256*number if index in things else 0
+        values.append((polygon, first + kinds.get(index, 0)))
     if not values: return np.zeros((height, width), np.int32)
     return rasterize(values, (height, width), fill=0, transform=Affine.translation(col, row), dtype='int32')
 
@@ -461,12 +526,13 @@ def instance_targets(
     keys, pixels = torch.unique(ids[ids > IGNORED], return_counts=True)
     keys = keys[pixels >= min_area].long()
     masks = ids[None] == keys[:, None, None]
-    edges = [
-        torch.stack([on.float().argmax(1), on.shape[1] - on.flip(1).float().argmax(1)])
-        for on in (masks.any(1), masks.any(2))
-    ]
-    (x0, x1), (y0, y1) = edges
+    x0, x1 = _first_and_end(masks.any(1))
+    y0, y1 = _first_and_end(masks.any(2))
     return dict(boxes=torch.stack([x0, y0, x1, y1], 1).float(), labels=keys % 256, masks=masks.byte())
+
+def _first_and_end(on):
+    "Of each row of bits (G,n) the number of the first one set and, behind the last one, the end."
+    return on.float().argmax(1), on.shape[1] - on.flip(1).float().argmax(1)
 
 def blank_ignored(
     images:torch.Tensor, # (N,C,H,W) normalized
@@ -498,28 +564,31 @@ def tight(
     "A Detection without empty margins."
     rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows): return None
-    r, c = int(rows[0]), int(cols[0])
-    return Detection(
-        int(row) + r,
-        int(col) + c, np.ascontiguousarray(mask[r:rows[-1] + 1, c:cols[-1] + 1]), int(label), float(score))
+    top, left = int(rows[0]), int(cols[0])
+    bits = np.ascontiguousarray(mask[top:rows[-1] + 1, left:cols[-1] + 1])
+    return Detection(int(row) + top, int(col) + left, bits, int(label), float(score))
 
 @contextmanager
 def _least_score(model, score):
     "No mask is rendered for boxes that do not count."
-    heads, was = model.roi_heads, model.roi_heads.score_thresh
-    heads.score_thresh = max(score, was)
+    heads = model.roi_heads
+    before = heads.score_thresh
+    heads.score_thresh = max(score, before)
     try: yield
-    finally: heads.score_thresh = was
+    finally: heads.score_thresh = before
 
 def _check_images(images):
     "Float tensors, one for each image."
-    four = isinstance(images, torch.Tensor) and images.ndim == 4
-    if four or isinstance(images, (list, tuple)) and all(isinstance(x, torch.Tensor) and x.ndim == 3 for x in images):
-        if all(x.is_floating_point() for x in images): return
-    shape = f'of shape {tuple(images.shape)} and type {images.dtype}' if hasattr(
-        images, 'dtype') else f"of {', '.join(sorted({type(x).__name__ for x in images}))}"
-    raise BadInput(f'a {type(images).__name__} {shape}', 'a float tensor (N,C,H,W) or a list of float tensors (C,H,W)',
+    batch = isinstance(images, torch.Tensor) and images.ndim == 4
+    listed = isinstance(images, (list, tuple))
+    if (batch or listed) and all(map(_is_image, images)): return
+    if hasattr(images, 'dtype'): kinds = f'shape {tuple(images.shape)} and type {images.dtype}'
+    else: kinds = ', '.join(sorted({type(image).__name__ for image in images}))
+    raise BadInput(f'a {type(images).__name__} of {kinds}',
+                   'a float tensor (N,C,H,W) or a list of float tensors (C,H,W)',
                    'for one image x give x[None], for an array torch.from_numpy(x)')
+
+def _is_image(image): return isinstance(image, torch.Tensor) and image.ndim == 3 and image.is_floating_point()
 
 # %% ../../nbs/33_pointrend.instance.ipynb #51300ecb
 @patch
@@ -533,13 +602,14 @@ def detect(self:PointRendMaskRCNN,
     if self.training: raise BadInput('a model in training mode', 'one in evaluation mode', 'call model.eval()')
     _check_images(images)
     if not len(images): return []
-    out = []
     with _least_score(self, score): results = FasterRCNN.forward(self, images)
-    for r, x in zip(results, images):
-        crops = (paste_crop(m[0], b, x.shape[-2:]) for m, b in zip(r['masks'].cpu(), r['boxes'].cpu()))
-        found = [
-            tight(row, col,
-                  m.numpy() >= threshold, l, s) for (row, col, m), l, s in zip(crops, r['labels'], r['scores'])
-        ]
-        out.append([d for d in found if d is not None])
-    return out
+    return [_detections(result, image.shape[-2:], threshold) for result, image in zip(results, images)]
+
+def _detections(result, shape, threshold):
+    "The objects of one image, as far as they have a pixel."
+    found = []
+    masks, boxes = result['masks'].cpu(), result['boxes'].cpu()
+    for mask, box, label, score in zip(masks, boxes, result['labels'], result['scores']):
+        row, col, probabilities = paste_crop(mask[0], box, shape)
+        found.append(tight(row, col, probabilities.numpy() >= threshold, label, score))
+    return [detection for detection in found if detection is not None]

@@ -15,21 +15,34 @@ from .head import PointHead
 from .points import point_sample, sample_points, subdivide
 
 # %% ../../nbs/31_pointrend.model.ipynb #0cde6df5
-def _natural(v, least=1): return type(v) is int and v >= least
-def _between(v, low, high): return type(v) in (int, float) and low <= v <= high
+def _natural(value, least=1): return type(value) is int and value >= least
+def _between(value, low, high): return type(value) in (int, float) and low <= value <= high
 
+# what a setting must be, and how an error says it
+CHECKS = dict(
+    points=(lambda value: value == 'auto' or _natural(value, 0), "'auto' or a number of points a step"),
+    train_points=(lambda value: value is None or _natural(value), 'a number of points an image'),
+    k=(lambda value: _between(value, 1, 100), 'at least 1'),
+    beta=(lambda value: _between(value, 0, 1), '0 to 1'),
+    hidden=(lambda value: value is None or _natural(value), 'a number of channels'),
+    layers=(_natural, 'at least 1'),
+    padding_mode=(lambda value: value in ('border', 'zeros'), "'border' or 'zeros'"))
 
-CHECKS = dict(points=(lambda v: v == 'auto' or _natural(v, 0), "'auto' or a number of points a step"),
-              train_points=(lambda v: v is None or _natural(v), 'a number of points an image'),
-              k=(lambda v: _between(v, 1, 100), 'at least 1'), beta=(lambda v: _between(v, 0, 1), '0 to 1'),
-              hidden=(lambda v: v is None or _natural(v), 'a number of channels'), layers=(_natural, 'at least 1'),
-              padding_mode=(lambda v: v in ('border', 'zeros'), "'border' or 'zeros'"))
-
-def _check_settings(**given):
+def _check_settings(**settings):
     "A setting that PointRend cannot work with is an error that names it."
-    for name, value in given.items():
-        ok, expected = CHECKS[name]
-        if not ok(value): raise BadInput(f'{name} {value!r} of PointRend', expected)
+    for name, value in settings.items():
+        is_good, expected = CHECKS[name]
+        if not is_good(value): raise BadInput(f'{name} {value!r} of PointRend', expected)
+
+def _check_base(base, refine):
+    "Points refine coarse answers; one pass at full size is for models that answer there."
+    kind = type(base).__name__
+    if base.dense and not refine:
+        do = 'pass coarse_stride=4 if it takes one, or refine=True for one pass at full size'
+        raise BadInput(f'{kind} answers at full resolution: there is nothing to subdivide', 'a coarse model', do)
+    if refine and not base.dense:
+        found = f'refine=True over {kind}, which answers coarsely'
+        raise BadInput(found, 'a full-resolution model', 'leave refine out: subdivision refines it')
 
 class PointRend(nn.Module):
     "A model that answers coarsely, refined at the points that matter: (N,C,H,W) -> (N,K,H,W) logits in evaluation."
@@ -48,36 +61,39 @@ class PointRend(nn.Module):
         padding_mode:str='border' # of point_sample; 'zeros' as detectron2
     ):
         super().__init__()
-        if base.dense and not refine:
-            raise BadInput(f'{type(base).__name__} answers at full resolution: there is nothing to subdivide',
-                           'a coarse model',
-                           'pass coarse_stride=4 if it takes one, or refine=True for one pass at full size')
-        if refine and not base.dense:
-            raise BadInput(f'refine=True over {type(base).__name__}, which answers coarsely',
-                           'a full-resolution model', 'leave refine out: subdivision refines it')
+        _check_base(base, refine)
         _check_settings(points=points, train_points=train_points, k=k, beta=beta, hidden=hidden, layers=layers,
                         padding_mode=padding_mode)
-        self.base, self.points, self.train_points, self.k, self.beta = base, points, train_points, k, beta
-        self.image, self.padding_mode = image, padding_mode
+        self.base = base
+        self.points = points
+        self.train_points = train_points
+        self.k = k
+        self.beta = beta
+        self.image = image
+        self.padding_mode = padding_mode
         c_fine = sum(base.fine_channels) + image*base.encoder.n_in
         self.head = PointHead(c_fine, base.n_out, hidden or min(256, max(64, c_fine)), layers)
 
     def at_points(self, coarse, fine, p):
         "Logits of the points p (N,P,2) of a map and its fine features."
-        sample = lambda x: point_sample(x, p, padding_mode=self.padding_mode)
-        return self.head(torch.cat([sample(f) for f in fine], 1), sample(coarse))
+        def sample(features): return point_sample(features, p, padding_mode=self.padding_mode)
+        return self.head(torch.cat([sample(features) for features in fine], 1), sample(coarse))
     def forward(self, x):
-        (h, w), x = x.shape[-2:], pad_to(x, self.base.multiple)
+        height, width = x.shape[-2:]
+        x = pad_to(x, self.base.multiple)
         coarse, fine, aux = self.base.coarse_and_fine(x)
         if self.image: fine = [*fine, x]
-        if self.training: return self._train(coarse, fine, aux, h, w, x.shape[-2:])
-        return subdivide(coarse, lambda p: self.at_points(coarse, fine, p), x.shape[-2:], self.points)[..., :h, :w]
-    def _train(self, coarse, fine, aux, h, w, size):
-        extent = (w/size[1], h/size[0])
-        p = sample_points(coarse, self.train_points or max(196, h*w // 16), self.k, self.beta, extent,
-                          padding_mode=self.padding_mode)
-        full = [resize(y, size)[..., :h, :w] for y in (coarse, aux) if y is not None]
-        return full[0], self.at_points(coarse, fine, p), p/p.new_tensor(extent), *full[1:]
+        if self.training: return self._train(coarse, fine, aux, height, width, x.shape[-2:])
+        refined = subdivide(coarse, lambda p: self.at_points(coarse, fine, p), x.shape[-2:], self.points)
+        return refined[..., :height, :width]
+    def _train(self, coarse, fine, aux, height, width, size):
+        "Coarse logits at full size, those of points drawn inside the image, the points, auxiliary logits if any."
+        extent = (width/size[1], height/size[0])
+        n = self.train_points or max(196, height*width//16)
+        p = sample_points(coarse, n, self.k, self.beta, extent, padding_mode=self.padding_mode)
+        maps = [coarse] if aux is None else [coarse, aux]
+        full, *aux_full = [resize(y, size)[..., :height, :width] for y in maps]
+        return full, self.at_points(coarse, fine, p), p/p.new_tensor(extent), *aux_full
     def extra_repr(self):  # what changes a map is seen by predict_scene
         return f'points={self.points!r}, image={self.image}, padding_mode={self.padding_mode!r}'
     def groups(self):

@@ -49,9 +49,12 @@ def uncertainty(
 )->torch.Tensor: # (B,...), at most 0; larger is less certain
     "How close the two best classes are."
     if on not in ('logits', 'probs'): raise BadInput(f'on={on!r}', "'logits' or 'probs'")
-    if scores.shape[1] == 1: return -(scores if on == 'logits' else 2*scores - 1).abs()[:, 0]
-    best, idx = scores.max(1, keepdim=True)
-    return (scores.scatter(1, idx, -torch.inf).amax(1, keepdim=True) - best)[:, 0]
+    if scores.shape[1] == 1:
+        undecided_at_zero = scores if on == 'logits' else 2*scores - 1
+        return -undecided_at_zero.abs()[:, 0]
+    best, index = scores.max(1, keepdim=True)
+    second = scores.scatter(1, index, -torch.inf).amax(1, keepdim=True)
+    return (second - best)[:, 0]
 
 # %% ../../nbs/30_pointrend.points.ipynb #44667740
 @torch.no_grad()
@@ -67,36 +70,46 @@ def sample_points(
     "Random points, biased to where the coarse map is undecided."
     if k < 1 or not 0 <= beta <= 1:
         raise BadInput(f'k={k}, beta={beta}', 'k of at least 1 and beta from 0 to 1', 'the paper has k=3, beta=.75')
-    device, m = generator.device if generator else coarse.device, int(beta*n)
-    draw = lambda q: (torch.rand(len(coarse), q, 2, generator=generator, device=device)*torch.tensor(
-        extent, device=device)).to(coarse.device)
-    drawn = draw(int(k*n))
-    unsure = uncertainty(point_sample(coarse.float(), drawn, padding_mode=padding_mode))
-    idx = unsure.topk(m, sorted=False).indices[..., None].expand(-1, -1, 2)
-    return torch.cat([drawn.gather(1, idx), draw(n - m)], 1)
+    device = generator.device if generator else coarse.device
+    def draw(number):
+        points = torch.rand(len(coarse), number, 2, generator=generator, device=device)
+        return (points*torch.tensor(extent, device=device)).to(coarse.device)
+    chosen = int(beta*n)
+    candidates = draw(int(k*n))
+    unsure = uncertainty(point_sample(coarse.float(), candidates, padding_mode=padding_mode))
+    index = unsure.topk(chosen, sorted=False).indices[..., None].expand(-1, -1, 2)
+    return torch.cat([candidates.gather(1, index), draw(n - chosen)], 1)
 
 # %% ../../nbs/30_pointrend.points.ipynb #3b966683
 def _classes(scores):
-    return (scores[:, 0] > 0).int() if scores.shape[1] == 1 else scores.max(1).indices
+    if scores.shape[1] == 1: return (scores[:, 0] > 0).int()
+    return scores.max(1).indices
 
 def _parents(n, size, device):
     "Coarse rows (or columns) within one coarse pixel of each fine one: below, nearest, above."
-    num, den = (2*torch.arange(size, device=device) + 1)*n - size, 2*size
-    return [i.clamp(0, n - 1) for i in (-(-num//den) - 1, (2*num + den)//(2*den), num//den + 1)]
+    numerator = (2*torch.arange(size, device=device) + 1)*n - size  # twice the size times the place
+    denominator = 2*size
+    below = -(-numerator//denominator) - 1
+    nearest = (2*numerator + denominator)//(2*denominator)
+    above = numerator//denominator + 1
+    return [parent.clamp(0, n - 1) for parent in (below, nearest, above)]
 
-def _over_parents(pick, x, size, dim):
-    a, b, c = (x.index_select(dim, i) for i in _parents(x.shape[dim], size, x.device))
-    return pick(pick(a, b), c)
+def _over_parents(pick, classes, size, dim):
+    "The least or the greatest class of the parents along one axis."
+    parents = _parents(classes.shape[dim], size, classes.device)
+    below, nearest, above = (classes.index_select(dim, parent) for parent in parents)
+    return pick(pick(below, nearest), above)
 
 def mixed_band(
     coarse:torch.Tensor, # (B,K,h,w) logits; K = 1: the class is the sign
     size:tuple # (H,W) of the finer grid
 )->torch.Tensor: # (B,H,W) bool
     "The pixels of a finer grid whose bilinear parents disagree in class."
-    c = _classes(coarse)
-    low, high = (_over_parents(pick, _over_parents(pick, c, size[0], 1), size[1], 2)
-                 for pick in (torch.minimum, torch.maximum))
-    return low != high
+    classes = _classes(coarse)
+    height, width = size
+    least, greatest = (_over_parents(pick, _over_parents(pick, classes, height, 1), width, 2)
+                       for pick in (torch.minimum, torch.maximum))
+    return least != greatest
 
 # %% ../../nbs/30_pointrend.points.ipynb #890efa81
 def topk_points(
@@ -105,10 +118,10 @@ def topk_points(
     ordered:bool=False # the most uncertain first
 )->tuple: # flat pixel numbers (B,n) int64, their centers (B,n,2) float32; n is at most h*w
     "The n most uncertain pixels."
-    (h, w), flat = unc.shape[1:], unc.flatten(1)
-    idx = flat.topk(min(n, h*w), sorted=ordered).indices if ordered or n < h*w else torch.arange(
-        h*w, device=unc.device).expand(len(unc), -1)
-    return idx, pixel_centers(idx, h, w)
+    h, w = unc.shape[1:]
+    if ordered or n < h*w: index = unc.flatten(1).topk(min(n, h*w), sorted=ordered).indices
+    else: index = torch.arange(h*w, device=unc.device).expand(len(unc), -1)
+    return index, pixel_centers(index, h, w)
 
 # %% ../../nbs/30_pointrend.points.ipynb #8a9cbbe7
 def subdivision_sizes(
@@ -121,7 +134,8 @@ def subdivision_sizes(
     if h0 > H or w0 > W:
         raise BadInput(f'a coarse map of {h0} x {w0} for an output of {H} x {W}', 'an output at least as large')
     h, w = min(2*h0, H), min(2*w0, W)
-    return [(h, w)] + ([] if (h, w) == (H, W) else subdivision_sizes(h, w, H, W))
+    if (h, w) == (H, W): return [(h, w)]
+    return [(h, w), *subdivision_sizes(h, w, H, W)]
 
 # %% ../../nbs/30_pointrend.points.ipynb #5a882c18
 def _resize(x, size):
@@ -133,7 +147,8 @@ def _paper(canvas, up, band):
 
 def _band_first(canvas, up, band):
     "From 1 to 2 in the band, at most 0 elsewhere."
-    unsure, parents = uncertainty(up), _resize(uncertainty(canvas)[:, None], up.shape[-2:])[:, 0]
+    unsure = uncertainty(up)
+    parents = _resize(uncertainty(canvas)[:, None], up.shape[-2:])[:, 0]
     balance = (unsure/parents.clamp(max=-1e-12)).clamp(max=1)
     return torch.where(band, 2 - balance, unsure)
 
@@ -149,7 +164,9 @@ def point_count(
     W:int # columns
 ): # int, or (B,) with 'auto'
     "How many points a step refines."
-    return points if points != 'auto' else (5*band.flatten(1).sum(1)//4).clamp(H*W//LEAST, H*W//MOST)
+    if points != 'auto': return points
+    mixed = band.flatten(1).sum(1)
+    return (5*mixed//4).clamp(H*W//LEAST, H*W//MOST)
 
 def uncovered_sizes(
     sizes:list, # (h,w) of each step
@@ -168,16 +185,22 @@ def subdivision_step(
     rank='band' # key of RANKS
 )->tuple: # canvas (B,K,h',w'), flat numbers (B,n) of the refined pixels
     "One doubling."
-    up, band = _resize(canvas, size), mixed_band(canvas, size)
-    n, each = count(band), None
-    if torch.is_tensor(n): n, each = int(n.amax()) if len(n) else 0, n[:, None]
-    idx, p = topk_points(RANKS[rank](canvas, up, band), n, each is not None)
-    if not idx.shape[1]: return up, idx
-    out = point_fn(p).to(up.dtype)
-    if each is not None:
-        out = out.where((torch.arange(idx.shape[1], device=idx.device) < each)[:, None],
-                        up.flatten(2).gather(2, idx[:, None].expand_as(out)))
-    return up.flatten(2).scatter(2, idx[:, None].expand_as(out), out).reshape_as(up), idx
+    up = _resize(canvas, size)
+    band = mixed_band(canvas, size)
+    n = count(band)
+    own_count = torch.is_tensor(n)
+    most = _most(n) if own_count else n
+    index, p = topk_points(RANKS[rank](canvas, up, band), most, own_count)
+    if not index.shape[1]: return up, index
+    answers = point_fn(p).to(up.dtype)
+    where = index[:, None].expand_as(answers)
+    flat = up.flatten(2)
+    if own_count:
+        counts = torch.arange(index.shape[1], device=index.device) < n[:, None]
+        answers = answers.where(counts[:, None], flat.gather(2, where))
+    return flat.scatter(2, where, answers).reshape_as(up), index
+
+def _most(counts): return int(counts.amax()) if len(counts) else 0
 
 # %% ../../nbs/30_pointrend.points.ipynb #d16016ad
 def _check(points, rank):
@@ -196,9 +219,11 @@ def subdivide(
 )->torch.Tensor: # (B,K,H,W) float32 logits
     "The coarse map at the output's size, its uncertain pixels answered by the point head."
     _check(points, rank)
-    canvas, (H, W) = coarse.float().contiguous(), out_size
-    for size in uncovered_sizes(subdivision_sizes(*coarse.shape[-2:], H, W),
-                                H*W // LEAST if points == 'auto' else points):
-        canvas, idx = subdivision_step(canvas, point_fn, size, lambda band: point_count(points, band, H, W), rank)
-        if trace is not None: trace.append((size, idx))
+    canvas = coarse.float().contiguous()
+    H, W = out_size
+    least = H*W//LEAST if points == 'auto' else points
+    def count(band): return point_count(points, band, H, W)
+    for size in uncovered_sizes(subdivision_sizes(*coarse.shape[-2:], H, W), least):
+        canvas, index = subdivision_step(canvas, point_fn, size, count, rank)
+        if trace is not None: trace.append((size, index))
     return canvas
