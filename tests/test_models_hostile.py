@@ -42,7 +42,7 @@ TOO_NARROW = [(PSPNet, dict(width=4), 'width 4; expected at least 8'),
               (SEDynamicUnet, dict(coarse_stride=32), 'coarse_stride 32; expected 2, 4, 8, 16, or None')]
 
 
-@pytest.mark.parametrize('model, settings, message', TOO_NARROW, ids=lambda value: getattr(value, '__name__', str(value)))
+@pytest.mark.parametrize('model, settings, message', TOO_NARROW, ids=[message for *_, message in TOO_NARROW])
 def test_models(model, settings, message):
     assert message in told(model, 'test_resnet', **settings)
 
