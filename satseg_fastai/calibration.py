@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import BadInput, OneClass
-from .levels import LEVELS, NODATA, level_probability, temper
+from .levels import NODATA, level_probability, temper
 from .threshold import RocHistogram
 
 # %% ../nbs/61_calibration.ipynb #c08b512e

@@ -238,9 +238,9 @@ class Blocks(Part):
     def _alike(self):
         sizes = {len(part) for table in self.confusions for part in (table, *table)}
         if len(sizes) > 1: raise misfit('has confusions of different shapes')
-        number = len(self.confusions)
-        if any(len(values) != number for values in self._by_block()):
-            raise misfit(f'has scenes or counts that are not of {number} blocks')
+        blocks = len(self.confusions)
+        if any(len(values) != blocks for values in self._by_block()):
+            raise misfit(f'has scenes or counts that are not of {blocks} blocks')
         return self
 
     def _by_block(self):
@@ -430,9 +430,9 @@ def _check_rule(spec, name):
     "Threshold and confusions are of as many classes as there are."
     classes, threshold = spec.table.n, spec.threshold
     again = 'choose it again with satseg threshold'
-    for number in _class_numbers(spec):
-        if number == classes: continue
-        found = f'{name} has a threshold or validation of {number} classes'
+    for wrong in _class_numbers(spec):
+        if wrong == classes: continue
+        found = f'{name} has a threshold or validation of {wrong} classes'
         raise BadInput(found, f'{classes} as in its class table', again)
     if threshold and spec.n_out > 2 and not threshold.rule:
         found = f'{name} has the threshold {threshold.value} for {classes} classes'

@@ -9,7 +9,6 @@ __all__ = ['common_area', 'crop_to', 'union', 'instance_map', 'Seen', 'inner', '
 
 # %% ../../nbs/52_scene.instances.ipynb #f4b5bb16
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
