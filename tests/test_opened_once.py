@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rasterio.transform import from_origin
 from typer.testing import CliRunner
 
 from satseg_fastai import bundle as bundles, files, raster
@@ -19,6 +20,7 @@ SIDE = 96
 CLASSES = [dict(name='background', color=[0, 0, 0], index=0), dict(name='building', color=[255, 0, 0], index=1)]
 SPEC = dict(arch='se_unet', encoder='test_resnet', arch_args=dict(decoder_width=8), n_in=3, n_out=2, classes=CLASSES,
             mean=[120.]*3, std=[50.]*3, patch_size=64, dtype='uint8', bands=[3, 2, 1], source_count=3)
+PLACE = from_origin(330_000, 3_060_000, .3, .3)
 FINDER = Path(__file__).parent/'fixtures'/'finder.safetensors'
 
 
@@ -31,7 +33,8 @@ def model(tmp_path):
 def scenes(tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(1, 255, (5, 3, SIDE, SIDE)).astype('uint8')
-    return [write_raster(tmp_path/'scenes'/f'{number}.tif', image) for number, image in enumerate(images)]
+    folder = tmp_path/'scenes'
+    return [write_raster(folder/f'{number}.tif', image, transform=PLACE) for number, image in enumerate(images)]
 
 
 @pytest.fixture
@@ -62,7 +65,9 @@ def test_maps_of_five_scenes(model, scenes, tmp_path, opened):
 
 def test_threshold_on_five_scenes(model, scenes, tmp_path, opened):
     labels = np.random.default_rng(1).integers(0, 2, (5, SIDE, SIDE)).astype('uint8')
-    pairs = [Pair(scene, write_raster(tmp_path/'labels'/scene.name, label)) for scene, label in zip(scenes, labels)]
+    folder = tmp_path/'labels'
+    files = [write_raster(folder/scene.name, label, transform=PLACE) for scene, label in zip(scenes, labels)]
+    pairs = [Pair(scene, label) for scene, label in zip(scenes, files)]
     choose_threshold(model, pairs, progress=False)
     assert (opened['network'], opened['hash']) == (1, 1)
 
