@@ -22,8 +22,10 @@ def teacher_line(
     receipt:dict|None # of a training
 )->str|None: # None without a teacher
     "Who taught the model besides the labels."
-    t = (receipt or {}).get('teacher')
-    return t and f"{t['file']} on {t['scenes']} scene{'s'*(t['scenes'] != 1)} without labels, at weight {t['weight']}"
+    teacher = (receipt or {}).get('teacher')
+    if not teacher: return teacher
+    scenes = f'{teacher["scenes"]} scene{"s"*(teacher["scenes"] != 1)}'
+    return f'{teacher["file"]} on {scenes} without labels, at weight {teacher["weight"]}'
 
 # %% ../nbs/42_bundle.ipynb #a067ff53
 def save_bundle(
@@ -33,13 +35,15 @@ def save_bundle(
 )->Path: # the file
     "Write a model and its spec as one file, in one piece."
     from safetensors.torch import save
-    spec = {'schema': SCHEMA, **(spec_of(model, None) if spec is None else check_spec(spec))}
+    spec = spec_of(model, None) if spec is None else check_spec(spec)
+    spec = {'schema': SCHEMA, **spec}
     net = model.model if hasattr(model, 'dls') else model
-    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in net.state_dict().items()}
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in net.state_dict().items()}
     data = save(tensors, metadata=dict(satseg_fastai=json.dumps(spec, ensure_ascii=False)))
     with atomic_path(path) as tmp: tmp.write_bytes(data)
     return Path(path)
 
+# %% ../nbs/42_bundle.ipynb #eff37ae4
 def check_kind(
     spec:Spec, # of a model
     name:str, # for messages
@@ -67,6 +71,18 @@ def spec_of(
                        'the name of a timm model, which a bundle can hold')
     return check_kind(check_spec(learn.spec, 'the Learner'), 'the Learner', objects)
 
+# %% ../nbs/42_bundle.ipynb #c92280ff
+def _stored_spec(path):
+    "The JSON in a bundle; None where it is none."
+    from safetensors import SafetensorError, safe_open
+    try:
+        with safe_open(path, framework='np') as file: metadata = file.metadata() or {}
+        return json.loads(metadata['satseg_fastai'])
+    except (SafetensorError, OSError):
+        raise BadInput(f'{path} is no complete .safetensors file', 'a bundle written by satseg',
+                       'copy it again; pickles (.pkl, .pth) are never opened') from None
+    except (KeyError, ValueError, RecursionError): return None
+
 def read_spec(
     path:str|Path, # a bundle
     objects:bool|None=False # kind that is wanted, see `check_kind`
@@ -76,33 +92,35 @@ def read_spec(
     if not path.is_file():
         raise BadInput(f'{path} does not exist', 'a bundle (.safetensors)',
                        'check the path, or train one with satseg train')
-    from safetensors import SafetensorError, safe_open
-    try:
-        with safe_open(path, framework='np') as f: meta = f.metadata() or {}
-        spec = json.loads(meta['satseg_fastai'])
-    except (SafetensorError, OSError):
-        raise BadInput(f'{path} is no complete .safetensors file', 'a bundle written by satseg',
-                       'copy it again; pickles (.pkl, .pth) are never opened') from None
-    except (KeyError, ValueError, RecursionError): spec = None
+    spec = _stored_spec(path)
     if not isinstance(spec, dict):
         raise BadInput(f'{path} holds no satseg_fastai spec', 'a bundle written by satseg')
     return check_kind(check_spec(spec, path.name), path.name, objects)
 
 # %% ../nbs/42_bundle.ipynb #fdbf0054
+def _build(path, spec):
+    "The network that a spec describes, with weights of no meaning."
+    from satseg_fastai.models.registry import create_model
+    sizes = spec.n_in, spec.n_out
+    try: return create_model(spec.arch, spec.encoder, *sizes, pretrained=False, **spec.arch_args)
+    except BadInput as error:
+        raise BadInput(f'{path} holds a model that cannot be built: {error}',
+                       do='update satseg_fastai, or use the version that wrote it') from None
+
+def _check_weights(path, spec, stored, wanted):
+    "Tensors are those of the network, each of its shape."
+    shapes = [{name: value.shape for name, value in tensors.items()} for tensors in (stored, wanted)]
+    odd = [name for name in {**stored, **wanted} if shapes[0].get(name) != shapes[1].get(name)]
+    if not odd: return
+    raise BadInput(f'{path} does not fit {spec.arch} on {spec.encoder} at {odd[0]} ({len(odd)} tensors)',
+                   'the weights of that architecture', 'use the bundle with the version that wrote it')
+
 def _network(path, spec):
     "The network of a bundle in evaluation mode; nothing of the file is executed."
     from safetensors.torch import load_file
-    from satseg_fastai.models.registry import create_model
-    try: net = create_model(spec.arch, spec.encoder, spec.n_in, spec.n_out, pretrained=False, **spec.arch_args)
-    except BadInput as e:
-        raise BadInput(f'{path} holds a model that cannot be built: {e}',
-                       do='update satseg_fastai, or use the version that wrote it') from None
-    have, want = load_file(path), net.state_dict()
-    odd = [k for k in {**have, **want} if k not in have or k not in want or have[k].shape != want[k].shape]
-    if odd:
-        raise BadInput(f'{path} does not fit {spec.arch} on {spec.encoder} at {odd[0]} ({len(odd)} tensors)',
-                       'the weights of that architecture', 'use the bundle with the version that wrote it')
-    net.load_state_dict(have)
+    net, stored = _build(path, spec), load_file(path)
+    _check_weights(path, spec, stored, net.state_dict())
+    net.load_state_dict(stored)
     return net.eval()
 
 def model_sha256(
@@ -110,18 +128,20 @@ def model_sha256(
 )->str:
     "sha256 over a module's structure, names and weights."
     import torch
-    h = hashlib.sha256(repr(model).encode())
-    for name, t in model.state_dict().items():
-        h.update(name.encode())
-        h.update(t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return h.hexdigest()
+    digest = hashlib.sha256(repr(model).encode())
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        numbers = value.detach().cpu().contiguous().reshape(-1)
+        digest.update(numbers.view(torch.uint8).numpy())
+    return digest.hexdigest()
 
+# %% ../nbs/42_bundle.ipynb #1d8fcac2
 def _learner_spec(learn, objects, bare):
     "A Learner's spec, without what only building its network needs: that may be a module of its own."
-    if bare and not hasattr(learn, 'spec'): return Spec.unknown()
-    if not hasattr(learn, 'spec'): return spec_of(learn)
-    spec = {**learn.spec, 'encoder': learn.spec.get('encoder') or 'a module of its own', 'arch_args': {}}
-    return check_kind(check_spec(spec, 'the Learner'), 'the Learner', objects)
+    if not hasattr(learn, 'spec'): return Spec.unknown() if bare else spec_of(learn)
+    encoder = learn.spec.get('encoder') or 'a module of its own'
+    spec = check_spec({**learn.spec, 'encoder': encoder, 'arch_args': {}}, 'the Learner')
+    return check_kind(spec, 'the Learner', objects)
 
 class Bundle:
     "A model that is open: its spec, and its network once it is asked for."
@@ -133,6 +153,7 @@ class Bundle:
     ):
         self.spec, self.name, self.path = spec, name, path
         if net is not None: self.net = net
+
     @cached_property
     def net(self): return _network(self.path, self.spec)
     @cached_property
@@ -153,7 +174,8 @@ class Bundle:
         if hasattr(model, 'dls'): return cls(_learner_spec(model, objects, bare), 'the Learner', net=model.model)
         if isinstance(model, tuple): model = cls(check_spec(model[1]), 'the model', net=model[0])
         if not isinstance(model, cls):
-            return cls(Spec.unknown(getattr(model, 'n_in', None) if objects else None), 'the model', net=model)
+            bands = getattr(model, 'n_in', None) if objects else None
+            return cls(Spec.unknown(bands), 'the model', net=model)
         if model.spec.arch: check_kind(model.spec, model.name, objects)
         return model
 
@@ -163,8 +185,8 @@ class Bundle:
         objects:bool|None=False # kind that is wanted, see `check_kind`
     ):
         "The same for what needs a file: its name, its whole spec."
-        if isinstance(model, (str, Path)) or getattr(model, 'path', None) and isinstance(model, cls):
-            return cls.open(model, objects)
+        is_file = isinstance(model, (str, Path)) or isinstance(model, cls) and model.path
+        if is_file: return cls.open(model, objects)
         raise BadInput(f'a {type(model).__name__} that is in no file', 'a bundle (.safetensors)',
                        'write it with save_bundle')
 
@@ -177,67 +199,78 @@ def load_bundle(
     return bundle.net, bundle.spec
 
 # %% ../nbs/42_bundle.ipynb #89c0c0cb
+def _with_spec(data, spec):
+    "The bytes of a bundle with another spec; the weights stay."
+    length = int.from_bytes(data[:8], 'little')
+    header = json.loads(data[8:8 + length])
+    header['__metadata__']['satseg_fastai'] = json.dumps(spec, ensure_ascii=False)
+    text = json.dumps(header, ensure_ascii=False, separators=(',', ':')).encode()
+    text += b' '*(-len(text) % 8)
+    return len(text).to_bytes(8, 'little') + text + data[8 + length:]
+
 def update_spec(
     path:str|Path, # a bundle
     **changes # top-level entries of the spec; None removes one
 )->Spec: # the new one
     "Rewrite a bundle with a changed spec, in one piece."
+    removed = {name for name, value in changes.items() if value is None}
     changed = {**read_spec(path, None), **changes}
-    spec = {k: v for k, v in changed.items() if v is not None or k not in changes}
-    found = check_spec(spec)
-    data = Path(path).read_bytes()
-    n = int.from_bytes(data[:8], 'little')
-    header = json.loads(data[8:8 + n])
-    header['__metadata__']['satseg_fastai'] = json.dumps(spec, ensure_ascii=False)
-    text = json.dumps(header, ensure_ascii=False, separators=(',', ':')).encode()
-    text += b' '*(-len(text) % 8)
-    with atomic_path(path) as tmp: tmp.write_bytes(len(text).to_bytes(8, 'little') + text + data[8 + n:])
-    return found
+    spec = {name: value for name, value in changed.items() if name not in removed}
+    typed = check_spec(spec)
+    data = _with_spec(Path(path).read_bytes(), spec)
+    with atomic_path(path) as tmp: tmp.write_bytes(data)
+    return typed
 
 # %% ../nbs/42_bundle.ipynb #63c9d766
-def _classes_row(entries): return ', '.join(f'{entry["index"]} {entry["name"]}' for entry in entries)
-
 def _bands_row(spec):
-    normalized = f', normalized by {spec["statistics"]}' if spec.get('statistics') else ''
-    return f'{spec["n_in"]} of {spec.get("dtype", "?")}: {spec.get("bands")}{normalized}'
+    normalized = f', normalized by {spec.statistics}' if spec.statistics else ''
+    return f'{spec.n_in} of {spec.dtype or "?"}: {spec.bands}{normalized}'
+
+def _things_row(spec):
+    return ', '.join(kind.name for kind in spec.classes if kind.index in spec.things)
+
+def _validated(name, figure):
+    "What validation found, in brackets; nothing where it is not known."
+    return f' ({name} {figure:.4f} on validation)' if figure is not None else ''
 
 def _rule_row(spec):
     "How masks are made."
-    rule, stored = Rule.of(spec), spec.get('threshold') or {}
+    rule, stored = Rule.of(spec), spec.threshold
     if len(rule.values) > 1:
         return 'a class has the largest p/t, t ' + ', '.join(f'{value:.3f}' for value in rule.values)
     if not rule.values:
-        mean = (stored.get('mean_iou') or {}).get('argmax')
-        return 'the most likely class' + (f' (mean IoU {mean:.4f} on validation)' if mean else '')
+        mean = stored and stored.mean_iou and stored.mean_iou.argmax
+        return 'the most likely class' + _validated('mean IoU', mean or None)
     if not stored: return 'none chosen'
-    iou = f' (IoU {stored["iou"]:.4f} on validation)' if stored.get('iou') is not None else ''
-    return f'{rule.threshold:.4f} by {stored.get("criterion", "hand")}{iou}'
+    return f'{rule.threshold:.4f} by {stored.criterion or "hand"}' + _validated('IoU', stored.iou)
 
-def _clean_row(stored):
-    square, length = ('m²', 'm') if stored['unit'] == 'm2' else ('px', 'px')
-    objects, holes, opening = (stored.get(name, 0) for name in ('min_object', 'min_hole', 'opening'))
-    return f'objects below {objects:g} {square}, holes below {holes:g} {square}, opening {opening:g} {length}'
+def _clean_row(clean):
+    square, length = ('m²', 'm') if clean.unit == 'm2' else ('px', 'px')
+    objects = f'objects below {clean.min_object:g} {square}'
+    holes = f'holes below {clean.min_hole:g} {square}'
+    return f'{objects}, {holes}, opening {clean.opening:g} {length}'
 
 def _training_row(receipt):
-    if not receipt: return 'unknown'
-    phases = ', '.join(f'{phase["epochs"]} epochs {phase["name"]}' for phase in receipt.get('phases', []))
-    return phases + (f', {receipt["seconds"]:.0f} s' if 'seconds' in receipt else '')
+    if not (receipt and receipt.model_fields_set): return 'unknown'
+    phases = ', '.join(f'{phase.epochs} epochs {phase.name}' for phase in receipt.phases)
+    if 'seconds' not in receipt.model_fields_set: return phases
+    return f'{phases}, {receipt.seconds:.0f} s'
 
 def describe_spec(
     spec:Spec # of a bundle
 )->dict: # name -> text, in order
     "What a bundle holds, in words."
-    receipt, finds = spec.get('receipt') or {}, finds_objects(spec)
+    finds = finds_objects(spec)
     rows = {
-        'model': f'{spec["arch"]} on {spec["encoder"]} {spec["arch_args"] or ""}',
-        'classes': _classes_row(spec['classes']),
+        'model': f'{spec.arch} on {spec.encoder} {spec.arch_args or ""}',
+        'classes': ', '.join(f'{kind.index} {kind.name}' for kind in spec.classes),
         'bands': _bands_row(spec),
-        'resolution': f'{spec["gsd"]:.2f} m a pixel' if spec.get('gsd') else 'unknown',
-        'patch': f'{spec.get("patch_size")} px',
-        'objects': ', '.join(c['name'] for c in spec['classes'] if c['index'] in spec['things']) if finds else None,
+        'resolution': f'{spec.gsd:.2f} m a pixel' if spec.gsd else 'unknown',
+        'patch': f'{spec.patch_size} px',
+        'objects': _things_row(spec) if finds else None,
         'threshold': None if finds else _rule_row(spec),
-        'temperature': f'{spec["temperature"]:.3f}' if spec.get('temperature') else None,
-        'clean-up': _clean_row(spec['clean']) if spec.get('clean') else None,
-        'training': _training_row(receipt),
-        'teacher': teacher_line(receipt)}
+        'temperature': f'{spec.temperature:.3f}' if spec.temperature else None,
+        'clean-up': _clean_row(spec.clean) if spec.clean else None,
+        'training': _training_row(spec.receipt),
+        'teacher': teacher_line(spec.get('receipt'))}
     return {name: text for name, text in rows.items() if text is not None}

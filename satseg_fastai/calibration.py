@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import BadInput, OneClass
-from .levels import LEVELS, NODATA, level_probability, temper
+from .levels import NODATA, level_probability, temper
 from .threshold import RocHistogram
 
 # %% ../nbs/61_calibration.ipynb #c08b512e
@@ -25,8 +25,14 @@ class Reliability(NamedTuple):
     pixels: np.ndarray # in the bin
 
     @property
-    def ece(self): return float((abs(self.share - self.probability)*self.pixels).sum()/max(self.pixels.sum(), 1))
-    def rows(self): return [[float(p), float(s), int(n)] for p, s, n in zip(*self)]
+    def ece(self):
+        "The expected calibration error."
+        gaps = abs(self.share - self.probability)
+        return float((gaps*self.pixels).sum()/max(self.pixels.sum(), 1))
+
+    def rows(self):
+        "As JSON takes them, a row a bin."
+        return [[float(mean), float(share), int(count)] for mean, share, count in zip(*self)]
 
 def reliability(
     histogram:RocHistogram, # of labels and probabilities
@@ -34,11 +40,13 @@ def reliability(
 )->Reliability: # arrays (bins,)
     "Reliability curve of a histogram."
     level = np.arange(histogram.levels + 1)
-    where = np.maximum(-(-level*bins//histogram.levels) - 1, 0)
-    total, positive = histogram.counts.sum(0), histogram.counts[1]
-    n, share, p = (np.bincount(where, w, bins) for w in (total, positive, total*(level/histogram.levels)))
+    bin_of = np.maximum(-(-level*bins//histogram.levels) - 1, 0)
     middle = (np.arange(bins) + .5)/bins
-    return Reliability(*(np.where(n > 0, v/np.maximum(n, 1), middle) for v in (p, share)), n.astype(np.int64))
+    total, positive = histogram.counts.sum(0), histogram.counts[1]
+    pixels = np.bincount(bin_of, total, bins)
+    def mean(values): return np.where(pixels > 0, np.bincount(bin_of, values, bins)/np.maximum(pixels, 1), middle)
+    probability = mean(total*(level/histogram.levels))
+    return Reliability(probability, mean(positive), pixels.astype(np.int64))
 
 # %% ../nbs/61_calibration.ipynb #bb40479e
 COLDEST, HOTTEST = .05, 20.
@@ -46,9 +54,10 @@ COLDEST, HOTTEST = .05, 20.
 def _coolest(loss):
     "The temperature of least loss, searched over its logarithm."
     from scipy.optimize import minimize_scalar
-    found = minimize_scalar(lambda t: loss(np.exp(t)), bounds=np.log([COLDEST, HOTTEST]), method='bounded',
-                            options=dict(xatol=1e-5))
-    return float(np.exp(found.x))
+    def loss_of(logarithm): return loss(np.exp(logarithm))
+    bounds = np.log([COLDEST, HOTTEST])
+    least = minimize_scalar(loss_of, bounds=bounds, method='bounded', options=dict(xatol=1e-5))
+    return float(np.exp(least.x))
 
 def fit_temperature(
     histogram:RocHistogram # of two classes
@@ -56,11 +65,12 @@ def fit_temperature(
     "The temperature that makes the labels of a histogram most likely."
     negative, positive = histogram.counts
     if not histogram.counts.any(1).all():
-        raise OneClass(f'the labels hold no {"negative" if positive.any() else "positive"} pixel', 'both classes',
-                       'add scenes')
+        missing = 'negative' if positive.any() else 'positive'
+        raise OneClass(f'the labels hold no {missing} pixel', 'both classes', 'add scenes')
     p = level_probability(np.arange(histogram.levels + 1), histogram.levels)
     z = np.log(p) - np.log1p(-p)
-    return _coolest(lambda t: positive @ np.logaddexp(0, -z/t) + negative @ np.logaddexp(0, z/t))
+    def loss(t): return positive @ np.logaddexp(0, -z/t) + negative @ np.logaddexp(0, z/t)
+    return _coolest(loss)
 
 # %% ../nbs/61_calibration.ipynb #026cbc5f
 def temper_histogram(
@@ -68,10 +78,11 @@ def temper_histogram(
     temperature:float # see `levels.temper`
 )->RocHistogram: # a new one
     "The histogram of the tempered raster: its levels move, their counts go with them."
-    out = RocHistogram(histogram.levels, histogram.ignore)
-    to = temper(np.arange(histogram.levels + 1, dtype=np.uint16)[None], temperature, histogram.levels)[0]
-    for row, counts in zip(out.counts, histogram.counts): np.add.at(row, to, counts)
-    return out
+    tempered = RocHistogram(histogram.levels, histogram.ignore)
+    level = np.arange(histogram.levels + 1, dtype=np.uint16)
+    moved = temper(level[None], temperature, histogram.levels)[0]
+    for row, counts in zip(tempered.counts, histogram.counts): np.add.at(row, moved, counts)
+    return tempered
 
 # %% ../nbs/61_calibration.ipynb #5f6bd0c2
 def top_label(
@@ -81,8 +92,9 @@ def top_label(
 )->tuple: # (labels: 1 right, 0 wrong, ignore; levels of the most likely class), for RocHistogram.update
     "Is the most likely class right, and how likely was it said to be?"
     right = (levels.argmax(0) == y_true).astype(np.uint8)
-    return np.where(y_true == ignore, np.uint8(ignore), right), np.where(
-        levels[0] == NODATA, np.uint16(NODATA), levels.max(0))
+    labels = np.where(y_true == ignore, np.uint8(ignore), right)
+    highest = np.where(levels[0] == NODATA, np.uint16(NODATA), levels.max(0))
+    return labels, highest
 
 # %% ../nbs/61_calibration.ipynb #b297c347
 class PixelSample:
@@ -92,7 +104,9 @@ class PixelSample:
         seed:int=0, # of the draw
         ignore:int=255 # label of pixels to leave out
     ):
-        self.size, self.rng, self.ignore, self.key = size, np.random.default_rng(seed), ignore, np.zeros(0)
+        self.size, self.ignore = size, ignore
+        self.rng = np.random.default_rng(seed)
+        self.key = np.zeros(0)
 
     def update(self,
         levels:np.ndarray, # (K,h,w) uint16 levels, 65535 nodata
@@ -100,14 +114,18 @@ class PixelSample:
     ):
         "Add a window and return self."
         key = self.rng.random(y_true.shape)
-        drawn = key < (self.key.max() if len(self.key) == self.size else 2)
-        keep = drawn & (y_true != self.ignore) & (levels[0] != NODATA)
+        keep = (key < self._bar()) & (y_true != self.ignore) & (levels[0] != NODATA)
         key, levels, y = key[keep], levels[:, keep], y_true[keep]
         if len(self.key):
-            key, levels, y = np.r_[self.key, key], np.concatenate([self.levels, levels], 1), np.r_[self.y, y]
+            key, y = np.r_[self.key, key], np.r_[self.y, y]
+            levels = np.concatenate([self.levels, levels], 1)
         least = np.argsort(key, kind='stable')[:self.size]
         self.key, self.levels, self.y = key[least], levels[:, least], y[least]
         return self
+
+    def _bar(self):
+        "Numbers that are not below it do not get into the sample."
+        return self.key.max() if len(self.key) == self.size else 2
 
 # %% ../nbs/61_calibration.ipynb #0b06fd12
 def fit_temperature_planes(
@@ -119,4 +137,5 @@ def fit_temperature_planes(
     from scipy.special import logsumexp
     z = np.log(level_probability(levels))
     true = z[y_true, np.arange(len(y_true))]
-    return _coolest(lambda t: (logsumexp(z/t, axis=0) - true/t).mean())
+    def loss(t): return (logsumexp(z/t, axis=0) - true/t).mean()
+    return _coolest(loss)

@@ -27,9 +27,19 @@ def classify(
     return Rule.given(threshold, len(levels)).classify(levels)
 
 # %% ../nbs/61_mask.ipynb #2e6f5705
-def strips(height, rows=512): return ((r, min(rows, height - r)) for r in range(0, height, rows))
+def strips(
+    height:int, # of a raster
+    rows:int=512 # of a strip
+): # yields (first row, number of rows)
+    "A raster from top to bottom, a strip at a time."
+    return ((row, min(rows, height - row)) for row in range(0, height, rows))
 
-def mask_colors(table): return {**{c.index: tuple(c.color) for c in table.classes}, MASK_NODATA: (0, 0, 0, 0)}
+def mask_colors(
+    table:ClassTable # the classes
+)->dict: # index -> color
+    "The color of each index of a mask; no data is transparent."
+    colors = {kind.index: tuple(kind.color) for kind in table.classes}
+    return {**colors, MASK_NODATA: (0, 0, 0, 0)}
 
 def write_mask(
     prob:str|Path, # probability raster
@@ -41,29 +51,34 @@ def write_mask(
     "Class-index mask of a probability raster, on its grid."
     table = classes or building()
     rule = Rule.given(threshold, planes_of(table.n))
-    with Scene(prob) as p:
-        check_probability(p, table)
-        rows = ((r, rule.classify(p.read(r, 0, n, p.width))) for r, n in strips(p.height))
-        write_cog(dst, p, rows, nodata=MASK_NODATA, colormap=mask_colors(table), categories=table.names,
-                  names=['class'], tags=dict(quantity='class', classes=json.dumps(table.to_json()),
-                                             threshold=rule.text))
+    tags = dict(quantity='class', classes=json.dumps(table.to_json()), threshold=rule.text)
+    with Scene(prob) as scene:
+        check_probability(scene, table)
+        parts = ((row, scene.read(row, 0, count, scene.width)) for row, count in strips(scene.height))
+        rows = ((row, rule.classify(levels)) for row, levels in parts)
+        write_cog(dst, scene, rows, nodata=MASK_NODATA, colormap=mask_colors(table), categories=table.names,
+                  names=['class'], tags=tags)
 
 # %% ../nbs/61_mask.ipynb #887a24ed
-def check_probability(scene, table):
+def check_probability(
+    scene:Scene, # a raster
+    table:ClassTable # the classes
+):
     "A raster that is no probability raster of these classes is an error."
     planes = planes_of(table.n)
-    ok = scene.dtype == 'float32' or (scene.dtype == 'uint16' and scene.ds.nodata == 65535)
-    if not ok or scene.count != planes:
-        raise BadInput(f'{scene.name} has {scene.count} bands of {scene.dtype}',
-                       f'a probability raster with {planes} bands, as satseg predict writes',
-                       'give the class table of its model with --classes')
+    is_levels = scene.dtype == 'uint16' and scene.ds.nodata == 65535
+    if scene.count == planes and (scene.dtype == 'float32' or is_levels): return
+    raise BadInput(f'{scene.name} has {scene.count} bands of {scene.dtype}',
+                   f'a probability raster with {planes} bands, as satseg predict writes',
+                   'give the class table of its model with --classes')
 
 def mask_classes(
     scene:Scene # a mask
 )->ClassTable: # its class table, background and building where it has none
     "The class table that a mask carries."
     text = scene.ds.tags().get('classes')
-    try: return ClassTable.from_json(dict(json.loads(text))) if text else building()
-    except (ValueError, TypeError, RecursionError) as e:
-        raise BadInput(f'{scene.name} carries a class table that cannot be read ({e})',
+    if not text: return building()
+    try: return ClassTable.from_json(dict(json.loads(text)))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadInput(f'{scene.name} carries a class table that cannot be read ({error})',
                        'a mask written by satseg') from None

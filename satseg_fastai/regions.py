@@ -25,14 +25,20 @@ def label_regions(
     connectivity:int=4 # 4: pixels touch by a side, 8: also by a corner
 )->tuple: # int32 (h,W) numbers from 1, 0 elsewhere; class of each region
     "Number the connected regions of equal class."
-    labels, owner, n = np.zeros(x.shape, np.int32), [np.zeros(0, np.int64)], 0
-    for c in classes:
-        found, k = ndimage.label(x == c, neighborhood(connectivity), output=np.int32)
-        np.add(found, n, out=labels, where=found > 0)
-        owner, n = owner + [np.full(k, c)], n + k
+    labels = np.zeros(x.shape, np.int32)
+    owner, total = [np.zeros(0, np.int64)], 0
+    for cls in classes:
+        own, count = ndimage.label(x == cls, neighborhood(connectivity), output=np.int32)
+        np.add(own, total, out=labels, where=own > 0)
+        owner.append(np.full(count, cls))
+        total += count
     return labels, np.concatenate(owner)
 
 # %% ../nbs/61_regions.ipynb #d3ee2e98
+def _meeting(row, shift):
+    "Pixels of a row that meet one of another row, which is shifted by so many columns."
+    return row[max(0, -shift):len(row) - max(0, shift)]
+
 def seam_pairs(
     upper:np.ndarray, # (W,) open region above each column, -1 for none
     lower:np.ndarray, # (W,) region below, from 0, -1 for none
@@ -41,9 +47,9 @@ def seam_pairs(
     connectivity:int=4 # 4 or 8
 )->tuple: # regions above, regions below: one pair for each touch
     "Which regions of equal class touch across a seam."
-    w, shifts = len(upper), (-1, 0, 1) if connectivity == 8 else (0,)
-    a = np.concatenate([upper[max(0, -s):w - max(0, s)] for s in shifts])
-    b = np.concatenate([lower[max(0, s):w + min(0, s)] for s in shifts])
+    shifts = (-1, 0, 1) if connectivity == 8 else (0,)
+    a = np.concatenate([_meeting(upper, shift) for shift in shifts])
+    b = np.concatenate([_meeting(lower, -shift) for shift in shifts])
     both = (a >= 0) & (b >= 0)
     a, b = a[both], b[both]
     same = above[a] == below[b]
@@ -57,7 +63,9 @@ def components(
     "Connected components of a graph."
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
-    return connected_components(coo_array((np.ones(len(a), np.int8), (a, b)), shape=(n, n)), directed=False)[1]
+    links = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(n, n))
+    _, numbers = connected_components(links, directed=False)
+    return numbers
 
 # %% ../nbs/61_regions.ipynb #76723de1
 def seam_groups(
@@ -85,11 +93,13 @@ class RegionCount:
     )->'RegionCount': # self
         "Count one more band."
         labels, cls = label_regions(found, [True], self.connectivity)
-        if self.open is None: self.open = np.full(labels.shape[1], -1)
+        first, last = labels[[0, -1]].astype(int) - 1
+        if self.open is None: self.open = np.full(len(first), -1)
         before = int(self.open.max(initial=-1)) + 1
-        group = seam_groups(self.open, labels[0].astype(int) - 1, np.ones(before, bool), cls, self.connectivity)
+        group = seam_groups(self.open, first, np.ones(before, bool), cls, self.connectivity)
         self.n += int(group.max(initial=-1)) + 1 - before
-        self.open = self._renumber(np.r_[group[before:], -1][labels[-1].astype(int) - 1])
+        number = np.r_[group[before:], -1]
+        self.open = self._renumber(number[last])
         return self
 
     @staticmethod
@@ -99,34 +109,53 @@ class RegionCount:
         return place - (seen[0] == -1)
 
 # %% ../nbs/61_regions.ipynb #64cb0dda
-def _chain(parts, connectivity):
-    "Regions at seams as nodes of one graph: those of each band, their values, and the links across seams."
-    edges, sums, links, n, last = [], [], [np.zeros((2, 0), np.int64)], 0, None
-    for labels, cls, values in (look() for look in parts):
-        edge = np.unique(np.r_[labels[-1], labels[0] if edges else labels[0, :0]]).astype(np.int64)
-        edge = edge[edge > 0] - 1
-        node = np.zeros(len(cls), np.int64)
-        node[edge] = n + np.arange(len(edge))
-        if last:
-            a, b = seam_pairs(last[0], labels[0].astype(np.int64) - 1, last[1], cls, connectivity)
-            links.append(np.unique(np.stack([last[2][a], node[b]]), axis=1))
-        edges = edges + [edge]
-        sums = sums + [values[edge]]
-        n = n + len(edge)
-        last = (labels[-1].astype(np.int64) - 1, cls, node)
-    return edges, np.concatenate(sums), np.concatenate(links, 1)
+class _Seams:
+    "Regions at the seams of bands as nodes of one graph: those of each band, their values, and the links between them."
+    def __init__(self, connectivity):
+        self.connectivity = connectivity
+        self.edges, self.values = [], []
+        self.links, self.nodes = [np.zeros((2, 0), np.int64)], 0
+        self.last = None   # row, classes and nodes of the band above
 
-def _whole(parts, connectivity):
-    "For each band: its regions at seams, their whole values, and whether it is the first band that shows them."
-    edges, sums, links = _chain(parts, connectivity)
-    group = components(*links, len(sums))
-    total, first = np.zeros((group.max(initial=-1) + 1, sums.shape[1])), np.zeros(len(sums), bool)
-    np.add.at(total, group, sums)
-    first[np.unique(group, return_index=True)[1]] = True
-    ends = np.cumsum([len(e) for e in edges])
-    return [(e, total[group[b - len(e):b]], first[b - len(e):b]) for e, b in zip(edges, ends)]
+    def add(self, labels, cls, values):
+        "One more band."
+        first, last = labels[0].astype(np.int64) - 1, labels[-1].astype(np.int64) - 1
+        edge = np.unique(np.r_[last, first] if self.edges else last)
+        edge = edge[edge >= 0]
+        node = np.zeros(len(cls), np.int64)
+        node[edge] = self.nodes + np.arange(len(edge))
+        if self.last: self._link(first, cls, node)
+        self.edges.append(edge)
+        self.values.append(values[edge])
+        self.nodes += len(edge)
+        self.last = last, cls, node
+
+    def _link(self, first, cls, node):
+        row, classes, nodes = self.last
+        above, below = seam_pairs(row, first, classes, cls, self.connectivity)
+        self.links.append(np.unique(np.stack([nodes[above], node[below]]), axis=1))
+
+    def whole(self):
+        "For each band: its regions at seams, their whole values, and whether it is the first band that shows them."
+        values = np.concatenate(self.values)
+        group = components(*np.concatenate(self.links, 1), self.nodes)
+        total = np.zeros((group.max(initial=-1) + 1, values.shape[1]))
+        np.add.at(total, group, values)
+        first = np.zeros(self.nodes, bool)
+        first[np.unique(group, return_index=True)[1]] = True
+        starts = np.cumsum([len(edge) for edge in self.edges])[:-1]
+        return list(zip(self.edges, np.split(total[group], starts), np.split(first, starts)))
 
 # %% ../nbs/61_regions.ipynb #0d77d19a
+def _at_seams(parts, connectivity):
+    "What whole regions need to know of each band; a single band has no seam."
+    if len(parts) <= 1:
+        none = np.zeros(0, np.int64)
+        return [(none, 0, none)]
+    seams = _Seams(connectivity)
+    for look in parts: seams.add(*look())
+    return seams.whole()
+
 def whole_regions(
     # for each band a function without arguments: labels, class of each region, (n,k) values of each, to be summed
     parts:list,
@@ -135,10 +164,9 @@ def whole_regions(
     # above
 ):
     "Look twice at the bands of a raster: the values of a region are those of all its parts."
-    none = np.zeros(0, np.int64)
-    known = _whole(parts, connectivity) if len(parts) > 1 else [(none, 0, none)]
-    for look, (edge, total, first) in zip(parts, known):
+    for look, (edge, total, first) in zip(parts, _at_seams(parts, connectivity)):
         labels, cls, values = look()
         values, once = values.astype(float), np.ones(len(cls), bool)
-        values[edge], once[edge] = total, first
+        values[edge] = total
+        once[edge] = first
         yield labels, cls, values, once

@@ -37,7 +37,8 @@ def number(
     phrase:str='' # what is expected; '': the range
 ): # a type
     "Numbers of a range."
-    return Annotated[float, Field(ge=low, le=high), expecting(phrase or f'a number from {low:g} to {high:g}')]
+    limits = Field(ge=low, le=high)
+    return Annotated[float, limits, expecting(phrase or f'a number from {low:g} to {high:g}')]
 
 def whole(
     low:int, # smallest
@@ -45,7 +46,8 @@ def whole(
     phrase:str='' # what is expected; '': the range
 ): # a type
     "Whole numbers of a range."
-    return Annotated[int, Field(ge=low, le=high), expecting(phrase or f'a whole number of {low} or more')]
+    limits = Field(ge=low, le=high)
+    return Annotated[int, limits, expecting(phrase or f'a whole number of {low} or more')]
 
 def _printable(text):
     if not text.isprintable(): raise ValueError('control characters')
@@ -121,7 +123,8 @@ class Curve(Part):
 
     @model_validator(mode='after')
     def _alike(self):
-        if not len(self.thresholds) == len(self.tp) == len(self.fp): raise misfit('holds lists of different lengths')
+        lengths = {len(values) for values in (self.thresholds, self.tp, self.fp)}
+        if len(lengths) > 1: raise misfit('holds lists of different lengths')
         return self
 
 def _ordered(limits):
@@ -189,7 +192,7 @@ class Threshold(Place):
 # %% ../nbs/41_spec.ipynb #031af257
 def _confidence(row):
     mean, right, pixels = row
-    if not (mean <= 1 and right <= 1 and pixels == int(pixels)): raise ValueError('no bin')
+    if mean > 1 or right > 1 or pixels != int(pixels): raise ValueError('no bin')
     return row
 
 _bin = expecting('two numbers from 0 to 1 and a count of pixels')
@@ -216,7 +219,10 @@ class CleanUp(Part):
 # numbers of a block: mapped, true; of streets the sums of their widths, then the pixels of their middle lines
 COUNTED = dict(objects=2, trees=2, streets=4)
 
-def _counts(n): return dict[str, list[Annotated[list[Size], Field(min_length=n, max_length=n)]]] | None
+def _counts(n):
+    "Class -> so many numbers of each block."
+    numbers = Annotated[list[Size], Field(min_length=n, max_length=n)]
+    return dict[str, list[numbers]] | None
 
 class Blocks(Part):
     "What maps and labels of the validation ground hold, block by block."
@@ -232,10 +238,15 @@ class Blocks(Part):
     def _alike(self):
         sizes = {len(part) for table in self.confusions for part in (table, *table)}
         if len(sizes) > 1: raise misfit('has confusions of different shapes')
-        n, lists = len(self.confusions), [c for kind in COUNTED for c in (getattr(self, kind) or {}).values()]
-        if self.scenes is not None: lists.append(self.scenes)
-        if any(len(values) != n for values in lists): raise misfit(f'has scenes or counts that are not of {n} blocks')
+        blocks = len(self.confusions)
+        if any(len(values) != blocks for values in self._by_block()):
+            raise misfit(f'has scenes or counts that are not of {blocks} blocks')
         return self
+
+    def _by_block(self):
+        "What must be as long as the confusions."
+        for kind in COUNTED: yield from (getattr(self, kind) or {}).values()
+        if self.scenes is not None: yield self.scenes
 
 # %% ../nbs/41_spec.ipynb #03d7a1e0
 class Phase(Part):
@@ -253,7 +264,8 @@ class History(Part):
     @model_validator(mode='after')
     def _alike(self):
         columns = self.model_dump(exclude_unset=True).values()
-        if len({len(column) for column in columns}) > 1: raise misfit('holds lists of different lengths')
+        lengths = {len(column) for column in columns}
+        if len(lengths) > 1: raise misfit('holds lists of different lengths')
         return self
 
 class Teacher(Part):
@@ -313,8 +325,12 @@ class IgnoredColor(Part):
 
 # %% ../nbs/41_spec.ipynb #b453c240
 def _class_table(spec, ignored):
-    extra = [(c.name, c.color, spec.ignore if c.index is None else c.index) for c in ignored]
-    return ClassTable(tuple([*((c.name, c.color, c.index) for c in spec.classes), *extra]), spec.ignore)
+    "Classes, and the colors that do not count; those without an index have the spec's."
+    classes = [(kind.name, kind.color, kind.index) for kind in spec.classes]
+    for color in ignored:
+        index = spec.ignore if color.index is None else color.index
+        classes.append((color.name, color.color, index))
+    return ClassTable(tuple(classes), spec.ignore)
 
 class Spec(Part, Mapping):
     "What a bundle says of its model. `mean` and `std` are in the scene's raw units, `gsd` in meters."
@@ -385,35 +401,42 @@ def finds_objects(
 
 def _check_table(spec, name):
     "Classes, alone and with what is ignored, make a class table."
-    for what, ignored in (('classes', []), ('ignored', spec.ignored or [])):
+    for what, ignored in dict(classes=[], ignored=spec.ignored or []).items():
         try: _class_table(spec, ignored)
-        except BadInput as e: raise BadInput(f'{name}: {what} make no class table: {e}') from None
+        except BadInput as error: raise BadInput(f'{name}: {what} make no class table: {error}') from None
 
 def _check_bands(spec, name):
-    if len(spec.mean) != spec.n_in or len(spec.std) != spec.n_in:
-        raise BadInput(f'{name} has {len(spec.mean)} means for {spec.n_in} bands', 'one mean and one std a band')
+    "Each band has its mean and its standard deviation."
+    means, bands = len(spec.mean), spec.n_in
+    if means == len(spec.std) == bands: return
+    raise BadInput(f'{name} has {means} means for {bands} bands', 'one mean and one std a band')
 
 def _check_things(spec, name):
     "Of a model that finds objects: the class index of each kind that it knows."
-    things, known = spec.things or [], {c.index for c in spec.classes} - {spec.ignore}
-    if len(set(things) & known) == len(things) == spec.n_out - 1: return
-    raise BadInput(f'{name}: things is {_shown(spec.things)}', f'{spec.n_out - 1} of the class indices {sorted(known)}')
+    things, kinds = spec.things or [], spec.n_out - 1
+    known = {kind.index for kind in spec.classes} - {spec.ignore}
+    if len(known.intersection(things)) == len(things) == kinds: return
+    raise BadInput(f'{name}: things is {_shown(spec.things)}', f'{kinds} of the class indices {sorted(known)}')
 
 # %% ../nbs/41_spec.ipynb #d1596662
+def _class_numbers(spec):
+    "Of how many classes threshold and confusions are."
+    threshold = spec.threshold
+    if threshold and threshold.rule: yield len(threshold.values)
+    if spec.validation: yield from map(len, spec.validation.confusions[:1])
+    if threshold and threshold.value is None and spec.n_out <= 2: yield 'several'
+
 def _check_rule(spec, name):
     "Threshold and confusions are of as many classes as there are."
-    k, t, again = spec.table.n, spec.threshold, 'choose it again with satseg threshold'
-    confusions = spec.validation.confusions if spec.validation else []
-    numbers = [len(table) for table in confusions[:1]]
-    if t and t.rule: numbers.insert(0, len(t.values))
-    wrong = [n for n in numbers if n != k]
-    if t and spec.n_out <= 2 and t.value is None: wrong.append('several')
-    if wrong:
-        found = f'{name} has a threshold or validation of {wrong[0]} classes'
-        raise BadInput(found, f'{k} as in its class table', again)
-    if t and spec.n_out > 2 and not t.rule:
-        found = f'{name} has the threshold {t.value} for {k} classes'
-        raise BadInput(found, f'argmax, or thresholds with {k} values', again)
+    classes, threshold = spec.table.n, spec.threshold
+    again = 'choose it again with satseg threshold'
+    for wrong in _class_numbers(spec):
+        if wrong == classes: continue
+        found = f'{name} has a threshold or validation of {wrong} classes'
+        raise BadInput(found, f'{classes} as in its class table', again)
+    if threshold and spec.n_out > 2 and not threshold.rule:
+        found = f'{name} has the threshold {threshold.value} for {classes} classes'
+        raise BadInput(found, f'argmax, or thresholds with {classes} values', again)
 
 def check_spec(
     spec:dict|Spec, # of a bundle, or about to become one
@@ -424,12 +447,12 @@ def check_spec(
     schema = spec.get('schema', SCHEMA)
     if not isinstance(schema, int) or schema > SCHEMA:
         raise BadInput(f'{name} has bundle schema {_shown(schema)}', f'at most {SCHEMA}', 'update satseg_fastai')
-    found = checked(Spec, dict(spec), name)
-    _check_table(found, name)
-    _check_bands(found, name)
-    if finds_objects(spec): _check_things(found, name)
-    _check_rule(found, name)
-    return found
+    typed = checked(Spec, dict(spec), name)
+    _check_table(typed, name)
+    _check_bands(typed, name)
+    if finds_objects(typed): _check_things(typed, name)
+    _check_rule(typed, name)
+    return typed
 
 # %% ../nbs/41_spec.ipynb #637b8a5f
 class MapSettings(Part):

@@ -9,8 +9,10 @@ __all__ = ['CRITERIA', 'FLOORS', 'CHUNK', 'COARSE', 'Curves', 'roc_counts', 'acc
            'curve_from_json', 'threshold_level']
 
 # %% ../nbs/60_threshold.ipynb #aab5d7ab
-import numpy as np
 from typing import NamedTuple
+
+import numpy as np
+
 from .errors import BadInput, OneClass
 from .levels import LEVELS, score_levels, threshold_level
 _all_ = ['threshold_level']  # it lives in levels
@@ -25,21 +27,36 @@ class Curves(NamedTuple):
     positives: int # in all
 
     @property
-    def fpr(self): return self.fp / self.negatives
+    def fpr(self): return self.fp/self.negatives
     @property
-    def tpr(self): return self.tp / self.positives
+    def tpr(self): return self.tp/self.positives
     @property
-    def accuracy(self): return (self.tp + self.negatives - self.fp) / (self.positives + self.negatives)
+    def iou(self): return self.tp/(self.positives + self.fp)
     @property
-    def iou(self): return self.tp / (self.positives + self.fp)
+    def accuracy(self):
+        right = self.tp + self.negatives - self.fp
+        return right/(self.positives + self.negatives)
     @property
-    def precision(self): return np.where(self.tp + self.fp > 0, self.tp / np.maximum(self.tp + self.fp, 1), 1.)
+    def precision(self):
+        mapped = self.tp + self.fp
+        return np.where(mapped > 0, self.tp/np.maximum(mapped, 1), 1.)
     @property
-    def auc(self): return float((np.diff(self.fpr)*(self.tpr[1:] + self.tpr[:-1])/2).sum())
+    def auc(self):
+        trapezoids = np.diff(self.fpr)*(self.tpr[1:] + self.tpr[:-1])/2
+        return float(trapezoids.sum())
     @property
-    def average_precision(self): return float((np.diff(self.tpr)*self.precision[1:]).sum())
+    def average_precision(self):
+        steps = np.diff(self.tpr)*self.precision[1:]
+        return float(steps.sum())
 
 # %% ../nbs/60_threshold.ipynb #492459dc
+def _check_both(positives, negatives):
+    "A curve needs pixels of both classes."
+    for name, number in dict(positive=positives, negative=negatives).items():
+        if number: continue
+        raise OneClass(f'the labels hold no {name} pixel among {positives + negatives}', 'both classes',
+                       'add scenes, or look at the label values')
+
 def roc_counts(
     y_true:np.ndarray, # (P,) bool or {0,1}
     y_score:np.ndarray, # (P,) higher is more positive
@@ -48,13 +65,11 @@ def roc_counts(
     "scikit-learn's ROC curve, as counts."
     from sklearn.metrics import roc_curve
     weight = np.ones(len(y_true), np.int64) if sample_weight is None else sample_weight
-    positives, total = int(weight[y_true == 1].sum()), int(weight.sum())
-    for name, n in (('positive', positives), ('negative', total - positives)):
-        if not n:
-            raise OneClass(f'the labels hold no {name} pixel among {total}', 'both classes',
-                           'add scenes, or look at the label values')
+    positives = int(weight[y_true == 1].sum())
+    negatives = int(weight.sum()) - positives
+    _check_both(positives, negatives)
     fpr, tpr, thresholds = roc_curve(y_true, y_score, sample_weight=sample_weight, drop_intermediate=False)
-    return Curves(thresholds, np.rint(fpr*(total - positives)), np.rint(tpr*positives), total - positives, positives)
+    return Curves(thresholds, np.rint(fpr*negatives), np.rint(tpr*positives), negatives, positives)
 
 # %% ../nbs/60_threshold.ipynb #c9569911
 def acc_iou_curves(
@@ -75,8 +90,8 @@ def parse_criterion(
     text:str # one of `CRITERIA`, or 'recall=.9', 'precision=.8'
 )->tuple: # (name, floor), the floor None for the first kind
     "A criterion by its name."
-    name, eq, share = str(text).partition('=')
-    if name in CRITERIA and not eq: return name, None
+    name, equals, share = str(text).partition('=')
+    if name in CRITERIA and not equals: return name, None
     try: floor = float(share)
     except ValueError: floor = 0
     if name in FLOORS and 0 < floor <= 1: return name, floor
@@ -89,7 +104,9 @@ def criterion_scores(
 )->np.ndarray: # higher is better; -inf where the floor is not reached
     "What a criterion gives at each threshold."
     name, floor = parse_criterion(criterion)
-    return CRITERIA[name](curves) if floor is None else np.where(FLOORS[name](curves) >= floor, curves.iou, -np.inf)
+    if floor is None: return CRITERIA[name](curves)
+    reached = FLOORS[name](curves) >= floor
+    return np.where(reached, curves.iou, -np.inf)
 
 # %% ../nbs/60_threshold.ipynb #789e32b8
 class Choice(NamedTuple):
@@ -106,16 +123,17 @@ def best_index(
     scores = criterion_scores(curves, criterion)[1:]
     if np.isfinite(scores).any(): return 1 + int(np.argmax(scores))
     name, floor = parse_criterion(criterion)
-    raise BadInput(f'no threshold reaches a {name} of {floor:g}',
-                   f'at most {FLOORS[name](curves)[1:].max():.4f}, the highest here', 'ask for less, or choose by iou')
+    highest = FLOORS[name](curves)[1:].max()
+    raise BadInput(f'no threshold reaches a {name} of {floor:g}', f'at most {highest:.4f}, the highest here',
+                   'ask for less, or choose by iou')
 
 def best_of(
     curves:Curves, # counts at each threshold
     criterion:str='iou' # see `parse_criterion`
 )->Choice:
     "The threshold that the criterion prefers."
-    i = best_index(curves, criterion)
-    return Choice(*(float(x[i]) for x in (curves.thresholds, curves.iou, curves.accuracy)))
+    index = best_index(curves, criterion)
+    return Choice(float(curves.thresholds[index]), float(curves.iou[index]), float(curves.accuracy[index]))
 
 # %% ../nbs/60_threshold.ipynb #24b1fa38
 CHUNK = 1 << 17  # pixels counted at once
@@ -133,7 +151,8 @@ def as_bytes(
 )->np.ndarray: # uint8; what does not fit becomes 254, which no label is
     "Labels as bytes."
     if y.dtype in (np.uint8, np.bool_): return y.view(np.uint8)
-    fits = (y >= 0) & (y <= 255) & (y == np.floor(y) if y.dtype.kind == 'f' else True)
+    fits = (y >= 0) & (y <= 255)
+    if y.dtype.kind == 'f': fits &= y == np.floor(y)
     return np.where(fits, y, 254).astype(np.uint8)
 
 # %% ../nbs/60_threshold.ipynb #244e745c
@@ -156,20 +175,22 @@ class RocHistogram:
         if y_true.shape != y_score.shape:
             raise BadInput(f'labels of shape {y_true.shape} and scores of shape {y_score.shape}', 'the same shape')
         y_true, y_score = y_true.reshape(-1), y_score.reshape(-1)
-        parts = (slice(i, i + CHUNK) for i in range(0, y_true.size, CHUNK))
-        self.counts += sum((self.count(y_true[p], y_score[p]) for p in parts), np.zeros_like(self.counts))
+        chunks = (slice(start, start + CHUNK) for start in range(0, y_true.size, CHUNK))
+        counts = (self.count(y_true[chunk], y_score[chunk]) for chunk in chunks)
+        self.counts += sum(counts, np.zeros_like(self.counts))
         return self
 
     def count(self, y_true, y_score):
         "The counts of one chunk."
         width = self.levels + 2
-        codes = label_rows(self.ignore)[as_bytes(y_true)]*np.uint32(width) + score_levels(y_score, self.levels)
-        rows = np.bincount(codes, minlength=4*width).reshape(4, width)
-        if rows[3].any():
-            strange = y_true[label_rows(self.ignore)[as_bytes(y_true)] == 3][0]
+        row = label_rows(self.ignore)[as_bytes(y_true)]
+        codes = row*np.uint32(width) + score_levels(y_score, self.levels)
+        counts = np.bincount(codes, minlength=4*width).reshape(4, width)
+        if counts[3].any():
+            strange = y_true[row == 3][0]
             raise BadInput(f'a label of value {strange}', f'0, 1, or {self.ignore} for pixels to leave out',
                            'compare one class at a time')
-        return rows[:2, :-1]
+        return counts[:2, :-1]
 
     def __add__(self, other):
         if (self.levels, self.ignore) != (other.levels, other.ignore):
@@ -191,7 +212,8 @@ def block_of(
     side:int # of a block
 )->np.ndarray: # (n,) from 0
     "The block of each row or column; what is left over is a block if it is half as wide."
-    return np.minimum(np.arange(n)//side, max(1, int(n/side + .5)) - 1)
+    blocks = max(1, int(n/side + .5))
+    return np.minimum(np.arange(n)//side, blocks - 1)
 
 COARSE = 1024  # levels of the counts that are resampled
 
@@ -203,19 +225,22 @@ def unit_counts(
     ignore:int=255 # label of pixels to leave out
 )->np.ndarray: # (units,2,levels) int32
     "Negatives and positives by coarse level, for each block of a strip."
-    coarse = score_levels(y_score).astype(np.int64)*levels//(LEVELS + 1)
     block = block_of(y_true.shape[1], width)
-    codes = (block*4 + label_rows(ignore)[as_bytes(y_true)])*(levels + 1) + coarse
-    n = int(block[-1]) + 1
-    return np.bincount(codes.ravel(), minlength=n*4*(levels + 1)).reshape(n, 4, levels + 1)[:, :2, :-1].astype(np.int32)
+    row = label_rows(ignore)[as_bytes(y_true)]
+    level = score_levels(y_score).astype(np.int64)*levels//(LEVELS + 1)
+    codes = (block*4 + row)*(levels + 1) + level
+    shape = int(block[-1]) + 1, 4, levels + 1
+    counts = np.bincount(codes.ravel(), minlength=np.prod(shape)).reshape(shape)
+    return counts[:, :2, :-1].astype(np.int32)
 
 def coarse_curves(
     counts:np.ndarray # (...,2,levels) negatives and positives by coarse level
 )->Curves: # arrays (...,levels), from the highest finite threshold down
     "The curve of coarse counts."
-    n = counts.shape[-1]
-    fp, tp = np.moveaxis(counts[..., ::-1].cumsum(-1), -2, 0)
-    lowest = -(-np.arange(n)*(LEVELS + 1)//n)
+    levels = counts.shape[-1]
+    at_or_above = counts[..., ::-1].cumsum(-1)
+    fp, tp = np.moveaxis(at_or_above, -2, 0)
+    lowest = -(-np.arange(levels)*(LEVELS + 1)//levels)
     return Curves(lowest[::-1]/LEVELS, fp, tp, fp[..., -1:], tp[..., -1:])
 
 # %% ../nbs/60_threshold.ipynb #0765a3ed
@@ -223,21 +248,33 @@ class Units:
     "Counts of each unit, an array of any shape; neighbors are merged where there are too many."
     def __init__(self,
         most:int=4096 # units to keep
-    ): self.most, self.size, self.seen, self.counts = most + most % 2, 1, 0, []
+    ):
+        self.most = most + most % 2
+        self.size, self.seen = 1, 0
+        self.counts = []
+
     def __len__(self): return len(self.counts)
+
     def add(self,
         counts:np.ndarray # (n,...) of n more units; those without a pixel are left out
     ):
         "Add units and return self."
-        for c in counts[counts.any(tuple(range(1, counts.ndim)))]:
-            if self.seen % self.size: self.counts[-1] = self.counts[-1] + c
-            else: self.counts.append(c)
-            self.seen += 1
-            if len(self) > self.most: self._merge()
+        axes = tuple(range(1, counts.ndim))
+        for unit in counts[counts.any(axes)]: self._add_one(unit)
         return self
+
+    def _add_one(self, unit):
+        if self.seen % self.size: self.counts[-1] = self.counts[-1] + unit
+        else: self.counts.append(unit)
+        self.seen += 1
+        if len(self) > self.most: self._merge()
+
     def _merge(self):
-        self.counts = [sum(self.counts[i + 1:i + 2], self.counts[i]) for i in range(0, len(self), 2)]
+        "Neighbors become one unit."
+        pairs = (self.counts[start:start + 2] for start in range(0, len(self), 2))
+        self.counts = [sum(rest, first) for first, *rest in pairs]
         self.size *= 2
+
     def array(self): return np.stack(self.counts)
 
 # %% ../nbs/60_threshold.ipynb #45416fdf
@@ -248,11 +285,12 @@ def resampled(
     chunk:int=64 # draws at a time
 ): # yields (at most chunk,...) sums of B units drawn with replacement
     "Bootstrap samples of units, a few at a time."
-    rng, b = np.random.default_rng(seed), len(units)
-    flat = units.reshape(b, -1).astype(float)
-    for i in range(0, draws, chunk):
-        n = min(chunk, draws - i)
-        yield (rng.multinomial(b, np.full(b, 1/b), n) @ flat).reshape(n, *units.shape[1:])
+    rng, number = np.random.default_rng(seed), len(units)
+    flat = units.reshape(number, -1).astype(float)
+    chances = np.full(number, 1/number)
+    for start in range(0, draws, chunk):
+        times = rng.multinomial(number, chances, min(chunk, draws - start))
+        yield (times @ flat).reshape(len(times), *units.shape[1:])
 
 def interval(
     draws:np.ndarray, # a figure in each bootstrap sample, NaN where it has none
@@ -262,16 +300,24 @@ def interval(
 )->list: # [low, high], a share
     "Percentile interval of a share, widened for few units; it holds the figure itself."
     from scipy.stats import norm, t
-    wide = t.ppf(.5 + level/2, units - 1)/norm.ppf(.5 + level/2)*(units/(units - 1))**.5
-    low, high = best + (np.nanquantile(draws, [.5 - level/2, .5 + level/2]) - best)*wide
-    return [float(np.clip(min(low, best), 0, 1)), float(np.clip(max(high, best), 0, 1))]
+    lower, upper = .5 - level/2, .5 + level/2
+    widening = t.ppf(upper, units - 1)/norm.ppf(upper)*(units/(units - 1))**.5
+    quantiles = np.nanquantile(draws, [lower, upper])
+    low, high = best + (quantiles - best)*widening
+    limits = min(low, best), max(high, best)
+    return [float(np.clip(limit, 0, 1)) for limit in limits]
 
 # %% ../nbs/60_threshold.ipynb #4b11cb3d
 def _choose_coarse(curves, criterion):
     "Index of the best coarse threshold, -1 where none will do."
     with np.errstate(invalid='ignore', divide='ignore'): scores = criterion_scores(curves, criterion)
-    scores = np.where((curves.tp + curves.fp > 0) & np.isfinite(scores), scores, -np.inf)
-    return np.where(np.isfinite(scores).any(-1), scores.argmax(-1), -1)
+    usable = (curves.tp + curves.fp > 0) & np.isfinite(scores)
+    best = np.where(usable, scores, -np.inf).argmax(-1)
+    return np.where(usable.any(-1), best, -1)
+
+def _iou(curves):
+    "NaN where there is nothing to divide by."
+    with np.errstate(invalid='ignore', divide='ignore'): return curves.iou
 
 def bootstrap_choice(
     units:np.ndarray, # (B,2,levels) counts of each unit, see `unit_counts`
@@ -282,20 +328,16 @@ def bootstrap_choice(
 )->dict|None: # threshold and iou: [low, high]; level; n units. None for fewer than 2 units
     "How far threshold and IoU would move with other scenes of the same kind."
     if len(units) < 2: return None
-    curves = coarse_curves(units.sum(0))
-    best = int(_choose_coarse(curves, criterion))
+    whole = coarse_curves(units.sum(0))
+    best = int(_choose_coarse(whole, criterion))
     if best < 0: return None
-    found = [(c.thresholds[i], j[:, best])
-             for x in resampled(units, draws, seed)
-             for c in [coarse_curves(x)]
-             for i, j in [(_choose_coarse(c, criterion), _iou(c))]]
-    t, iou = (np.concatenate(v) for v in zip(*found))
-    figures = dict(threshold=(t, curves.thresholds[best]), iou=(iou, curves.iou[best]))
-    return dict(**{k: interval(v, float(b), len(units), level) for k, (v, b) in figures.items()}, level=level,
-                n=len(units))
-
-def _iou(curves):
-    with np.errstate(invalid='ignore', divide='ignore'): return curves.iou
+    thresholds, ious = [], []
+    for curves in map(coarse_curves, resampled(units, draws, seed)):
+        thresholds.append(curves.thresholds[_choose_coarse(curves, criterion)])
+        ious.append(_iou(curves)[:, best])
+    def spread(drawn, figure): return interval(np.concatenate(drawn), float(figure), len(units), level)
+    threshold, iou = spread(thresholds, whole.thresholds[best]), spread(ious, whole.iou[best])
+    return dict(threshold=threshold, iou=iou, level=level, n=len(units))
 
 # %% ../nbs/60_threshold.ipynb #95fb3f36
 def curve_to_json(
@@ -305,16 +347,21 @@ def curve_to_json(
 )->dict: # plain numbers, for a JSON document
     "Points of the curve, and the best by each criterion."
     finite = curves.thresholds[1:]
-    even = 1 + np.searchsorted(-finite, -np.linspace(finite[0], finite[-1], points))
-    keep = np.unique(np.r_[even, [best_index(curves, c) for c in criteria]])
-    return dict(positives=int(curves.positives), negatives=int(curves.negatives),
-                thresholds=curves.thresholds[keep].tolist(), tp=curves.tp[keep].astype(int).tolist(),
-                fp=curves.fp[keep].astype(int).tolist())
+    wanted = np.linspace(finite[0], finite[-1], points)
+    even = 1 + np.searchsorted(-finite, -wanted)
+    best = [best_index(curves, criterion) for criterion in criteria]
+    keep = np.unique(np.r_[even, best])
+    return dict(
+        positives=int(curves.positives),
+        negatives=int(curves.negatives),
+        thresholds=curves.thresholds[keep].tolist(),
+        tp=curves.tp[keep].astype(int).tolist(),
+        fp=curves.fp[keep].astype(int).tolist())
 
 def curve_from_json(
     stored:dict # what `curve_to_json` made
 )->Curves:
     "The stored points as a curve, with the infinite threshold before them."
     first = dict(thresholds=np.inf, fp=0, tp=0)
-    counts = {k: np.r_[v, np.array(stored[k], float)] for k, v in first.items()}
+    counts = {name: np.r_[value, np.array(stored[name], float)] for name, value in first.items()}
     return Curves(**counts, negatives=stored['negatives'], positives=stored['positives'])

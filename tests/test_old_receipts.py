@@ -37,17 +37,20 @@ def test_types_lose_nothing(kind):
 def test_it_maps_by_the_same_rule(kind):
     "The bundle's rule is the one that the map of then was made with."
     receipt = FOUND[kind]['receipt']
-    assert (Rule.of(receipt['model']).threshold or 'argmax') == receipt['threshold']
+    rule = Rule.of(check_spec(receipt['model']))
+    assert (rule.threshold or 'argmax') == receipt['threshold']
 
 
 @KINDS
 def test_it_corrects_by_the_same_blocks(kind):
     "Validation blocks reach the figures as numbers."
     spec = FOUND[kind]['receipt']['model']
-    blocks = check_blocks(spec['validation'], len(spec['classes']), kind)
-    np.testing.assert_array_equal(blocks.confusions, spec['validation']['confusions'])
-    assert {k: {n: v.tolist() for n, v in named.items()} for k, named in blocks.counts.items()} == {
-        k: spec['validation'][k] for k in ('objects', 'trees', 'streets') if spec['validation'].get(k)}
+    stored = spec['validation']
+    blocks = check_blocks(stored, len(spec['classes']), kind)
+    np.testing.assert_array_equal(blocks.confusions, stored['confusions'])
+    counts = {what: {name: numbers.tolist() for name, numbers in named.items()}
+              for what, named in blocks.counts.items()}
+    assert counts == {what: stored[what] for what in ('objects', 'trees', 'streets') if stored.get(what)}
 
 
 @KINDS

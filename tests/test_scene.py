@@ -46,14 +46,13 @@ class Net(nn.Module):
 
 def write_scene(path, x, nodata=None):
     "An array (C,H,W) as a tiled GeoTIFF."
-    profile = dict(driver='GTiff', height=x.shape[1], width=x.shape[2], count=len(x), dtype=x.dtype, crs='EPSG:32645',
-                   nodata=nodata, transform=from_origin(330_000, 3_060_000, .3,
-                                                        .3), tiled=True, blockxsize=256, blockysize=256)
-    with rasterio.open(path, 'w', **profile) as ds: ds.write(x)
-    return path
+    from satseg_fastai.testing import write_raster  # brings in fastcore, which a child does without
+    return write_raster(path, x, nodata=nodata, tiled=True, blockxsize=256, blockysize=256)
 
 
-def noise(height, width, seed=0): return np.random.default_rng(seed).integers(1, 255, (3, height, width), dtype='uint8')
+def noise(height, width, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(1, 255, (3, height, width), dtype='uint8')
 
 
 def pixels(path):
@@ -95,8 +94,8 @@ def tall_scene(path, height):
     piece = noise(512, WIDTH)
     with rasterio.open(path, 'w', crs='EPSG:32645', transform=from_origin(330_000, 3_060_000, .3, .3), **profile) as ds:
         for row in range(0, height, 512):
-            h = min(512, height - row)
-            ds.write(piece[:, :h], window=Window(0, row, WIDTH, h))
+            rows = min(512, height - row)
+            ds.write(piece[:, :rows], window=Window(0, row, WIDTH, rows))
 
 
 def child_memory(folder, height):
@@ -113,10 +112,11 @@ def child_memory(folder, height):
 def test_memory_is_flat_in_height(tmp_path):
     """Two and a half times as high, the same peak. Large blocks come from mmap, so that what counts is what is held,
     not how the heap is cut up."""
-    for h in HEIGHTS: tall_scene(tmp_path/f'{h}.tif', h)
-    runs = [answer(p) for p in [child('memory', tmp_path, h, MALLOC_MMAP_THRESHOLD_='1000000') for h in HEIGHTS]]
-    low, high = (r['growth'] for r in runs)
-    whole = [2*WIDTH*h*4/2**20 for h in HEIGHTS]
+    for height in HEIGHTS: tall_scene(tmp_path/f'{height}.tif', height)
+    children = [child('memory', tmp_path, height, MALLOC_MMAP_THRESHOLD_='1000000') for height in HEIGHTS]
+    runs = [answer(process) for process in children]
+    low, high = (run['growth'] for run in runs)
+    whole = [2*WIDTH*height*4/2**20 for height in HEIGHTS]
     told = (
         f'{WIDTH} px wide, {HEIGHTS[0]} and {HEIGHTS[1]} px high: the peak grew by {low:.0f} and {high:.0f} MB above '
         f'{runs[0]["before"]:.0f} MB; '
@@ -132,7 +132,8 @@ def calm(tmp_path_factory):
     folder = tmp_path_factory.mktemp('calm')
     x = noise(700, 300)
     x[:, :90, :120] = 0
-    src, threads = write_scene(folder/'scene.tif', x, nodata=0), torch.get_num_threads()
+    src = write_scene(folder/'scene.tif', x, nodata=0)
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     receipt = predict_scene(Net(), src, folder/'prob.tif', **COMMON)
     torch.set_num_threads(threads)
@@ -173,14 +174,18 @@ def rows_of_windows(receipt):
 def test_kill_in_the_middle_and_run_again(calm, tmp_path):
     "The same bytes, and at most two rows of windows twice."
     src, want, receipt = calm
-    dst, seed = tmp_path/'prob.tif', random.SystemRandom().randrange(1000)
-    rng, columns = random.Random(seed), receipt['windows']//len(rows_of_windows(receipt))
-    process, wanted = child('predict', src, dst, .01), rng.randrange(2, 12)
+    dst = tmp_path/'prob.tif'
+    columns = receipt['windows']//len(rows_of_windows(receipt))
+    seed = random.SystemRandom().randrange(1000)
+    rng = random.Random(seed)
+    process = child('predict', src, dst, .01)
+    wanted = rng.randrange(2, 12)
     wait_for(lambda: pieces(dst) >= wanted, process)
     time.sleep(rng.uniform(0, .1))
     process.kill()
     assert process.wait() == -signal.SIGKILL and not dst.exists()
-    before, log = pieces(dst), Path(f'{dst}.log')
+    before = pieces(dst)
+    log = Path(f'{dst}.log')
     again = predict_scene(Net(log=log), src, dst, **COMMON)
     told = f'killed after {before} pieces (seed {seed}), resumed at row {again["resumed_at_row"]}'
     assert dst.read_bytes() == want, f'other bytes: {told}'
@@ -205,16 +210,17 @@ def test_kill_while_the_raster_is_written(calm, tmp_path):
 @posix
 def test_interrupt_leaves_nothing_under_the_name(calm, tmp_path):
     "Ctrl-C ends the run; only a journal to resume from may stay, and not even that without resume."
-    places = {how: tmp_path/how/'prob.tif' for how in ('resume', 'no')}
+    left = dict(resume=['.prob.tif.partial'], no=[])
+    places = {resume: tmp_path/resume/'prob.tif' for resume in left}
     for dst in places.values(): dst.parent.mkdir()
-    runs = {how: child('predict', calm[0], dst, .02, how) for how, dst in places.items()}
-    for how, dst in places.items():
-        wait_for(lambda dst=dst: pieces(dst) >= 2, runs[how])
-        runs[how].send_signal(signal.SIGINT)
-    for how, dst in places.items():
-        err = runs[how].communicate(timeout=60)[1]
-        assert runs[how].returncode in (-signal.SIGINT, 130) and 'KeyboardInterrupt' in err, err[-2000:]
-        assert left_over(dst.parent, 'prob.tif.log') == (['.prob.tif.partial'] if how == 'resume' else [])
+    runs = {resume: child('predict', calm[0], dst, .02, resume) for resume, dst in places.items()}
+    for resume, dst in places.items():
+        wait_for(lambda dst=dst: pieces(dst) >= 2, runs[resume])
+        runs[resume].send_signal(signal.SIGINT)
+    for resume, dst in places.items():
+        _, said = runs[resume].communicate(timeout=60)
+        assert runs[resume].returncode in (-signal.SIGINT, 130) and 'KeyboardInterrupt' in said, said[-2000:]
+        assert left_over(dst.parent, 'prob.tif.log') == left[resume]
 
 
 # a full disk, a place that is none
@@ -262,7 +268,8 @@ def test_place_that_cannot_be_written(calm, tmp_path, place):
 def collar(height, width):
     "True within a turned quadrilateral."
     y, x = np.mgrid[:height, :width]
-    return (abs(y - height/2 + .2*(x - width/2)) < .42*height) & (abs(x - width/2 - .2*(y - height/2)) < .38*width)
+    down, across = y - height/2, x - width/2
+    return (abs(down + .2*across) < .42*height) & (abs(across - .2*down) < .38*width)
 
 
 @pytest.mark.parametrize('k', [2, 4])
@@ -275,12 +282,13 @@ def test_raster_equals_array(tmp_path, k, dtype):
     net, src, size = Net(k), write_scene(tmp_path/'s.tif', x, nodata=0), 48
     receipt = predict_scene(net, src, tmp_path/'p.tif', **{**COMMON, 'size': size}, dtype=dtype)
     p = predict_array(net, normalize(x, valid, STATS), size=size, batch_size=3, device='cpu')
-    p, q = p[1:] if k == 2 else p, pixels(tmp_path/'p.tif')
-    assert q.shape == p.shape and p[:, valid].std() > .01 and receipt['valid_pixels'] == valid.sum()
-    void = np.isnan(q) if dtype == 'float32' else q == NODATA
+    if k == 2: p = p[1:]
+    stored = pixels(tmp_path/'p.tif')
+    assert stored.shape == p.shape and p[:, valid].std() > .01 and receipt['valid_pixels'] == valid.sum()
+    void = np.isnan(stored) if dtype == 'float32' else stored == NODATA
     assert (void == ~valid).all()
-    q, near = (q, 2e-6) if dtype == 'float32' else (q/LEVELS, .51/LEVELS)
-    np.testing.assert_allclose(q[:, valid], p[:, valid], rtol=0, atol=near)
+    one, near = (1, 2e-6) if dtype == 'float32' else (LEVELS, .51/LEVELS)
+    np.testing.assert_allclose(stored[:, valid]/one, p[:, valid], rtol=0, atol=near)
 
 
 def child_bundle(bundle, src, dst):

@@ -13,9 +13,12 @@ from ..tiling import Grid, Window
 
 # %% ../../nbs/50_scene.blend.ipynb #8fc97c84
 def _axis_context(size, context):
+    "The share of each pixel's context that lies in the patch, along one side."
     if context == 0: return np.ones(size)
-    x, c = np.arange(size) + .5, context*size
-    return (np.minimum(x + c/2, size) - np.maximum(x - c/2, 0))/c
+    center, side = np.arange(size) + .5, context*size
+    start = np.maximum(center - side/2, 0)
+    stop = np.minimum(center + side/2, size)
+    return (stop - start)/side
 
 def context_weights(
     size:int, # patch side P in pixels
@@ -24,19 +27,24 @@ def context_weights(
     "Weight of each pixel: the share of its context that its patch contains."
     if not 0 <= context <= 1:
         raise BadInput(f'context {context}', 'a share of the patch side between 0 and 1', 'use --context .8')
-    w = _axis_context(size, context)
-    return np.outer(w, w).astype(np.float32)
+    along = _axis_context(size, context)
+    return np.outer(along, along).astype(np.float32)
 
 # %% ../../nbs/50_scene.blend.ipynb #96f4c223
 def _hann(size, context):
-    w = np.sin(np.pi*(np.arange(size) + .5)/size)**2
-    return np.outer(w, w)
+    "A raised cosine."
+    along = np.sin(np.pi*(np.arange(size) + .5)/size)**2
+    return np.outer(along, along)
 
 def _edge(size, context):
-    d = np.minimum(np.arange(size) + .5, size - .5 - np.arange(size))
-    return np.minimum.outer(d, d)/d.max()
+    "Distance to the nearest edge."
+    center = np.arange(size) + .5
+    distance = np.minimum(center, size - center)
+    return np.minimum.outer(distance, distance)/distance.max()
 
-BLENDS = dict(context=context_weights, hann=_hann, edge=_edge, uniform=lambda size, context: np.ones((size, size)))
+def _uniform(size, context): return np.ones((size, size))
+
+BLENDS = dict(context=context_weights, hann=_hann, edge=_edge, uniform=_uniform)
 
 def blend_weights(
     size:int, # patch side in pixels
@@ -45,7 +53,8 @@ def blend_weights(
 )->np.ndarray: # float32 (size,size), positive
     "The weights of one patch by the name of the blend."
     if blend not in BLENDS: raise BadInput(f'blend {blend!r}', f'one of {", ".join(BLENDS)}')
-    return np.ascontiguousarray(BLENDS[blend](size, context), dtype=np.float32)
+    weights = BLENDS[blend](size, context)
+    return np.ascontiguousarray(weights, dtype=np.float32)
 
 # %% ../../nbs/50_scene.blend.ipynb #59dc9158
 class BandAccumulator:
@@ -69,11 +78,12 @@ class BandAccumulator:
         valid:np.ndarray|None=None # (size,size) bool, pixels with data; None: all
     ):
         "Add one patch."
-        (pr, pc), (sr, sc) = self.grid.crop(window)
-        rows, w = slice(sr.start - self.top, sr.stop - self.top), self.weights[pr, pc]
-        self.sums[:, rows, sc] += probs[:, pr, pc]*w
-        self.weight[rows, sc] += w
-        self.valid[rows, sc] |= True if valid is None else valid[pr, pc]
+        (patch_rows, patch_cols), (scene_rows, cols) = self.grid.crop(window)
+        rows = slice(scene_rows.start - self.top, scene_rows.stop - self.top)
+        weights = self.weights[patch_rows, patch_cols]
+        self.sums[:, rows, cols] += probs[:, patch_rows, patch_cols]*weights
+        self.weight[rows, cols] += weights
+        self.valid[rows, cols] |= True if valid is None else valid[patch_rows, patch_cols]
 
     def finish(self,
         start:int, # first finished scene row
@@ -81,19 +91,24 @@ class BandAccumulator:
     )->np.ndarray: # (K, stop-start, W) float32, NaN where there is no data
         "The blended probabilities of finished rows."
         rows = slice(start - self.top, stop - self.top)
-        w, out = self.weight[rows], np.full((len(self.sums), stop - start, self.grid.width), np.nan, np.float32)
-        seen = (w > 0) & self.valid[rows]
-        if seen.any(): self.range = min(self.range[0], float(w[seen].min())), max(self.range[1], float(w[seen].max()))
-        return np.divide(self.sums[:, rows], w, out=out, where=seen)
+        weight, sums = self.weight[rows], self.sums[:, rows]
+        seen = (weight > 0) & self.valid[rows]
+        if seen.any(): self._widen_range(weight[seen])
+        blended = np.full(sums.shape, np.nan, np.float32)
+        return np.divide(sums, weight, out=blended, where=seen)
+
+    def _widen_range(self, weights):
+        low, high = self.range
+        self.range = min(low, float(weights.min())), max(high, float(weights.max()))
 
     def advance(self,
         row:int # scene row of the next row of windows
     ):
         "Drop the rows above `row` and make room below, without a second buffer."
-        step = row - self.top
+        step, size = row - self.top, self.grid.size
         for plane in (*self.sums, self.weight, self.valid):
-            for i in range(0, self.grid.size - step, step):
-                n = min(step, self.grid.size - step - i)
-                plane[i:i + n] = plane[i + step:i + step + n]
-            plane[self.grid.size - step:] = 0
+            for first in range(0, size - step, step):
+                count = min(step, size - step - first)
+                plane[first:first + count] = plane[first + step:first + step + count]
+            plane[size - step:] = 0
         self.top = row

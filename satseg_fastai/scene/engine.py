@@ -21,12 +21,13 @@ from ..raster import Scene, reflect_index
 from ..spec import Spec
 
 # %% ../../nbs/50a_scene.engine.ipynb #0ce902f4
-def _activate(y, activation):
-    if activation is None: return y
-    if activation == 'auto': activation = 'sigmoid' if y.shape[1] == 1 else 'softmax'
-    if activation not in ('sigmoid', 'softmax'):
-        raise BadInput(f'activation {activation!r}', "'auto', 'sigmoid', 'softmax' or None")
-    return y.float().sigmoid() if activation == 'sigmoid' else y.float().softmax(1)
+def _activate(logits, activation):
+    "Logits to probabilities; None leaves them as they are."
+    if activation is None: return logits
+    if activation == 'auto': activation = 'sigmoid' if logits.shape[1] == 1 else 'softmax'
+    if activation == 'sigmoid': return logits.float().sigmoid()
+    if activation == 'softmax': return logits.float().softmax(1)
+    raise BadInput(f'activation {activation!r}', "'auto', 'sigmoid', 'softmax' or None")
 
 def pick_device(
     name=None # 'cpu', 'cuda', …; None: the GPU if there is one
@@ -37,9 +38,10 @@ def pick_device(
         device = torch.device(device)
         torch.zeros(1, device=device).item()
         return device
-    except (RuntimeError, AssertionError) as e:
-        raise BadInput(f'device {name!r} cannot be used ({" ".join(str(e).split())[:80]})',
-                       'cpu, or cuda on a machine with a GPU', 'choose it with --device') from None
+    except (RuntimeError, AssertionError) as error:
+        why = ' '.join(str(error).split())[:80]
+        raise BadInput(f'device {name!r} cannot be used ({why})', 'cpu, or cuda on a machine with a GPU',
+                       'choose it with --device') from None
 
 class Forward:
     "A model as a function from an array (N,C,H,W) to an array (N,K,H,W)."
@@ -47,27 +49,32 @@ class Forward:
         self.device = pick_device(device)
         with torch.inference_mode(False):  # weights that can be trained on
             model = model.to(self.device, memory_format=torch.channels_last)
-        self.model, self.activation, self.seconds = model, activation, 0.
+        self.model, self.activation = model, activation
+        self.seconds = 0.
+
     def __call__(self, x):
-        t = time.perf_counter()
-        x = torch.from_numpy(x).to(self.device, memory_format=torch.channels_last)
-        y = self.model(x)
-        if not isinstance(y, torch.Tensor) or y.shape[-2:] != x.shape[-2:]:
-            raise BadInput(
-                f'the model gave {tuple(y.shape) if hasattr(y, "shape") else type(y).__name__} for {tuple(x.shape)}',
-                'logits (N,K,H,W) of the same height and width')
-        y = _activate(y, self.activation).float().cpu().contiguous().numpy()
-        self.seconds += time.perf_counter() - t
-        return y
+        begun = time.perf_counter()
+        patches = torch.from_numpy(x).to(self.device, memory_format=torch.channels_last)
+        logits = self.model(patches)
+        self._check_shape(logits, patches)
+        answer = _activate(logits, self.activation).float().cpu().contiguous().numpy()
+        self.seconds += time.perf_counter() - begun
+        return answer
+
+    def _check_shape(self, logits, patches):
+        if isinstance(logits, torch.Tensor) and logits.shape[-2:] == patches.shape[-2:]: return
+        gave = tuple(logits.shape) if hasattr(logits, 'shape') else type(logits).__name__
+        raise BadInput(f'the model gave {gave} for {tuple(patches.shape)}',
+                       'logits (N,K,H,W) of the same height and width')
 
 @contextmanager
 def evaluating(model):
     "Evaluation mode without gradients; the mode before is restored."
-    was = [(m, m.training) for m in model.modules()]
+    modes = [(module, module.training) for module in model.modules()]
     try:
         with torch.inference_mode(): yield model.eval()
     finally:
-        for m, training in was: m.training = training
+        for module, training in modes: module.training = training
 
 # %% ../../nbs/50a_scene.engine.ipynb #3d9c4dd2
 def read_batch(
@@ -75,9 +82,13 @@ def read_batch(
     windows:list # of one batch
 )->tuple: # [(window, validity)] of those that hold data, and their patches (N,C,h,w), None without any
     "Read the windows of a batch."
-    got = [(w, *read(w)) for w in windows]
-    got = [(w, x, ok) for w, x, ok in got if ok is None or ok.any()]
-    return [(w, ok) for w, _, ok in got], np.stack([x for _, x, _ in got]) if got else None
+    kept, patches = [], []
+    for window in windows:
+        patch, valid = read(window)
+        if valid is not None and not valid.any(): continue
+        kept.append((window, valid))
+        patches.append(patch)
+    return kept, np.stack(patches) if patches else None
 
 def prefetched(
     work, # called with each item, in another thread
@@ -98,7 +109,7 @@ def batches(
     "A row of windows in batches; none reaches into the next row, so that a run that goes on computes the same ones."
     windows = band.windows
     starts = range(0, len(windows), batch_size)
-    return [(band, i == 0, i + batch_size >= len(windows), windows[i:i + batch_size]) for i in starts]
+    return [(band, start == 0, start == starts[-1], windows[start:start + batch_size]) for start in starts]
 
 # %% ../../nbs/50a_scene.engine.ipynb #f2d3a7e8
 def normalize(
@@ -109,18 +120,22 @@ def normalize(
     "Raw values to what the model was trained on; what is not data becomes the mean."
     x = x.astype(np.float32)
     if stats is not None:
-        mean, std = (np.asarray(s, np.float32)[:, None, None] for s in stats)
+        mean, std = (np.asarray(values, np.float32)[:, None, None] for values in stats)
         x = (x - mean)/std
     if not ok.all(): x[:, ~ok] = 0
-    return np.nan_to_num(x, copy=False, nan=0., posinf=0., neginf=0.) if np.isnan(x).any() or np.isinf(x).any() else x
+    if np.isfinite(x).all(): return x
+    return np.nan_to_num(x, copy=False, nan=0., posinf=0., neginf=0.)
 
 def array_reader(
     array:np.ndarray # (C,H,W), normalized
 ): # window -> ((C,h,w) float32, None)
     "Reads windows of an array."
-    def read(w):
-        rows, cols = reflect_index(w.row, w.height, array.shape[1]), reflect_index(w.col, w.width, array.shape[2])
-        return np.ascontiguousarray(array[:, rows][:, :, cols], dtype=np.float32), None
+    _, height, width = array.shape
+    def read(window):
+        rows = reflect_index(window.row, window.height, height)
+        cols = reflect_index(window.col, window.width, width)
+        patch = array[:, rows][:, :, cols]
+        return np.ascontiguousarray(patch, dtype=np.float32), None
     return read
 
 def scene_reader(
@@ -128,9 +143,10 @@ def scene_reader(
     stats # (mean, std) per band in raw units; None: raw values
 ): # window -> ((C,h,w) float32, (h,w) bool)
     "Reads normalized windows of a scene."
-    def read(w):
-        x, ok = scene.read_valid(*w)
-        return (normalize(x, ok, stats) if ok.any() else x), ok
+    def read(window):
+        patch, valid = scene.read_valid(*window)
+        if valid.any(): patch = normalize(patch, valid, stats)
+        return patch, valid
     return read
 
 # %% ../../nbs/50a_scene.engine.ipynb #792cd51a
@@ -141,7 +157,8 @@ def open_scene(
 )->Scene:
     "A scene with the bands that a model reads."
     scene = Scene(path, bands)
-    if bands is None and spec.bands and scene.count == spec.source_count: scene.select(spec.bands)
+    as_in_training = bands is None and spec.bands and scene.count == spec.source_count
+    if as_in_training: scene.select(spec.bands)
     return scene
 
 def check_fits(
@@ -173,5 +190,9 @@ def progress_bar(
 
 def run_versions()->dict: # by name
     "What a result depends on beside model, scene and settings: versions, and the number of threads."
-    return dict(satseg_fastai=__version__, torch=torch.__version__, numpy=np.__version__,
-                python=platform.python_version(), threads=torch.get_num_threads())
+    return dict(
+        satseg_fastai=__version__,
+        torch=torch.__version__,
+        numpy=np.__version__,
+        python=platform.python_version(),
+        threads=torch.get_num_threads())

@@ -8,7 +8,7 @@ __all__ = ['common_area', 'crop_to', 'union', 'instance_map', 'Seen', 'inner', '
            'predict_instances', 'draw_instances']
 
 # %% ../../nbs/52_scene.instances.ipynb #f4b5bb16
-from pathlib import Path
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -26,15 +26,25 @@ from ..spec import Spec
 from ..tiling import Grid, Window
 
 # %% ../../nbs/52_scene.instances.ipynb #33091953
+def _place(d, row=0, col=0):
+    "Where an object lies in an array whose first pixel is at (row, col)."
+    top, left = d.row - row, d.col - col
+    height, width = d.mask.shape
+    return slice(top, top + height), slice(left, left + width)
+
 def common_area(
     a:Detection, # on the same grid
     b:Detection # on the same grid
 )->int: # pixels
     "Pixels that two objects share."
-    (ax0, ay0, ax1, ay1), (bx0, by0, bx1, by1) = a.box, b.box
-    x0, y0, x1, y1 = max(ax0, bx0), max(ay0, by0), min(ax1, bx1), min(ay1, by1)
-    if x0 >= x1 or y0 >= y1: return 0
-    return int((a.mask[y0 - ay0:y1 - ay0, x0 - ax0:x1 - ax0] & b.mask[y0 - by0:y1 - by0, x0 - bx0:x1 - bx0]).sum())
+    a_left, a_top, a_right, a_bottom = a.box
+    b_left, b_top, b_right, b_bottom = b.box
+    left, right = max(a_left, b_left), min(a_right, b_right)
+    top, bottom = max(a_top, b_top), min(a_bottom, b_bottom)
+    if left >= right or top >= bottom: return 0
+    in_a = a.mask[top - a_top:bottom - a_top, left - a_left:right - a_left]
+    in_b = b.mask[top - b_top:bottom - b_top, left - b_left:right - b_left]
+    return int((in_a & in_b).sum())
 
 def crop_to(
     d:Detection, # an object
@@ -53,10 +63,12 @@ def union(
     parts:list # of Detection
 )->Detection: # with the best score, the label of the largest
     "One object of its parts."
-    x0, y0, x1, y1 = (f(v) for f, v in zip((min, min, max, max), zip(*(d.box for d in parts))))
-    mask = np.zeros((y1 - y0, x1 - x0), bool)
-    for d in parts: mask[d.row - y0:d.row - y0 + d.mask.shape[0], d.col - x0:d.col - x0 + d.mask.shape[1]] |= d.mask
-    return Detection(y0, x0, mask, max(parts, key=lambda d: d.area).label, max(d.score for d in parts))
+    lefts, tops, rights, bottoms = zip(*(part.box for part in parts))
+    row, col = min(tops), min(lefts)
+    mask = np.zeros((max(bottoms) - row, max(rights) - col), bool)
+    for part in parts: mask[_place(part, row, col)] |= part.mask
+    largest = max(parts, key=lambda part: part.area)
+    return Detection(row, col, mask, largest.label, max(part.score for part in parts))
 
 def instance_map(
     detections:list, # of Detection
@@ -64,11 +76,11 @@ def instance_map(
     width:int # columns
 )->np.ndarray: # int32 (height,width): 1 + index of the object, 0 elsewhere
     "Numbered objects; where they overlap, the surest one."
-    out = np.zeros((height, width), np.int32)
-    for i in sorted(range(len(detections)), key=lambda i: detections[i].score):
-        d = detections[i]
-        out[d.row:d.row + d.mask.shape[0], d.col:d.col + d.mask.shape[1]][d.mask] = i + 1
-    return out
+    numbers = np.zeros((height, width), np.int32)
+    for index in sorted(range(len(detections)), key=lambda index: detections[index].score):
+        detection = detections[index]
+        numbers[_place(detection)][detection.mask] = index + 1
+    return numbers
 
 # %% ../../nbs/52_scene.instances.ipynb #49afb8bf
 class Seen(NamedTuple):
@@ -77,15 +89,21 @@ class Seen(NamedTuple):
     window:Window # that saw it
     cut:bool # ends at an inner border of the window
 
+def _far_from_borders(first, length, end, margin):
+    "The same along an axis of the scene, which has `end` pixels: first one and length."
+    start = first + margin*(first > 0)
+    stop = first + length - margin*(first + length < end)
+    return start, stop - start
+
 def inner(
     window:Window, # of the grid
     grid:Grid, # of the scene
     margin:int # pixels
 )->Window: # the window without `margin` pixels at each border that lies inside the scene
     "What of a window is far from its inner borders."
-    top, left = margin*(window.row > 0), margin*(window.col > 0)
-    bottom, right = margin*(window.row + window.height < grid.height), margin*(window.col + window.width < grid.width)
-    return Window(window.row + top, window.col + left, window.height - top - bottom, window.width - left - right)
+    row, height = _far_from_borders(window.row, window.height, grid.height, margin)
+    col, width = _far_from_borders(window.col, window.width, grid.width, margin)
+    return Window(row, col, height, width)
 
 def see(
     d:Detection, # on the scene's grid
@@ -94,9 +112,10 @@ def see(
     margin:int=4 # pixels
 )->Seen:
     "Note whether the window cuts the object."
-    row, col, h, w = inner(window, grid, margin)
-    x0, y0, x1, y1 = d.box
-    return Seen(d, window, y0 < row or x0 < col or y1 > row + h or x1 > col + w)
+    row, col, height, width = inner(window, grid, margin)
+    left, top, right, bottom = d.box
+    cut = top < row or left < col or bottom > row + height or right > col + width
+    return Seen(d, window, cut)
 
 def is_sliver(
     s:Seen, # a sighting
@@ -109,7 +128,14 @@ def is_sliver(
     return kept is None or 2*kept.area < s.found.area
 
 # %% ../../nbs/52_scene.instances.ipynb #17a3e146
-def _share(a, b, of_a, of_b): return common_area(a, b)/min(of_a.area, of_b.area) if of_a and of_b else 0.
+def _share(a, b):
+    "What two objects have in common, as a share of the smaller."
+    return common_area(a, b)/min(a.area, b.area)
+
+def _seen_by_both(s, window, grid, margin):
+    "The part of a sighting that another window sees well, too; None without any."
+    part = crop_to(s.found, inner(window, grid, margin))
+    return part and crop_to(part, inner(s.window, grid, margin))
 
 def same_object(
     a:Seen, # one sighting
@@ -120,12 +146,11 @@ def same_object(
 )->bool:
     "Whether two sightings are one object."
     if a.found.label != b.found.label: return False
-    if _share(a.found, b.found, a.found, b.found) >= least: return True
+    if _share(a.found, b.found) >= least: return True
     if not (a.cut and b.cut): return False
-    in_b, in_a = (crop_to(d.found, inner(w, grid, margin)) for d, w in ((a, b.window), (b, a.window)))
-    in_b = in_b and crop_to(in_b, inner(a.window, grid, margin))
-    in_a = in_a and crop_to(in_a, inner(b.window, grid, margin))
-    return bool(in_a and in_b) and _share(in_b, in_a, in_b, in_a) >= least
+    part_of_a = _seen_by_both(a, b.window, grid, margin)
+    part_of_b = _seen_by_both(b, a.window, grid, margin)
+    return bool(part_of_a and part_of_b) and _share(part_of_a, part_of_b) >= least
 
 # %% ../../nbs/52_scene.instances.ipynb #e128f330
 def linked(
@@ -133,10 +158,28 @@ def linked(
     pairs:list # of (i, j) that belong together
 )->np.ndarray: # (n,) number of the group of each
     "Groups of what belongs together."
-    i, j = np.array(pairs, int).reshape(-1, 2).T
-    return connected_components(coo_array((np.ones(len(i)), (i, j)), shape=(n, n)), directed=False)[1]
+    ends, others = np.array(pairs, int).reshape(-1, 2).T
+    links = coo_array((np.ones(len(ends)), (ends, others)), shape=(n, n))
+    _, numbers = connected_components(links, directed=False)
+    return numbers
 
-def _inside(a, b, least): return common_area(a, b) >= least*a.area
+def _lies_in(d, objects, least):
+    "Whether most of something found lies in one of the objects."
+    return any(common_area(d, other) >= least*d.area for other in objects)
+
+def _surest(wholes, same):
+    "Of sightings that are not cut, the surest one of each object."
+    kept = []
+    for seen in sorted(wholes, key=lambda seen: -seen.found.score):
+        if not any(same(seen, other) for other in kept): kept.append(seen)
+    return [seen.found for seen in kept]
+
+def _joined(pieces, same):
+    "Objects of the pieces that belong together."
+    pairs = [(i, j) for i, piece in enumerate(pieces) for j in range(i) if same(piece, pieces[j])]
+    numbers = linked(len(pieces), pairs)
+    groups = ([piece.found for piece, own in zip(pieces, numbers) if own == number] for number in np.unique(numbers))
+    return [union(group) for group in groups]
 
 def resolve(
     group:list, # of Seen, linked to each other
@@ -144,41 +187,49 @@ def resolve(
     least:float=.5 # share of a piece that must lie in a whole object
 )->list: # of Detection
     "The objects behind a group of sightings, most often one."
-    wholes = []
-    for s in sorted((s for s in group if not s.cut), key=lambda s: -s.found.score):
-        if not any(same(s, w) for w in wholes): wholes.append(s)
-    pieces = [s for s in group if s.cut and not any(_inside(s.found, w.found, least) for w in wholes)]
-    numbers = linked(len(pieces), [(i, j) for i in range(len(pieces)) for j in range(i) if same(pieces[i], pieces[j])])
-    joined = [union([p.found for p, k in zip(pieces, numbers) if k == n]) for n in np.unique(numbers)]
-    return joined + [w.found for w in wholes if not any(_inside(w.found, j, least) for j in joined)]
+    wholes = _surest([seen for seen in group if not seen.cut], same)
+    pieces = [seen for seen in group if seen.cut and not _lies_in(seen.found, wholes, least)]
+    joined = _joined(pieces, same)
+    return joined + [whole for whole in wholes if not _lies_in(whole, joined, least)]
 
 # %% ../../nbs/52_scene.instances.ipynb #ad0ff66e
 class Waiting:
     "Sightings that later windows may add to."
     def __init__(self,
         same # (Seen, Seen) -> bool
-    ): self.same, self.seen, self.boxes, self.pairs = same, [], np.zeros((0, 4), int), []
+    ):
+        self.same = same
+        self.seen, self.pairs = [], []
+        self.boxes = np.zeros((0, 4), int)
+
     def add(self,
         s:Seen # by any window
     ):
         "Note a sighting and which others it belongs to."
-        x0, y0, x1, y1 = s.found.box
-        b = self.boxes
-        near = np.flatnonzero((b[:, 0] < x1) & (b[:, 2] > x0) & (b[:, 1] < y1) & (b[:, 3] > y0))
-        self.pairs += [(len(self.seen), int(i)) for i in near if self.same(s, self.seen[i])]
-        self.seen.append(s); self.boxes = np.vstack([b, [s.found.box]])
+        left, top, right, bottom = s.found.box
+        lefts, tops, rights, bottoms = self.boxes.T
+        near = (lefts < right) & (rights > left) & (tops < bottom) & (bottoms > top)
+        self.pairs += [(len(self.seen), int(i)) for i in np.flatnonzero(near) if self.same(s, self.seen[i])]
+        self.seen.append(s)
+        self.boxes = np.vstack([self.boxes, [s.found.box]])
+
     def take(self,
         row:int # first row that windows still to come can see
     ): # yields lists of Seen
         "Groups that end above a row leave."
         if not self.seen: return
         groups = linked(len(self.seen), self.pairs)
-        bottom = np.zeros(groups.max() + 1, int); np.maximum.at(bottom, groups, self.boxes[:, 3])
-        done = bottom[groups] <= row
-        for g in np.flatnonzero(bottom <= row): yield [self.seen[i] for i in np.flatnonzero(groups == g)]
-        new = np.cumsum(~done) - 1
-        self.pairs = [(new[i], new[j]) for i, j in self.pairs if not done[i]]
-        self.seen, self.boxes = [s for s, d in zip(self.seen, done) if not d], self.boxes[~done]
+        bottoms = np.zeros(groups.max() + 1, int)
+        np.maximum.at(bottoms, groups, self.boxes[:, 3])
+        for group in np.flatnonzero(bottoms <= row): yield [self.seen[i] for i in np.flatnonzero(groups == group)]
+        self._keep(bottoms[groups] > row)
+
+    def _keep(self, waits):
+        "Forget the sightings that have left."
+        number = np.cumsum(waits) - 1
+        self.pairs = [(number[i], number[j]) for i, j in self.pairs if waits[i]]
+        self.seen = [seen for seen, stays in zip(self.seen, waits) if stays]
+        self.boxes = self.boxes[waits]
 
 # %% ../../nbs/52_scene.instances.ipynb #563ca345
 def merge_windows(
@@ -189,24 +240,28 @@ def merge_windows(
 ): # yields Detection
     "The objects of a scene, each once."
     margin = min(margin, (grid.size - grid.stride)//5)   # neighbors see what is dropped as a sliver
-    same = lambda a, b: same_object(a, b, grid, margin, least)
-    waiting, row = Waiting(same), None
+    def same(a, b): return same_object(a, b, grid, margin, least)
+    waiting, row = Waiting(same), -np.inf
     for window, detections in found:
-        if row is not None and window.row > row:
+        if window.row > row:
             for group in waiting.take(window.row): yield from resolve(group, same, least)
         row = window.row
-        for d in detections:
-            if not is_sliver(s := see(d, window, grid, margin), grid, margin): waiting.add(s)
+        for seen in (see(detection, window, grid, margin) for detection in detections):
+            if not is_sliver(seen, grid, margin): waiting.add(seen)
     for group in waiting.take(grid.height): yield from resolve(group, same, least)
 
 # %% ../../nbs/52_scene.instances.ipynb #26a00d65
 def _on_scene(d, window, ok, grid):
     "A detection of a patch on the scene's grid: what lies inside and on data."
-    (pr, pc), (sr, sc) = grid.crop(window)
+    (patch_rows, patch_cols), (rows, cols) = grid.crop(window)
     mask = np.zeros((window.height, window.width), bool)
-    mask[d.row:d.row + d.mask.shape[0], d.col:d.col + d.mask.shape[1]] = d.mask
+    mask[_place(d)] = d.mask
     if ok is not None: mask &= ok
-    return tight(sr.start, sc.start, mask[pr, pc], d.label, d.score)
+    return tight(rows.start, cols.start, mask[patch_rows, patch_cols], d.label, d.score)
+
+def _detect(model, patches, score, device):
+    "What the model sees in each patch."
+    with evaluating(model): return model.detect(torch.from_numpy(patches).to(device), score)
 
 def detect_windows(
     model, # with .detect(images, score), as PointRendMaskRCNN
@@ -220,14 +275,14 @@ def detect_windows(
     "What the model sees in each window."
     device = pick_device(device)
     model.to(device)
+    def work(windows): return len(windows), *read_batch(read, windows)
     jobs = (windows for band in grid.bands() for *_, windows in batches(band, batch_size))
-    for n, kept, x in prefetched(lambda windows: (len(windows), *read_batch(read, windows)), jobs):
-        found = []
-        if kept:
-            with evaluating(model): found = model.detect(torch.from_numpy(x).to(device), score)
-        for (w, ok), ds in zip(kept, found):
-            yield w, [d for d in (_on_scene(d, w, ok, grid) for d in ds) if d is not None]
-        if tick: tick(n)
+    for number, kept, patches in prefetched(work, jobs):
+        found = _detect(model, patches, score, device) if kept else []
+        for (window, ok), detections in zip(kept, found):
+            placed = (_on_scene(detection, window, ok, grid) for detection in detections)
+            yield window, [detection for detection in placed if detection is not None]
+        if tick: tick(number)
 
 # %% ../../nbs/52_scene.instances.ipynb #32b2635c
 def _open_finder(model, overlap):
@@ -246,12 +301,26 @@ def patch_side(
     "Side of the patches that a scene is read in: as asked, as the bundle says, or 512."
     return size or spec.patch_size or 512
 
-def _stream(model, read, grid, name, things, score, least, margin, min_area, batch_size, device, progress):
-    "Objects of a grid; the label of each becomes the index of its class."
-    with progress_bar(len(grid), name, progress) as bar:
-        found = detect_windows(model, read, grid, score, batch_size, device, bar.update)
-        for d in merge_windows(found, grid, margin, least):
-            if d.area >= min_area: yield d._replace(label=things[d.label - 1]) if things else d
+class _Source(NamedTuple):
+    "A scene or an array that is open."
+    read:object # Window -> ((C,size,size) float32, (size,size) bool or None)
+    height:int # rows
+    width:int # columns
+    name:str # for the bar
+
+@contextmanager
+def _opened(src, spec, stats, size, bands, force):
+    "Where patches come from."
+    if isinstance(src, np.ndarray):
+        if src.ndim != 3: raise BadInput(f'an array of shape {src.shape}', '(C,H,W)')
+        yield _Source(array_reader(src), *src.shape[1:], 'array')
+        return
+    if stats is None:
+        raise BadInput('no statistics to normalize the scene with', 'stats=(mean, std) per band in raw units',
+                       'take dls.stats of the training')
+    with open_scene(src, bands, spec) as scene, bounded_cache(cache_bytes(scene, size)):
+        check_fits(scene, spec, force)
+        yield _Source(scene_reader(scene, stats), scene.height, scene.width, scene.name)
 
 # %% ../../nbs/52_scene.instances.ipynb #0a7d9f0b
 def stream_instances(
@@ -277,20 +346,18 @@ def stream_instances(
 ):
     "The objects of a scene, while it is read."
     bundle = _open_finder(model, overlap)
-    model, spec = bundle.net, bundle.spec
-    stats, size = stats or spec.stats, patch_side(size, spec)
-    kw = dict(things=spec.things, score=score, least=least, margin=margin, min_area=min_area,
-              batch_size=batch_size, device=device, progress=progress)
-    if isinstance(src, np.ndarray):
-        if src.ndim != 3: raise BadInput(f'an array of shape {src.shape}', '(C,H,W)')
-        yield from _stream(model, array_reader(src), Grid(*src.shape[1:], size, overlap), 'array', **kw); return
-    if stats is None:
-        raise BadInput('no statistics to normalize the scene with', 'stats=(mean, std) per band in raw units',
-                       'take dls.stats of the training')
-    with open_scene(src, bands, spec) as scene, bounded_cache(cache_bytes(scene, size)):
-        check_fits(scene, spec, force)
-        yield from _stream(model, scene_reader(scene, stats), Grid(scene.height, scene.width, size, overlap),
-                           scene.name, **kw)
+    spec = bundle.spec
+    size = patch_side(size, spec)
+    with _opened(src, spec, stats or spec.stats, size, bands, force) as source:
+        grid = Grid(source.height, source.width, size, overlap)
+        with progress_bar(len(grid), source.name, progress) as bar:
+            found = detect_windows(bundle.net, source.read, grid, score, batch_size, device, bar.update)
+            for detection in merge_windows(found, grid, margin, least):
+                if detection.area >= min_area: yield _with_class(detection, spec.things)
+
+def _with_class(d, things):
+    "The kind that a model knows as the index of its class."
+    return d._replace(label=things[d.label - 1]) if things else d
 
 def predict_instances(
     model, # bundle, what `load_bundle` gives, Learner of instance_learner, or a bare PointRendMaskRCNN
@@ -298,9 +365,19 @@ def predict_instances(
     **kwargs # of stream_instances
 )->list: # of Detection, surest first
     "The objects of a scene, each once and whole."
-    return sorted(stream_instances(model, src, **kwargs), key=lambda d: -d.score)
+    found = stream_instances(model, src, **kwargs)
+    return sorted(found, key=lambda detection: -detection.score)
 
 # %% ../../nbs/52_scene.instances.ipynb #58213f37
+def _draw_object(ax, d, color, alpha):
+    "One object and its outline."
+    left, top, right, bottom = d.box
+    height, width = d.mask.shape
+    colored = np.dstack([np.broadcast_to(color, (height, width, 3)), d.mask*alpha])
+    ax.imshow(colored, extent=(left - .5, right - .5, bottom - .5, top - .5), interpolation='nearest')
+    columns, rows = np.arange(left - 1, right + 1), np.arange(top - 1, bottom + 1)
+    ax.contour(columns, rows, np.pad(d.mask, 1), [.5], colors=[color*.5], linewidths=.6)
+
 def draw_instances(
     image:np.ndarray, # (3,H,W) uint8
     detections:list, # of Detection
@@ -310,13 +387,10 @@ def draw_instances(
     "Objects in a color each, with outlines, over an image."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(4, 4))[1]
-    ax.imshow(np.moveaxis(image, 0, -1)); ax.axis('off')
+    ax.imshow(np.moveaxis(image, 0, -1))
+    ax.axis('off')
     colors = np.random.default_rng(1).uniform(.1, 1, (len(detections), 3))
-    for d, color in zip(detections, colors):
-        x0, y0, x1, y1 = d.box
-        ax.imshow(np.dstack([np.broadcast_to(color, (*d.mask.shape, 3)), d.mask*alpha]),
-                  extent=(x0 - .5, x1 - .5, y1 - .5, y0 - .5), interpolation='nearest')
-        ax.contour(np.arange(x0 - 1, x1 + 1), np.arange(y0 - 1, y1 + 1), np.pad(d.mask, 1), [.5], colors=[color*.5],
-                   linewidths=.6)
-    ax.set(xlim=(-.5, image.shape[2] - .5), ylim=(image.shape[1] - .5, -.5))
+    for detection, color in zip(detections, colors): _draw_object(ax, detection, color, alpha)
+    _, height, width = image.shape
+    ax.set(xlim=(-.5, width - .5), ylim=(height - .5, -.5))
     return ax

@@ -9,6 +9,7 @@ __all__ = ['SLICE', 'predict_rows', 'predict_array', 'Journal', 'stored_values',
 # %% ../../nbs/51_scene.predict.ipynb #cc260e04
 import json, shutil, time, warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,29 +18,31 @@ from torch import nn
 from .. import __version__
 from ..bundle import Bundle, model_sha256
 from ..errors import BadInput, NoPlace
-from ..levels import LEVELS, NODATA, score_levels, temper
 from ..files import atomic_path, file_sha256, write_json
+from ..levels import LEVELS, NODATA, score_levels, temper
 from ..raster import Scene, bounded_cache, cache_bytes, write_cog
 from ..rule import Rule, planes_of, probability_tag
-from ..spec import Spec
-# they live in bundle and engine
-_all_ = ['model_sha256', 'Forward', 'evaluating', 'normalize', 'open_scene', 'check_fits']
 from .blend import BandAccumulator, blend_weights
 from .engine import Forward, array_reader, batches, check_fits, evaluating, normalize, open_scene
 from .engine import prefetched, progress_bar, read_batch, run_versions, scene_reader
+from ..spec import Spec
 from ..tiling import Grid
+# they live in bundle and engine
+_all_ = ['model_sha256', 'Forward', 'evaluating', 'normalize', 'open_scene', 'check_fits']
 
 # %% ../../nbs/51_scene.predict.ipynb #44a4991b
 def _first_window_row(grid, start):
     "The first row of windows that reaches scene row `start`: where a run resumes."
-    return next(i for i, r in enumerate(grid.rows) if r + grid.size > start)
+    return next(index for index, row in enumerate(grid.rows) if row + grid.size > start)
 
 SLICE = 1 << 21  # values that leave the accumulator at once
 
-def _slices(band, planes, width):
-    "The band's finished rows, as many at a time as SLICE allows."
-    step = max(1, SLICE//(planes*width))
-    return [(i, min(i + step, band.stop)) for i in range(band.start, band.stop, step)]
+def _finished(accumulator, band, start):
+    "The band's rows from scene row `start` on, as many at a time as SLICE allows."
+    step = max(1, SLICE//(len(accumulator.sums)*accumulator.grid.width))
+    for row in range(band.start, band.stop, step):
+        if row < start: continue
+        yield row, accumulator.finish(row, min(row + step, band.stop)), accumulator
 
 def predict_rows(
     read, # window -> ((C,size,size) float32, (size,size) bool or None for all valid)
@@ -53,19 +56,21 @@ def predict_rows(
 ): # yields (first row, (K,rows,W) float32 with NaN where there is no data, accumulator)
     "Blended rows of a scene from top to bottom."
     bands = list(grid.bands())[_first_window_row(grid, start):]
-    acc = BandAccumulator(grid, weights, planes, bands[0].windows[0].row)
-    jobs = (job for band in bands for job in batches(band, batch_size))
-    for (band, first, last, windows), (kept, x) in prefetched(lambda job: (job, read_batch(read, job[3])), jobs):
-        if first and band.windows[0].row != acc.top: acc.advance(band.windows[0].row)
-        if kept:
-            for (w, ok), p in zip(kept, forward(x)): acc.add(w, p, ok)
+    accumulator = BandAccumulator(grid, weights, planes, bands[0].windows[0].row)
+    def work(batch): return batch, read_batch(read, batch[3])
+    jobs = (batch for band in bands for batch in batches(band, batch_size))
+    for (band, first, last, windows), (kept, patches) in prefetched(work, jobs):
+        if first and windows[0].row != accumulator.top: accumulator.advance(windows[0].row)
+        answers = forward(patches) if kept else []
+        for (window, valid), probabilities in zip(kept, answers): accumulator.add(window, probabilities, valid)
         if tick: tick(len(windows), len(windows) - len(kept))
-        for a, b in _slices(band, planes, grid.width) if last else ():
-            if a >= start: yield a, acc.finish(a, b), acc
+        if last: yield from _finished(accumulator, band, start)
 
 # %% ../../nbs/51_scene.predict.ipynb #00d64dd8
-def _n_out(forward, channels, size):
-    return forward(np.zeros((1, channels, size, size), np.float32)).shape[1]
+def _channels_of(forward, bands, size):
+    "With how many channels a model answers."
+    blank = np.zeros((1, bands, size, size), np.float32)
+    return forward(blank).shape[1]
 
 def predict_array(
     model:nn.Module, # (N,C,H,W) -> (N,K,H,W) logits
@@ -84,58 +89,85 @@ def predict_array(
     grid = Grid(*array.shape[1:], size, overlap)
     with evaluating(model):
         forward = Forward(model, device, activation)
-        planes = _n_out(forward, len(array), size)
-        rows = predict_rows(array_reader(array), forward, grid, blend_weights(size, blend, context), planes, batch_size)
-        return np.concatenate([y for _, y, _ in rows], axis=1)
+        planes = _channels_of(forward, len(array), size)
+        weights = blend_weights(size, blend, context)
+        rows = predict_rows(array_reader(array), forward, grid, weights, planes, batch_size)
+        return np.concatenate([values for _, values, _ in rows], axis=1)
 
 # %% ../../nbs/51_scene.predict.ipynb #a2590f28
+def _save_array(path, values):
+    "As np.save, which hides why the disk refused."
+    header = np.lib.format.header_data_from_array_1_0(values)
+    with open(path, 'wb') as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(np.ascontiguousarray(values).data)
+
 class Journal:
     "The finished rows of a run that may be killed at any moment."
     def __init__(self, dst, key, resume):
-        self.folder = Path(dst).with_name(f'.{Path(dst).name}.partial')
-        if self.folder.exists() and not (resume and self._key() == key): shutil.rmtree(self.folder)
+        dst = Path(dst)
+        self.folder = dst.with_name(f'.{dst.name}.partial')
+        goes_on = resume and self._key() == key
+        if self.folder.exists() and not goes_on: shutil.rmtree(self.folder)
         if not self.folder.exists(): write_json(self.folder/'key.json', key)
-        self.pieces = self._finished()
+        self.pieces, self.row = self._finished()
+
     def _key(self):
+        "What the run before depended on; None where there was none."
         try: return json.loads((self.folder/'key.json').read_text(encoding='utf-8'))
         except (OSError, ValueError): return None
+
     def _finished(self):
-        "Row ranges from the top, as far as they are without a gap."
-        found, row = {int(p.stem.split('-')[0]): p for p in self.folder.glob('*-*.npy')}, 0
-        pieces = []
-        while row in found:
-            pieces.append((row, found[row])); row = int(found[row].stem.split('-')[1])
-        self.row = row
-        return pieces
+        "Pieces from the top, as far as they are without a gap, and the row where they end."
+        files = {int(path.stem.split('-')[0]): path for path in self.folder.glob('*-*.npy')}
+        pieces, row = [], 0
+        while row in files:
+            path = files[row]
+            pieces.append((row, path))
+            row = int(path.stem.split('-')[1])
+        return pieces, row
+
     def add(self, row, x):
-        dst = self.folder/f'{row:08d}-{row + x.shape[1]:08d}.npy'
-        with atomic_path(dst) as tmp:
-            with open(tmp, 'wb') as f:  # np.save to a file hides why the disk refused
-                np.lib.format.write_array_header_1_0(f, np.lib.format.header_data_from_array_1_0(x))
-                f.write(np.ascontiguousarray(x).data)
-        self.pieces.append((row, dst)); self.row = row + x.shape[1]
-    def rows(self): return ((row, np.load(p)) for row, p in self.pieces)
+        end = row + x.shape[1]
+        path = self.folder/f'{row:08d}-{end:08d}.npy'
+        with atomic_path(path) as tmp: _save_array(tmp, x)
+        self.pieces.append((row, path))
+        self.row = end
+
+    def rows(self): return ((row, np.load(path)) for row, path in self.pieces)
     def remove(self): shutil.rmtree(self.folder, ignore_errors=True)
 
 # %% ../../nbs/51_scene.predict.ipynb #42c47fa9
-def _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype, temperature):
-    size = size or min(spec.patch_size or 1024, -(-max(scene.height, scene.width)//32)*32)
-    return dict(size=size, overlap=.5 if overlap is None else overlap, blend=blend or 'context',
-                context=.8 if context is None else context, batch_size=batch_size or 4,
-                device=str(device or ('cuda' if torch.cuda.is_available() else 'cpu')), dtype=dtype, bands=scene.bands,
-                temperature=float(spec.temperature or 1 if temperature is None else temperature))
+def _default_size(spec, scene):
+    "The bundle's patch side, or 1024, no wider than the scene."
+    whole = -(-max(scene.height, scene.width)//32)*32
+    return min(spec.patch_size or 1024, whole)
 
-def _planes(k): return slice(1, 2) if k == 2 else slice(None)
+def _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype, temperature):
+    "What decides a map beside model and scene: what was asked for, else the defaults."
+    fastest = 'cuda' if torch.cuda.is_available() else 'cpu'
+    if temperature is None: temperature = spec.temperature or 1
+    return dict(
+        size=size or _default_size(spec, scene),
+        overlap=.5 if overlap is None else overlap,
+        blend=blend or 'context',
+        context=.8 if context is None else context,
+        batch_size=batch_size or 4,
+        device=str(device or fastest),
+        dtype=dtype,
+        bands=scene.bands,
+        temperature=float(temperature))
 
 class _Counter:
     "Windows done and skipped, valid pixels, range of weights."
     def __init__(self):
         self.windows = self.skipped = self.valid = 0
         self.range = np.inf, -np.inf
-    def window(self, n, skipped):
-        self.windows += n
+
+    def window(self, number, skipped):
+        self.windows += number
         self.skipped += skipped
-    def rows(self, acc): self.range = acc.range
+
     def facts(self, resumed):
         "What the receipt says; without any window blended there are no weights."
         low, high = self.range if self.windows > self.skipped else (None, None)
@@ -151,49 +183,104 @@ def stored_values(
     "Probabilities as they are stored."
     if dtype == 'float32' and temperature == 1: return p
     levels = temper(score_levels(np.clip(p, 0, 1)), temperature)
-    return levels if dtype == 'uint16' else np.where(np.isnan(p), np.float32(np.nan),
-                                                     (levels/LEVELS).astype(np.float32))
+    if dtype == 'uint16': return levels
+    shares = (levels/LEVELS).astype(np.float32)
+    return np.where(np.isnan(p), np.float32(np.nan), shares)
 
 # %% ../../nbs/51_scene.predict.ipynb #0116daf3
-def _run_rows(scene, forward, grid, weights, stats, s, k, journal, bar, count):
-    "Predict what the journal lacks; every finished piece is journaled."
-    one = lambda x: forward(x)[:, _planes(k)]
-    def tick(n, skipped): count.window(n, skipped); bar.update(n)
-    if journal.row >= scene.height: return
-    planes = planes_of(k)
-    bar.update(_first_window_row(grid, journal.row)*len(grid.cols))
-    for row, p, acc in predict_rows(scene_reader(scene, stats), one, grid, weights, planes, s['batch_size'],
-                                    journal.row, tick):
-        count.rows(acc)
-        journal.add(row, stored_values(p, s['dtype'], s['temperature']))
+class _Plan(NamedTuple):
+    "Everything that mapping one scene needs."
+    scene:Scene
+    spec:Spec
+    settings:dict # see `_settings`
+    stats:tuple|None # (mean, std) per band in raw units
+    grid:Grid
+    forward:Forward
+    channels:int # of the model's answer
+    rule:Rule|None # that the raster tells
+    weights:np.ndarray # (size,size) of a patch
 
-def _taken(scene): return {k: v for k, v in scene.ds.tags().items() if k == 'TIFFTAG_DATETIME'}
-
-def _told_rule(spec, threshold, k):
+def _told_rule(spec, threshold, channels):
     "The rule that the raster tells: what was asked for, else the bundle's; None where there is neither."
-    if threshold is not None: return Rule.given(threshold, planes_of(k))
+    if threshold is not None: return Rule.given(threshold, planes_of(channels))
     return Rule.of(spec) if spec.threshold else None
 
-def _told_tags(spec, rule, k):
-    "What evaluation needs to know: the rule, but for the most likely class, and the class table."
-    tags = {probability_tag(k): rule.text} if rule and rule.values else {}
-    if not spec.classes: return tags
-    ignored = [{**c, 'index': spec.ignore} for c in spec.get('ignored') or []]
-    return {**tags, 'classes': json.dumps(dict(classes=[*spec['classes'], *ignored], ignore=spec.ignore))}
+def _plan(bundle, scene, settings, stats, threshold):
+    "All that can be wrong is known before the first window is read."
+    size = settings['size']
+    grid = Grid(scene.height, scene.width, size, settings['overlap'])
+    forward = Forward(bundle.net, settings['device'])
+    channels = bundle.spec.n_out or _channels_of(forward, scene.count, size)
+    rule = _told_rule(bundle.spec, threshold, channels)
+    weights = blend_weights(size, settings['blend'], settings['context'])
+    return _Plan(scene, bundle.spec, settings, stats, grid, forward, channels, rule, weights)
 
-def _write(dst, scene, journal, spec, rule, k, dtype, count):
-    "The journal's rows as one raster; counts valid pixels on the way."
-    names = [c.name for c in spec.classes] or [f'class {i}' for i in range(k)]
-    if k <= 2: names = [names[1] if len(names) > 1 else 'probability']
-    tags = dict(satseg_fastai=__version__, quantity='probability', **_taken(scene), **_told_tags(spec, rule, k))
+def _stored_channels(channels):
+    "Of two classes the probability of the second one."
+    return slice(1, 2) if channels == 2 else slice(None)
+
+def _run_rows(plan, journal, count, bar):
+    "Predict what the journal lacks; every finished piece is journaled."
+    if journal.row >= plan.scene.height: return
+    settings, stored = plan.settings, _stored_channels(plan.channels)
+    def forward(patches): return plan.forward(patches)[:, stored]
+    def tick(number, skipped):
+        count.window(number, skipped)
+        bar.update(number)
+    bar.update(_first_window_row(plan.grid, journal.row)*len(plan.grid.cols))
+    rows = predict_rows(scene_reader(plan.scene, plan.stats), forward, plan.grid, plan.weights,
+                        planes_of(plan.channels), settings['batch_size'], journal.row, tick)
+    for row, probabilities, accumulator in rows:
+        count.range = accumulator.range
+        journal.add(row, stored_values(probabilities, settings['dtype'], settings['temperature']))
+
+# %% ../../nbs/51_scene.predict.ipynb #385365dd
+def _class_tag(spec):
+    "The class table as JSON, with the colors of masks that do not count; the classes as they stand in the bundle."
+    ignored = [{**color, 'index': spec.ignore} for color in spec.get('ignored') or []]
+    return json.dumps(dict(classes=[*spec['classes'], *ignored], ignore=spec.ignore))
+
+def _tags(plan):
+    "When the scene was taken, and what evaluation needs to know: the rule, but for the most likely class, and classes."
+    tags = dict(satseg_fastai=__version__, quantity='probability')
+    taken = plan.scene.ds.tags().get('TIFFTAG_DATETIME')
+    if taken is not None: tags['TIFFTAG_DATETIME'] = taken
+    if plan.rule and plan.rule.values: tags[probability_tag(plan.channels)] = plan.rule.text
+    if plan.spec.classes: tags['classes'] = _class_tag(plan.spec)
+    return tags
+
+def _plane_names(plan):
+    "Of each plane the class whose probability it is."
+    names = [kind.name for kind in plan.spec.classes] or [f'class {index}' for index in range(plan.channels)]
+    if plan.channels > 2: return names
+    return names[1:2] or ['probability']
+
+def _counted(rows, dtype, count):
+    "The rows; their valid pixels are counted on the way."
+    for row, values in rows:
+        valid = values[0] != NODATA if dtype == 'uint16' else ~np.isnan(values[0])
+        count.valid += int(valid.sum())
+        yield row, values
+
+def _write(dst, plan, journal, count):
+    "The journal's rows as one raster."
+    dtype = plan.settings['dtype']
     stored = dict(nodata=NODATA, scale=1/LEVELS) if dtype == 'uint16' else dict(nodata=np.nan)
-    def rows():
-        for row, x in journal.rows():
-            count.valid += int((x[0] != NODATA if dtype == 'uint16' else ~np.isnan(x[0])).sum())
-            yield row, x
+    write_cog(dst, plan.scene, _counted(journal.rows(), dtype, count), count=planes_of(plan.channels), dtype=dtype,
+              names=_plane_names(plan), resampling='average', tags=_tags(plan), **stored)
 
-    write_cog(dst, scene, rows(), count=planes_of(k), dtype=dtype, names=names, resampling='average',
-              tags=tags, **stored)
+def _map(dst, plan, journal, resume, progress):
+    "Predict and write; counts what was done."
+    scene, count = plan.scene, _Counter()
+    cached = bounded_cache(cache_bytes(scene, plan.settings['size']))
+    try:
+        with cached, progress_bar(len(plan.grid), scene.name, progress) as bar: _run_rows(plan, journal, count, bar)
+        _write(dst, plan, journal, count)
+    except BaseException:
+        if not resume: journal.remove()
+        raise
+    journal.remove()
+    return count
 
 # %% ../../nbs/51_scene.predict.ipynb #d7937f0a
 def predict_scene(
@@ -219,32 +306,21 @@ def predict_scene(
 )->dict: # the receipt
     "Probability raster of a scene, on the scene's own grid."
     bundle = Bundle.open(model, bare=stats is not None)
-    net, spec, begun = bundle.net, bundle.spec, time.perf_counter()
-    stats = stats or spec.stats
+    net, spec = bundle.net, bundle.spec
+    begun = time.perf_counter()
     _check_asked(src, dst, dtype, temperature)
+    stats = stats or spec.stats
     with open_scene(src, bands, spec) as scene, evaluating(net):
         check_fits(scene, spec, force)
         if scene.crs is None: warnings.warn(f'{scene.name} has no CRS; its map is on the pixel grid', NoPlace)
-        s = _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype, temperature)
-        grid = Grid(scene.height, scene.width, s['size'], s['overlap'])
-        forward = Forward(net, s['device'])
-        count = _Counter()
-        k = spec.n_out or _n_out(forward, scene.count, s['size'])
-        rule = _told_rule(spec, threshold, k)
-        key = dict(settings=s, stats=np.asarray(stats).tolist() if stats else None, versions=run_versions(),
-                   model_sha256=bundle.sha256, input_sha256=file_sha256(src))
-        weights, journal = blend_weights(s['size'], s['blend'], s['context']), Journal(dst, key, resume)
+        settings = _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype, temperature)
+        plan = _plan(bundle, scene, settings, stats, threshold)
+        key = _key(bundle, src, settings, stats)
+        journal = Journal(dst, key, resume)
         resumed = journal.row
-        try:
-            with bounded_cache(cache_bytes(scene, s['size'])), progress_bar(len(grid), scene.name, progress) as bar:
-                _run_rows(scene, forward, grid, weights, stats, s, k, journal, bar, count)
-            _write(dst, scene, journal, spec, rule, k, dtype, count)
-        except BaseException:
-            if not resume: journal.remove()
-            raise
-        journal.remove()
-        return dict(**_scene_facts(scene, dst), **key, windows=len(grid), **count.facts(resumed),
-                    seconds=round(time.perf_counter() - begun, 3), forward_seconds=round(forward.seconds, 3))
+        count = _map(dst, plan, journal, resume, progress)
+        facts = {**_scene_facts(scene, dst), **key, 'windows': len(plan.grid), **count.facts(resumed)}
+    return {**facts, 'seconds': _seconds_since(begun), 'forward_seconds': round(plan.forward.seconds, 3)}
 
 def _check_asked(src, dst, dtype, temperature):
     "What cannot be done is said before anything is read."
@@ -254,6 +330,14 @@ def _check_asked(src, dst, dtype, temperature):
         raise BadInput(f'a temperature of {temperature}', 'a number from .01 to 100')
     if dtype not in ('uint16', 'float32'): raise BadInput(f'dtype {dtype!r}', "'uint16' or 'float32'")
 
+def _key(bundle, src, settings, stats):
+    "Everything that decides the result: what an interrupted run must agree in."
+    plain_stats = np.asarray(stats).tolist() if stats else None
+    return dict(settings=settings, stats=plain_stats, versions=run_versions(), model_sha256=bundle.sha256,
+                input_sha256=file_sha256(src))
+
 def _scene_facts(scene, dst):
     crs = scene.crs and scene.crs.to_string()
     return dict(scene=scene.name, output=Path(dst).name, height=scene.height, width=scene.width, crs=crs)
+
+def _seconds_since(begun): return round(time.perf_counter() - begun, 3)

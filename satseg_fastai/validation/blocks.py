@@ -167,7 +167,8 @@ def sums_of_blocks(
     in_rows = (rows >= 0) & (rows < height)
     in_cols = (cols >= 0) & (cols < width)
     there = in_rows & in_cols
-    block_row, block_col = block_of(height, side), block_of(width, side)
+    block_row = block_of(height, side)
+    block_col = block_of(width, side)
     down, across = block_row[-1] + 1, block_col[-1] + 1
     block = block_row[rows[there]]*across + block_col[cols[there]]
     if weights is not None: weights = weights[there]
@@ -226,8 +227,10 @@ class BlockCounts(NamedTuple):
         return kinds
 
     def _each(self, change):
+        "The same change of everything that is told of each block."
         counts = {key: change(values) for key, values in self.counts.items()}
-        return self._replace(scenes=change(self.scenes), confusions=change(self.confusions), counts=counts)
+        scenes, confusions = change(self.scenes), change(self.confusions)
+        return self._replace(scenes=scenes, confusions=confusions, counts=counts)
 
 # %% ../../nbs/67c_validation.blocks.ipynb #2d32c0b7
 def _is_placed(path):

@@ -83,8 +83,8 @@ def scene_units(
     for scene in range(len(maps.images)):
         areas = (area for area in maps.areas if area.scene == scene)
         rows = (row for area in areas for row in area_rows(maps, area, BLOCK, count))
-        parts = [sum(row.sum(0) for row in rows)[None]] if by_scene else rows
-        for part in parts: units.add(part)
+        if by_scene: rows = [sum(row.sum(0) for row in rows)[None]]
+        for row in rows: units.add(row)
     kind = 'scenes' if by_scene else f'blocks of {BLOCK} px'
     name = kind if units.size == 1 else f'groups of {units.size} {kind}'
     return SceneUnits(units.array() if len(units) else np.zeros((0, 2, 1)), name)
@@ -162,7 +162,11 @@ def two_classes(
     value = float(curves.thresholds[best_index(curves, criterion)])
     figures = binary_figures(whole, value)
     threshold = dict(
-        value=value, criterion=criterion, **figures, auc=curves.auc, average_precision=curves.average_precision,
+        value=value,
+        criterion=criterion,
+        **figures,
+        auc=curves.auc,
+        average_precision=curves.average_precision,
         scenes=len(maps.images),
         interval=_binary_interval(maps, criterion, seed, dict(threshold=value, iou=figures['iou'])),
         curve=curve_to_json(curves, criteria=(*CRITERIA, criterion)),
@@ -233,6 +237,10 @@ def _place_entry(confusion, names, classes):
         iou=ious,
         classes=classes)
 
+def _group_entries(confusions, names, classes):
+    "What is told of each place, in the order of their names."
+    return {place: _place_entry(own, names, classes[place]) for place, own in sorted(confusions.items())}
+
 def _rule_figures(totals, rule):
     "The mean IoU of each rule, and the accuracy of one."
     mean_iou = {name: plain_number(whole.mean_iou()) for name, whole in totals.items()}
@@ -261,11 +269,14 @@ def several_classes(
     confusions = place_confusions(maps, rules)
     totals = {name: total(own) for name, own in confusions.items()}
     rule = _rule_name(rule, totals)
-    by_place = sorted(confusions[rule].items())
     threshold = dict(
-        rule=rule, values=values, criterion=criterion, **_rule_figures(totals, rule), scenes=len(maps.images),
+        rule=rule,
+        values=values,
+        criterion=criterion,
+        **_rule_figures(totals, rule),
+        scenes=len(maps.images),
         classes=_class_entries(names, choices, values, totals[rule].iou()),
-        groups={place: _place_entry(own, names, places[place]) for place, own in by_place},
+        groups=_group_entries(confusions[rule], names, places),
         interval=_mean_iou_interval(maps, rules[rule], seed))
     calibration = _calibration(whole.top, before or whole.top, fitted)
     return Chosen(dict(threshold=threshold, calibration=calibration), rules[rule])

@@ -24,23 +24,29 @@ def _two_lines(threshold):
     if criterion := threshold.get('criterion'): chosen += f' by {criterion}'
     labels = dict(iou='IoU', accuracy='accuracy', precision='precision', recall='recall')
     yield ', '.join([chosen, *_named(threshold, labels)])
-    if 'auc' in threshold:
-        yield ', '.join(_named(threshold, dict(auc='area under ROC', average_precision='average precision')))
-    for name, place in (threshold.get('groups') or {}).items():
-        iou, accuracy = _text(place['iou']), _text(place['accuracy'])
-        best, at = _text(place['best_iou']), _text(place['best_threshold'])
-        yield f'{name:>20}  IoU {iou}  accuracy {accuracy}  its own best {best} at {at}'
+    areas = dict(auc='area under ROC', average_precision='average precision')
+    if 'auc' in threshold: yield ', '.join(_named(threshold, areas))
+    for name, place in (threshold.get('groups') or {}).items(): yield _place_line(name, place)
+
+def _place_line(name, place):
+    "A place at the common threshold, and at its own."
+    iou, accuracy = _text(place['iou']), _text(place['accuracy'])
+    best, at = _text(place['best_iou']), _text(place['best_threshold'])
+    return f'{name:>20}  IoU {iou}  accuracy {accuracy}  its own best {best} at {at}'
 
 # %% ../../nbs/67d_validation.describe.ipynb #70e3ae1a
+_MEANINGS = dict(argmax='the most likely class', thresholds='the largest probability over its threshold')
+
+def _rule_line(threshold):
+    "The rule, and the figures of both rules."
+    rule, mean_iou = threshold['rule'], threshold.get('mean_iou') or {}
+    argmax, thresholds = (_text(mean_iou.get(name)) for name in _MEANINGS)
+    figures = f'mean IoU {argmax} by argmax, {thresholds} by thresholds, accuracy {_text(threshold.get("accuracy"))}'
+    return f'rule {rule}: {_MEANINGS[rule]}; {figures}'
+
 def _several_lines(threshold):
     "The rule of several classes, each class and each place."
-    mean_iou = threshold.get('mean_iou') or {}
-    argmax, thresholds = (_text(mean_iou.get(rule)) for rule in ('argmax', 'thresholds'))
-    accuracy = _text(threshold.get('accuracy'))
-    by_argmax = threshold['rule'] == 'argmax'
-    meaning = 'the most likely class' if by_argmax else 'the largest probability over its threshold'
-    mean = f'mean IoU {argmax} by argmax, {thresholds} by thresholds'
-    yield f'rule {threshold["rule"]}: {meaning}; {mean}, accuracy {accuracy}'
+    yield _rule_line(threshold)
     for name, own in (threshold.get('classes') or {}).items():
         yield f'{name:>20}  IoU {_text(own["iou"])}  threshold {_text(own["value"])}'
     for name, place in (threshold.get('groups') or {}).items():
@@ -54,8 +60,8 @@ def _interval_line(threshold):
     spread = threshold['interval']
     if spread is None: return 'no interval: it takes two labeled scenes or blocks'
     labels = dict(threshold='threshold', iou='IoU', mean_iou='mean IoU')
-    known = [(label, spread[name]) for name, label in labels.items() if name in spread]
-    limits = [f'{label} {low:.3f} to {high:.3f}' for label, (low, high) in known]
+    known = {label: spread[name] for name, label in labels.items() if name in spread}
+    limits = [f'{label} {low:.3f} to {high:.3f}' for label, (low, high) in known.items()]
     units = f'{spread["n"]} {spread["units"]}'
     return f'{100*spread["level"]:g} % interval over {units}: {", ".join(limits)}'
 

@@ -51,17 +51,18 @@ def trained_on(
 # %% ../../nbs/67e_validation.run.ipynb #f3bb13e7
 def _lost(spec, temperature, clean, trees, roads):
     "What the bundle holds and nobody asks for again."
-    counted = spec.get('validation') or {}
+    counted = spec.validation
     stored = {
-        'temperature': (spec.get('temperature'), temperature),
-        'clean-up': (spec.get('clean'), clean),
-        'count of trees': (counted.get('trees'), trees),
-        'count of streets': (counted.get('streets'), roads)
+        'temperature': (spec.temperature, temperature),
+        'clean-up': (spec.clean, clean),
+        'count of trees': (counted and counted.trees, trees),
+        'count of streets': (counted and counted.streets, roads)
     }
     return [name for name, (before, asked) in stored.items() if before and not asked]
 
 def _tell_lost(lost):
     "A note of what will be removed."
+    if not lost: return
     are, them = ('are', 'them') if len(lost) > 1 else ('is', 'it')
     what = ' and the '.join(lost)
     warnings.warn(f'the {what} of the last run {are} removed; ask for {them} again to keep {them}', Note)
@@ -79,11 +80,15 @@ def _tell_unused(spec, criterion, rule):
                   '(--rule thresholds uses them)', Note)
 
 # %% ../../nbs/67e_validation.run.ipynb #992f7bdc
+def _labeled(maps, area):
+    "An area as `search_clean` takes it: mask, label, and where the label counts."
+    pair = area.pair
+    return maps.mask(area.scene), pair.label, getattr(pair, 'region', None), getattr(pair, 'aoi', None)
+
 def _clean_masks(maps):
     "Entry `clean`; the masks are cleaned in place."
     from satseg_fastai.clean import clean_mask, search_clean
-    labeled = [(maps.mask(area.scene), area.pair.label, getattr(area.pair, 'region', None),
-                getattr(area.pair, 'aoi', None)) for area in maps.areas]
+    labeled = [_labeled(maps, area) for area in maps.areas]
     sizes, found = search_clean(labeled, maps.table, attribute=maps.attribute)
     for scene in range(len(maps.images)):
         mask = maps.mask(scene)
@@ -98,6 +103,11 @@ def _choose(maps, criterion, rule, temperature, seed):
 
 # %% ../../nbs/67e_validation.run.ipynb #f4f6a15d
 RULES = 'argmax', 'thresholds', 'best'
+
+def _check_asked(criterion, rule):
+    "What cannot be done is said before anything is mapped."
+    parse_criterion(criterion)
+    if rule not in RULES: raise BadInput(f'rule {rule!r:.40}', 'argmax, thresholds or best')
 
 def choose_threshold(
     model:str|Path, # bundle; what is found is stored in it
@@ -114,14 +124,14 @@ def choose_threshold(
     **kw # of predict_scene
 )->dict: # entries of the threshold (value or values, curve, interval, ...), calibration, temperature, clean, validation
     "Choose a model's threshold on stitched validation scenes and store it."
-    parse_criterion(criterion)
-    if rule not in RULES: raise BadInput(f'rule {rule!r:.40}', 'argmax, thresholds or best')
+    _check_asked(criterion, rule)
     bundle = Bundle.open_file(model)
-    known, lost = trained_on(bundle.spec, pairs), _lost(bundle.spec, temperature, clean, trees, roads)
-    _tell_unused(bundle.spec, criterion, rule)
+    spec = bundle.spec
+    known = trained_on(spec, pairs)
+    _tell_unused(spec, criterion, rule)
     _tell_trained(known, pairs)
-    if lost: _tell_lost(lost)
-    for name in filter(None, (trees, roads)): bundle.spec.table.index(name)
+    _tell_lost(_lost(spec, temperature, clean, trees, roads))
+    for name in filter(None, (trees, roads)): spec.table.index(name)
     with TemporaryDirectory() as folder:
         maps = Maps(bundle, pairs, folder, attribute, **kw)
         entries, mask_rule = _choose(maps, criterion, rule, temperature, seed)
