@@ -21,8 +21,8 @@ MASKS = {
     'ids.png': (BLOBS, 'label ids.png: found the values 0, 1, 2, 3; expected 0 to 1 (background, building)'),
     'lossy.jpg': (rng.integers(0, 256, (60, 80)).astype(np.uint8), 'lossy.jpg is a JPEG, which smears class values;'),
     'noise.png': (rng.integers(0, 256, (60, 80)).astype(np.uint8),
-                  'gray levels between 0 and 255; expected 0 to 1 (background, building), 255 for ignore, or 0 and 255; '
-                  'save the original mask as PNG, or threshold it'),
+                  'gray levels between 0 and 255; expected 0 to 1 (background, building), 255 for ignore, '
+                  'or 0 and 255; save the original mask as PNG, or threshold it'),
     'colors.png': (encode(BLOBS, class_table('a,b,c,d')), 'unknown colors: #'),
     'photo.png': (rng.integers(0, 256, (60, 80, 3)).astype(np.uint8), 'use the original PNG')}
 
