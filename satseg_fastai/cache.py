@@ -16,8 +16,9 @@ import numpy as np
 LIMITS = '/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes'  # of a container, versions 2 and 1
 
 def _limit(path):
+    "A container's limit; None without such a file, or where it says 'max'."
     try: return int(Path(path).read_text())
-    except (OSError, ValueError): return None  # no such file, or 'max'
+    except (OSError, ValueError): return None
 
 def memory_budget(
     share:float=.25, # of the memory
@@ -26,8 +27,8 @@ def memory_budget(
     "What a data set may hold: a share of the machine's or the container's memory, at most some gigabytes."
     try: machine = os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')
     except (AttributeError, OSError, ValueError): machine = most
-    known = [machine, *filter(None, map(_limit, LIMITS))]
-    return min(most, int(share*min(known)))
+    limits = [limit for limit in map(_limit, LIMITS) if limit]
+    return min(most, int(share*min([machine, *limits])))
 
 # %% ../nbs/08_cache.ipynb #79b022be
 PATIENCE = 5.  # seconds; a process that was killed while it held the lock must not stop the others
@@ -35,7 +36,8 @@ PATIENCE = 5.  # seconds; a process that was killed while it held the lock must 
 def _shared(count, dtype):
     "An array of zeros that forked processes share."
     dtype = np.dtype(dtype)
-    return np.frombuffer(mmap.mmap(-1, max(1, count)*dtype.itemsize), dtype)[:count]
+    memory = mmap.mmap(-1, max(1, count)*dtype.itemsize)
+    return np.frombuffer(memory, dtype)[:count]
 
 class BlockCache:
     "Blocks of bytes by number; when the budget is full, the one that was unused for longest goes."
@@ -44,11 +46,13 @@ class BlockCache:
         size:int, # bytes of the largest
         budget:int # bytes to hold
     ):
-        self.size, self.places = size, min(count, budget//size)
+        self.size = size
+        self.places = min(count, budget//size)
         self.memory = _shared(self.places*size, np.uint8)
         self.place_of = _shared(count, np.int32)  # of each block, from 1; 0: not here
         self.block_at = _shared(self.places, np.int32)  # of each place, from 1; 0: free
-        self.used, self.clock = _shared(self.places, np.int64), _shared(1, np.int64)
+        self.used = _shared(self.places, np.int64)  # when each place was, by the clock
+        self.clock = _shared(1, np.int64)
         self.lock = multiprocessing.Lock()
     @contextmanager
     def alone(self):
@@ -72,16 +76,20 @@ class BlockCache:
         if self.places: self._keep(block, data)
         return work(data)
     def _touch(self, place):
+        "It was used just now."
         self.clock += 1
         self.used[place - 1] = self.clock[0]
     def _keep(self, block, data):
+        "Have a block here, in the place of the one that was unused for longest."
         with self.alone() as mine:
             if not mine or self.place_of[block]: return
             place = int(self.used.argmin()) + 1
-            if old := int(self.block_at[place - 1]): self.place_of[old - 1] = 0
+            before = int(self.block_at[place - 1])
+            if before: self.place_of[before - 1] = 0
             start = (place - 1)*self.size
             self.memory[start:start + len(data)] = data
-            self.place_of[block], self.block_at[place - 1] = place, block + 1
+            self.place_of[block] = place
+            self.block_at[place - 1] = block + 1
             self._touch(place)
     @property
     def held(self):
@@ -95,8 +103,19 @@ def block_side(
     shapes:list # (height, width) of the rasters
 )->int: # pixels
     "The side of the blocks of a data set."
-    longest = max(max(s) for s in shapes)
+    longest = max(max(shape) for shape in shapes)
     return longest if longest <= WHOLE else SIDE
+
+def _spans(length, side, start, size):
+    "Along one axis: of each block that a window touches number, start and size, and where they meet in both."
+    spans = []
+    for number in range(start//side, -(-(start + size)//side)):
+        first = number*side
+        begin, end = max(start, first), min(start + size, first + side)
+        in_window = slice(begin - start, end - start)
+        in_block = slice(begin - first, end - first)
+        spans.append((number, first, min(side, length - first), in_window, in_block))
+    return spans
 
 def window_blocks(
     shape:tuple, # (height, width) of the raster
@@ -107,13 +126,13 @@ def window_blocks(
     width:int # columns
 )->list: # (number of the block, (row, col, height, width) of it, where its part lies in the window, and in the block)
     "The blocks that a window touches."
-    across, found = -(-shape[1]//side), []
-    for r in range(row//side, -(-(row + height)//side)):
-        for c in range(col//side, -(-(col + width)//side)):
-            top, left = r*side, c*side
-            rows, cols = (max(row, top), min(row + height, top + side)), (max(col, left), min(col + width, left + side))
-            place = top, left, min(side, shape[0] - top), min(side, shape[1] - left)
-            inside = slice(rows[0] - row, rows[1] - row), slice(cols[0] - col, cols[1] - col)
-            of_block = slice(rows[0] - top, rows[1] - top), slice(cols[0] - left, cols[1] - left)
-            found.append((r*across + c, place, inside, of_block))
-    return found
+    in_a_row = -(-shape[1]//side)
+    down = _spans(shape[0], side, row, height)
+    across = _spans(shape[1], side, col, width)
+    blocks = []
+    for line, top, rows, window_rows, block_rows in down:
+        for column, left, cols, window_cols, block_cols in across:
+            place = top, left, rows, cols
+            inside, of_block = (window_rows, window_cols), (block_rows, block_cols)
+            blocks.append((line*in_a_row + column, place, inside, of_block))
+    return blocks

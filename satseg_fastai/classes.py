@@ -22,11 +22,15 @@ def parse_color(
     color # (r,g,b) with values 0-255, or '#rrggbb'
 )->tuple: # (r,g,b) ints
     "The color as a triple of ints."
-    if isinstance(color, str) and re.fullmatch('#?[0-9a-fA-F]{6}', color): return tuple(bytes.fromhex(color[-6:]))
-    if isinstance(color, (list, tuple)) and len(color) == 3 and all(_is_byte(c) for c in color): return tuple(color)
+    if isinstance(color, str) and re.fullmatch('#?[0-9a-fA-F]{6}', color):
+        return tuple(bytes.fromhex(color[-6:]))
+    if isinstance(color, (list, tuple)) and len(color) == 3 and all(map(_is_byte, color)):
+        return tuple(color)
     raise BadInput(f'color {color!r:.40}', "'#rrggbb' or three numbers between 0 and 255")
 
-def _is_byte(c): return isinstance(c, int) and not isinstance(c, bool) and 0 <= c <= 255
+def _is_byte(value):
+    "Whether a value is a whole number that one byte holds; True and False are none."
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
 
 # %% ../nbs/03_classes.ipynb #425ba2d5
 def color_code(
@@ -34,7 +38,9 @@ def color_code(
 )->np.ndarray: # int32 (...): r*65536 + g*256 + b
     "Each color as one 24-bit number."
     rgb = np.asarray(rgb)
-    return (rgb[..., 0].astype(np.int32) << 16) | (rgb[..., 1].astype(np.int32) << 8) | rgb[..., 2]
+    red = rgb[..., 0].astype(np.int32) << 16
+    green = rgb[..., 1].astype(np.int32) << 8
+    return red | green | rgb[..., 2]
 
 def code_hex(
     code:int # 24-bit color
@@ -51,37 +57,48 @@ class ClassEntry:
     index:int # value in a class-index mask
 
 def _check_name(name):
+    "A name that people can read."
     if not isinstance(name, str) or not name.strip() or len(name) > 100 or not name.isprintable():
         raise BadInput(f'class name {name!r:.40}', 'a printable name of 1 to 100 characters')
     return name
 
 def _entry(name, color, index):
+    "A class of checked parts."
     if not _is_byte(index): raise BadInput(f'class {name} has index {index!r:.20}', 'a whole number between 0 and 255')
     return ClassEntry(_check_name(name), parse_color(color), index)
 
 def _check_unique(entries, what):
-    values = [getattr(e, what) for e in entries]
-    if twice := [v for v in values if values.count(v) > 1]:
-        raise BadInput(f'two classes have the {what} {twice[0]}', f'a different {what} for each class')
+    "Two classes of one name, index or color are an error."
+    values = [getattr(entry, what) for entry in entries]
+    twice = [value for value in values if values.count(value) > 1]
+    if twice: raise BadInput(f'two classes have the {what} {twice[0]}', f'a different {what} for each class')
 
 # %% ../nbs/03_classes.ipynb #613a7e75
 def _check_table(entries, ignore):
+    "Classes that cannot stand together are an error."
     if not _is_byte(ignore): raise BadInput(f'ignore index {ignore!r:.20}', 'a whole number between 0 and 255')
     for what in ('name', 'index', 'color'): _check_unique(entries, what)
-    indices = sorted(e.index for e in entries if e.index != ignore)
-    names = {e.index: e.name.lower().strip('_') for e in entries}
+    indices = sorted(entry.index for entry in entries if entry.index != ignore)
+    names = {entry.index: _plain(entry.name) for entry in entries}
     if len(indices) == 2 and names.get(1) == 'background':
         raise BadInput(f'class 1 of two is {names[1]!r}', 'class 0, the other one is what is looked for',
                        'name background first')
-    if len(indices) < 2 or indices != list(range(len(indices))) or ignore < len(indices):
+    without_gap = indices == list(range(len(indices)))
+    if len(indices) < 2 or not without_gap or ignore < len(indices):
         raise BadInput(f'class indices {indices[:20]} and ignore index {ignore}',
                        'at least two classes, indices 0, 1, 2, ... without '
                        'a gap, and an ignore index above them')
 
+def _plain(name):
+    "A name as it is compared: '_background_' is 'background'."
+    return name.lower().strip('_')
+
 # %% ../nbs/03_classes.ipynb #9a275249
 def _free_gray(entries):
-    used = {e.color for e in entries}
-    return next((v, v, v) for v in range(128, 0, -1) if (v, v, v) not in used)
+    "The first gray, from the middle down, that no class has."
+    used = {entry.color for entry in entries}
+    grays = ((value, value, value) for value in range(128, 0, -1))
+    return next(gray for gray in grays if gray not in used)
 
 # %% ../nbs/03_classes.ipynb #5f8cfe23
 @dataclass(frozen=True)
@@ -90,37 +107,42 @@ class ClassTable:
     entries:tuple # of ClassEntry or (name, color, index)
     ignore:int=255 # index of pixels that no loss and no metric counts
     def __post_init__(self):
-        entries = tuple(e if isinstance(e, ClassEntry) else _entry(*e) for e in self.entries)
+        entries = [entry if isinstance(entry, ClassEntry) else _entry(*entry) for entry in self.entries]
         _check_table(entries, self.ignore)
-        object.__setattr__(self, 'entries', tuple(sorted(entries, key=lambda e: e.index)))
+        entries.sort(key=lambda entry: entry.index)
+        object.__setattr__(self, 'entries', tuple(entries))
     @property
-    def classes(self): return [e for e in self.entries if e.index != self.ignore]
+    def classes(self): return [entry for entry in self.entries if entry.index != self.ignore]
     @property
-    def names(self): return [e.name for e in self.classes]
+    def names(self): return [entry.name for entry in self.classes]
     @property
-    def colors(self): return [e.color for e in self.classes]
+    def colors(self): return [entry.color for entry in self.classes]
     @property
     def n(self): return len(self.classes)
     @property
     def background(self):
         "Index of pixels that no polygon covers: class 0 where it is a background, else the ignore index."
-        return 0 if self.n == 2 or self.names[0].lower().strip('_') in ('background', 'other', 'none') else self.ignore
+        has_background = self.n == 2 or _plain(self.names[0]) in ('background', 'other', 'none')
+        return 0 if has_background else self.ignore
     @cached_property
     def ignore_color(self):
-        return next((e.color for e in self.entries if e.index == self.ignore), None) or _free_gray(self.entries)
+        own = [entry.color for entry in self.entries if entry.index == self.ignore]
+        return own[0] if own else _free_gray(self.entries)
     @cached_property
     def codes(self):
         "Sorted 24-bit colors and the index of each."
-        pairs = sorted({(int(color_code(e.color)), e.index)
-                        for e in self.entries} | {(int(color_code(self.ignore_color)), self.ignore)})
-        return np.array([c for c, _ in pairs], np.int32), np.array([i for _, i in pairs], np.uint8)
+        index_of = {int(color_code(entry.color)): entry.index for entry in self.entries}
+        index_of[int(color_code(self.ignore_color))] = self.ignore
+        codes = sorted(index_of)
+        return np.array(codes, np.int32), np.array([index_of[code] for code in codes], np.uint8)
 
 # %% ../nbs/03_classes.ipynb #bb99e393
 def _index(self:ClassTable,
     name:str # class name
 )->int: # its index
     "The index of a class name; an unknown name is an error that lists the known ones."
-    if name in (known := {e.name: e.index for e in self.entries}): return known[name]
+    known = {entry.name: entry.index for entry in self.entries}
+    if name in known: return known[name]
     raise BadInput(f'class {name!r:.60} is not in the class table', ', '.join(self.names),
                    'check the spelling or the table')
 
@@ -133,23 +155,33 @@ def building()->ClassTable: # background 0, building 1
 
 def land_cover()->ClassTable: # five classes
     "Greenery, soil, water, buildings and utility (roads, vehicles, parking lots)."
-    return ClassTable((('greenery', (0, 255, 0), 0), ('soil', (255, 255, 0), 1), ('water', (0, 0, 255), 2),
-                       ('buildings', (255, 0, 0), 3), ('utility', (255, 0, 255), 4)))
+    return ClassTable((
+        ('greenery', (0, 255, 0), 0),
+        ('soil', (255, 255, 0), 1),
+        ('water', (0, 0, 255), 2),
+        ('buildings', (255, 0, 0), 3),
+        ('utility', (255, 0, 255), 4)))
 
 def dubai()->ClassTable: # five classes and an ignored color
     "MBRSC Dubai: the colors that its masks really hold; Unlabeled is ignored."
-    return ClassTable((('Building', '#3C1098', 0), ('Land', '#8429F6', 1), ('Road', '#6EC1E4', 2),
-                       ('Vegetation', '#FEDD3A', 3), ('Water', '#E2A929', 4), ('Unlabeled', '#9B9B9B', 255)))
+    return ClassTable((
+        ('Building', '#3C1098', 0),
+        ('Land', '#8429F6', 1),
+        ('Road', '#6EC1E4', 2),
+        ('Vegetation', '#FEDD3A', 3),
+        ('Water', '#E2A929', 4),
+        ('Unlabeled', '#9B9B9B', 255)))
 
 # %% ../nbs/03_classes.ipynb #a021b728
 def _to_json(self:ClassTable,
     path:str|Path=None # also write it to this file
 )->dict: # what JSON holds
     "The table as plain data; `ClassTable.from_json` reads it back."
-    d = dict(ignore=self.ignore,
-             classes=[dict(name=e.name, color=code_hex(color_code(e.color)), index=e.index) for e in self.entries])
-    if path is not None: write_json(path, d)
-    return d
+    classes = [dict(name=entry.name, color=code_hex(color_code(entry.color)), index=entry.index)
+               for entry in self.entries]
+    data = dict(ignore=self.ignore, classes=classes)
+    if path is not None: write_json(path, data)
+    return data
 
 ClassTable.to_json = _to_json
 
@@ -158,31 +190,45 @@ def _from_json(cls:type,
     src # dict, or path of a JSON file
 )->ClassTable: # checked
     "A class table from plain data or a file; nothing in it is trusted."
-    d = src if isinstance(src, dict) else read_json(src, 'a class table in JSON', most=1 << 20)
-    items = d.get('classes') if isinstance(d, dict) else None
-    if not isinstance(items, list) or not all(isinstance(i, dict) for i in items) or len(items) > 256:
+    data = src if isinstance(src, dict) else read_json(src, 'a class table in JSON', most=1 << 20)
+    items = data.get('classes') if isinstance(data, dict) else None
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items) or len(items) > 256:
         raise BadInput('a class table without a list of classes',
                        '{"classes": [{"name": "land", "color": "#8429F6", "index": 0}, ...]}')
-    ignore, free = d.get('ignore', 255), iter(range(256))
-    def index(item):
-        if 'index' in item: return item['index']
-        return ignore if item.get('ignore') is True else next(free)
-    return cls(tuple((item.get('name', item.get('title')), item.get('color'), index(item)) for item in items), ignore)
+    ignore = data.get('ignore', 255)
+    names = [item.get('name', item.get('title')) for item in items]
+    colors = [item.get('color') for item in items]
+    return cls(tuple(zip(names, colors, _indices(items, ignore))), ignore)
+
+def _indices(items, ignore):
+    "The index that each class tells, or its place among those that tell none."
+    free = iter(range(256))
+    for item in items:
+        if 'index' in item: yield item['index']
+        elif item.get('ignore') is True: yield ignore
+        else: yield next(free)
 
 ClassTable.from_json = classmethod(_from_json)
 
 # %% ../nbs/03_classes.ipynb #982dd35d
 TABLES = dict(building=building, land_cover=land_cover, dubai=dubai)
 
-def _hue(i, n): return tuple(round(255*c) for c in colorsys.hsv_to_rgb(i/n, .8, .9 if i % 2 else 1.))
+def _hue(number, count):
+    "One of some colors around the color wheel, every second one darker."
+    brightness = .9 if number % 2 else 1.
+    color = colorsys.hsv_to_rgb(number/count, .8, brightness)
+    return tuple(round(255*part) for part in color)
 
 def named_table(
     names # class names, in index order
 )->ClassTable: # with colors around the color wheel; a class named background is black
     "A table from names only."
-    names = [str(n).strip() for n in names]
-    return ClassTable(
-        tuple((n, (0, 0, 0) if n.lower() == 'background' else _hue(i, len(names)), i) for i, n in enumerate(names)))
+    names = [str(name).strip() for name in names]
+    entries = []
+    for index, name in enumerate(names):
+        color = (0, 0, 0) if name.lower() == 'background' else _hue(index, len(names))
+        entries.append((name, color, index))
+    return ClassTable(tuple(entries))
 
 def class_table(
     spec # ClassTable, dict, 'building' | 'land_cover' | 'dubai', path of a JSON file, list of names or 'name,name'
@@ -191,7 +237,8 @@ def class_table(
     if isinstance(spec, ClassTable): return spec
     if isinstance(spec, dict): return ClassTable.from_json(spec)
     if isinstance(spec, (list, tuple)): return named_table(spec)
-    if (text := str(spec)) in TABLES: return TABLES[text]()
+    text = str(spec)
+    if text in TABLES: return TABLES[text]()
     if ',' in text and not Path(text).exists(): return named_table(text.split(','))
     if not text.lower().endswith('.json') and not Path(text).exists():
         raise BadInput(f'class table {text!r:.80}', f'{", ".join(TABLES)}, a JSON file, or names with commas')
@@ -202,17 +249,19 @@ def palette(
     table:ClassTable # the classes
 )->np.ndarray: # uint8 (256,3); a value without a class has the ignore color
     "The color of every mask value."
-    lut = np.tile(np.uint8(table.ignore_color), (256, 1))
-    for e in table.entries: lut[e.index] = e.color
-    return lut
+    colors = np.tile(np.uint8(table.ignore_color), (256, 1))
+    for entry in table.entries: colors[entry.index] = entry.color
+    return colors
 
 def encode(
     mask:np.ndarray, # uint8 (H,W) class indices
     table:ClassTable # the classes
 )->np.ndarray: # uint8 (H,W,3) colors
     "Class indices as colors."
-    if bad := sorted(set(np.unique(mask).tolist()) - {e.index for e in table.entries} - {table.ignore}):
-        raise BadInput(f'mask values {bad[:8]}',
+    known = {entry.index for entry in table.entries} | {table.ignore}
+    unknown = set(np.unique(mask).tolist()) - known
+    if unknown:
+        raise BadInput(f'mask values {sorted(unknown)[:8]}',
                        f'0 to {table.n - 1} ({", ".join(table.names)}) or {table.ignore} for ignore')
     return palette(table)[mask]
 
@@ -234,13 +283,24 @@ def fitting_table(
     "The known class table whose colors a mask holds, two of them at least."
     for name, make in TABLES.items():
         known = set(make().codes[0].tolist()) & set(counts)
-        lost = sum(n for c, n in counts.items() if c not in known)
-        if len(known) > 1 and lost <= max_unknown*sum(counts.values()): return name
+        unknown = sum(pixels for color, pixels in counts.items() if color not in known)
+        if len(known) > 1 and unknown <= max_unknown*sum(counts.values()): return name
 
-def _colors_told(bad, total, most=50):
+_MANY = 50  # unknown colors: not stray pixels, but a smeared mask
+
+def _colors_told(unknown, total):
     "Unknown colors with their share of the pixels; of a smeared mask the commonest."
-    told = ', '.join(f'{code_hex(c)} ({k} px, {100*k/total:.2g} %)' for k, c in (bad if len(bad) <= most else bad[:5]))
-    return told + (f' and {len(bad) - 5} more' if len(bad) > most else '')
+    shown = unknown if len(unknown) <= _MANY else unknown[:5]
+    told = [f'{code_hex(color)} ({pixels} px, {100*pixels/total:.2g} %)' for pixels, color in shown]
+    more = f' and {len(unknown) - len(shown)} more' if len(unknown) > _MANY else ''
+    return ', '.join(told) + more
+
+def _remedy(counts, unknown, max_unknown):
+    "What to do about unknown colors."
+    fitting = fitting_table(counts, max_unknown)
+    if fitting: return f'use --classes {fitting}'
+    if len(unknown) > _MANY: return 'a JPEG or a resized mask has smeared colors: use the original PNG'
+    return 'check the class table'
 
 def check_colors(
     counts:dict, # 24-bit color -> pixels
@@ -249,15 +309,14 @@ def check_colors(
     where:str='the mask' # for the message
 ):
     "More unknown colors than a few stray pixels are an error that names them."
-    known, total = set(table.codes[0].tolist()), sum(counts.values())
-    bad = sorted(((n, c) for c, n in counts.items() if c not in known), reverse=True)
-    if (n := sum(k for k, _ in bad)) <= max_unknown*total: return
-    expected = ', '.join(f'{code_hex(color_code(e.color))} {e.name}' for e in table.entries)
-    smeared = 'a JPEG or a resized mask has smeared colors: use the original PNG'
-    do = smeared if len(bad) > 50 else 'check the class table'
-    if fit := fitting_table(counts, max_unknown): do = f'use --classes {fit}'
-    raise BadInput(f'{where} has {100*n/total:.3g} % of its pixels in unknown colors: {_colors_told(bad, total)}',
-                   expected, do)
+    known = set(table.codes[0].tolist())
+    total = sum(counts.values())
+    unknown = sorted(((pixels, color) for color, pixels in counts.items() if color not in known), reverse=True)
+    lost = sum(pixels for pixels, _ in unknown)
+    if lost <= max_unknown*total: return
+    told = f'{where} has {100*lost/total:.3g} % of its pixels in unknown colors: {_colors_told(unknown, total)}'
+    expected = [f'{code_hex(color_code(entry.color))} {entry.name}' for entry in table.entries]
+    raise BadInput(told, ', '.join(expected), _remedy(counts, unknown, max_unknown))
 
 # %% ../nbs/03_classes.ipynb #98517843
 def decode(
@@ -266,10 +325,13 @@ def decode(
     max_unknown:float=.002 # share of pixels that may have an unknown color; they become `ignore`
 )->np.ndarray: # uint8 (H,W) class indices
     "Colors as class indices, exactly."
-    codes, (keys, values) = color_code(rgb), table.codes
+    codes = color_code(rgb)
+    keys, values = table.codes
     mask, known = lookup(codes, keys, values)
-    if not known.all():
-        colors, n = np.unique(codes[~known], return_counts=True)
-        check_colors({**dict(zip(colors.tolist(), n.tolist())), int(keys[0]): int(known.sum())}, table, max_unknown)
-        mask[~known] = table.ignore
+    if known.all(): return mask
+    colors, pixels = np.unique(codes[~known], return_counts=True)
+    counts = dict(zip(colors.tolist(), pixels.tolist()))
+    counts[int(keys[0])] = int(known.sum())
+    check_colors(counts, table, max_unknown)
+    mask[~known] = table.ignore
     return mask

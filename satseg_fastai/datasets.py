@@ -11,6 +11,7 @@ __all__ = ['LABEL_SUFFIXES', 'IMAGE_FOLDERS', 'CITIES', 'MASK_FOLDERS', 'NEAR', 
 
 # %% ../nbs/06_datasets.ipynb #a0462680
 import math, os, random, re, warnings
+from collections import Counter
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from .errors import BadInput, Note
 from .files import by_stem, list_files, natural_key, root_of
 from .ground import ground_box, hold_out, image_grid, keep_apart, known_place
 from .labels import VECTOR_SUFFIXES, area_shapes
-from .raster import LABEL_FOLDERS, RASTER_SUFFIXES, chip_tile, list_scenes, tile_bounds
+from .raster import LABEL_FOLDERS, RASTER_SUFFIXES, chip_tile, list_scenes
 from .tiling import Window
 
 # %% ../nbs/06_datasets.ipynb #eda59ce1
@@ -37,20 +38,26 @@ class Pair(NamedTuple):
 LABEL_SUFFIXES = RASTER_SUFFIXES | VECTOR_SUFFIXES
 
 def _files(folder, suffixes):
-    found = (p for p in Path(folder).iterdir()
-             if p.suffix.lower() in suffixes and not p.name.startswith('.') and p.is_file())
-    return sorted(found, key=natural_key)
+    "Files right in a folder, in natural order; hidden ones are not seen."
+    visible = [path for path in Path(folder).iterdir() if not path.name.startswith('.')]
+    wanted = [path for path in visible if path.suffix.lower() in suffixes and path.is_file()]
+    return sorted(wanted, key=natural_key)
 
-def _some(names, most=4):
-    names = [str(n) for n in names]
-    return ', '.join(names[:most]) + (f' and {len(names) - most} more' if len(names) > most else '')
+def _listed(names, most=4):
+    "The first names, and how many more there are."
+    names = [str(name) for name in names]
+    more = f' and {len(names) - most} more' if len(names) > most else ''
+    return ', '.join(names[:most]) + more
 
 # %% ../nbs/06_datasets.ipynb #73b3cf7a
 def _folder(path, layout):
-    if Path(path).is_dir(): return Path(path)
-    near = Path(path).parent
-    seen = _some(sorted(p.name for p in near.iterdir() if not p.name.startswith('.'))) if near.is_dir() else ''
-    raise BadInput(f'no folder {path}' + (f' ({near.name} holds {seen})' if seen else ''), layout)
+    "A folder; where it is missing, the error tells what lies beside it."
+    folder = Path(path)
+    if folder.is_dir(): return folder
+    beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
+    names = sorted(file.name for file in beside if not file.name.startswith('.'))
+    seen = f' ({folder.parent.name} holds {_listed(names)})' if names else ''
+    raise BadInput(f'no folder {path}{seen}', layout)
 
 # %% ../nbs/06_datasets.ipynb #167d931c
 def match_stems(
@@ -61,23 +68,31 @@ def match_stems(
     label_key=None # with this of a label's
 )->list: # of (image, label) in the order of the images
     "Pair files whose names agree but for the extension; a file without a partner is an error."
-    by_image, by_label = by_stem(images, 'images', image_key), by_stem(labels, 'labels', label_key)
-    told = lambda name, path: path.name if name == path.stem else f'{name}{path.suffix}'
-    if lone := [told(s, p) for s, p in by_image.items() if s not in by_label]:
-        raise BadInput(f'{len(lone)} of {len(images)} images have no label in {where}: {_some(lone)}',
+    by_image = by_stem(images, 'images', image_key)
+    by_label = by_stem(labels, 'labels', label_key)
+    if lone := _lone(by_image, by_label):
+        raise BadInput(f'{len(lone)} of {len(images)} images have no label in {where}: {_listed(lone)}',
                        'a label with the name of its image, any extension')
-    if lone := [told(s, p) for s, p in by_label.items() if s not in by_image]:
-        raise BadInput(f'{len(lone)} of {len(labels)} labels in {where} have no image: {_some(lone)}',
+    if lone := _lone(by_label, by_image):
+        raise BadInput(f'{len(lone)} of {len(labels)} labels in {where} have no image: {_listed(lone)}',
                        'an image with the name of its label', 'move the others away')
-    return [(p, by_label[s]) for s, p in by_image.items()]
+    return [(image, by_label[name]) for name, image in by_image.items()]
+
+def _lone(files, partners):
+    "Names of files without a partner, with their extension."
+    lone = [(name, path) for name, path in files.items() if name not in partners]
+    return [path.name if name == path.stem else f'{name}{path.suffix}' for name, path in lone]
 
 def _pair_folders(images, labels, layout):
-    images, labels = _folder(images, layout), _folder(labels, layout)
+    "The images of a folder with the labels of another, or of the same."
+    images = _folder(images, layout)
+    labels = _folder(labels, layout)
     same = images.resolve() == labels.resolve()
-    found = _files(images, RASTER_SUFFIXES), _files(labels, VECTOR_SUFFIXES if same else LABEL_SUFFIXES)
-    for folder, files, what in zip((images, labels), found, ('images', 'labels')):
-        if not files: raise BadInput(f'{folder} holds no {what}', layout)
-    return match_stems(*found, labels)
+    image_files = _files(images, RASTER_SUFFIXES)
+    label_files = _files(labels, VECTOR_SUFFIXES if same else LABEL_SUFFIXES)
+    if not image_files: raise BadInput(f'{images} holds no images', layout)
+    if not label_files: raise BadInput(f'{labels} holds no labels', layout)
+    return match_stems(image_files, label_files, labels)
 
 # %% ../nbs/06_datasets.ipynb #81484f81
 def _box(pair):
@@ -86,22 +101,24 @@ def _box(pair):
     return place and ground_box(place, pair.region)
 
 # %% ../nbs/06_datasets.ipynb #9d401019
-def _components(n, edges):
+def _components(count, starts, ends):
+    "The number of the part that each of some nodes is in; edges lead from starts to ends."
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
-    a, b = edges
-    return connected_components(coo_array(([1]*len(a), (a, b)), shape=(n, n)), directed=False)[1]
+    graph = coo_array(([1]*len(starts), (starts, ends)), shape=(count, count))
+    return connected_components(graph, directed=False)[1]
 
 def _touching(pairs, boxes):
+    "Pairs that share ground or a group, through others too, get the group of the first of them."
     import shapely
-    shapes = [shapely.box(*b) if b else shapely.Point() for b in boxes]
-    a, b = shapely.STRtree(shapes).query(shapes, predicate='intersects')
-    first = {}
-    known = [first.setdefault(p.group, i) for i, p in enumerate(pairs)]
-    part = _components(len(pairs), ([*a, *range(len(pairs))], [*b, *known]))
-    name = {}
-    for p, c in zip(pairs, part): name.setdefault(c, p.group)
-    return [p._replace(group=name[c]) for p, c in zip(pairs, part)]
+    shapes = [shapely.box(*box) if box else shapely.Point() for box in boxes]
+    starts, ends = shapely.STRtree(shapes).query(shapes, predicate='intersects')
+    numbers, first = range(len(pairs)), {}
+    of_group = [first.setdefault(pair.group, number) for number, pair in enumerate(pairs)]
+    parts = _components(len(pairs), [*starts, *numbers], [*ends, *of_group])
+    names = {}
+    for pair, part in zip(pairs, parts): names.setdefault(part, pair.group)
+    return [pair._replace(group=names[part]) for pair, part in zip(pairs, parts)]
 
 # %% ../nbs/06_datasets.ipynb #dff59eca
 IMAGE_FOLDERS = {'images', 'image', 'img'}
@@ -112,49 +129,65 @@ def relative_name(
 )->str: # 'Tile 1/image_part_001'
     "Folders below a root and the stem; folders that only say what they hold, such as images and masks, do not count."
     folders = path.relative_to(root).parts[:-1]
-    return '/'.join([*(f for f in folders if f.lower() not in IMAGE_FOLDERS | LABEL_FOLDERS), path.stem])
+    named = [folder for folder in folders if folder.lower() not in IMAGE_FOLDERS | LABEL_FOLDERS]
+    return '/'.join([*named, path.stem])
+
+def _labels_in(labels, images, deep):
+    "Label files of a folder or pattern; a raster beside the images is none."
+    image_folders = {image.parent.resolve() for image in images}
+    files = list_files(labels, LABEL_SUFFIXES, deep)
+    return [file for file in files
+            if file.suffix.lower() in VECTOR_SUFFIXES or file.parent.resolve() not in image_folders]
 
 def _find_labels(images, labels):
-    "Label files of a folder or pattern; a raster beside the images is none."
-    if not labels.is_dir() and not any(c in str(labels) for c in '*?['):
+    "Labels right in a folder; where some are missing, those in all folders below."
+    if not labels.is_dir() and not any(sign in str(labels) for sign in '*?['):
         raise BadInput(f'no file or folder {labels}', 'a folder of labels, or one label file')
-    own, stems = {p.parent.resolve() for p in images}, {p.stem for p in images}
-    for deep in (False, True):
-        found = list_files(labels, LABEL_SUFFIXES, deep)
-        found = [p for p in found if p.suffix.lower() in VECTOR_SUFFIXES or p.parent.resolve() not in own]
-        if stems <= {p.stem for p in found} or not labels.is_dir(): break
-    marked = [p for p in found if LABEL_FOLDERS & set(p.relative_to(root_of(labels)).parts[:-1])]
+    found = _labels_in(labels, images, deep=False)
+    complete = {image.stem for image in images} <= {label.stem for label in found}
+    if labels.is_dir() and not complete: found = _labels_in(labels, images, deep=True)
+    root = root_of(labels)
+    marked = [label for label in found if LABEL_FOLDERS & set(label.relative_to(root).parts[:-1])]
     return sorted(marked or found, key=natural_key)
 
 def _label_files(images, labels, root):
+    "Each image with its label: of a folder or pattern, or the one file for all."
     if not labels.is_file():
         found = _find_labels(images, labels)
-        if len({p.parent for p in found}) < 2: return match_stems(images, found, labels)
-        keys = (partial(relative_name, root=r) for r in (root, root_of(labels)))
-        return match_stems(images, found, labels, *keys)
+        if len({label.parent for label in found}) < 2: return match_stems(images, found, labels)
+        image_name = partial(relative_name, root=root)
+        label_name = partial(relative_name, root=root_of(labels))
+        return match_stems(images, found, labels, image_name, label_name)
     if len(images) > 1 and labels.suffix.lower() not in VECTOR_SUFFIXES:
         raise BadInput(f'one mask {labels.name} for {len(images)} images', 'a folder of masks, or one vector file')
-    return [(p, labels) for p in images]
+    return [(image, labels) for image in images]
 
-def _folder_name(image): return image.parent.parent.name if image.parent.name in IMAGE_FOLDERS else image.parent.name
-
+# %% ../nbs/06_datasets.ipynb #b5ac8982
 def folder_pairs(
     images, # folder, file or pattern of rasters, or a list of them
     labels:str|Path, # folder or pattern of labels with the names of the images, or one label file
     touching:bool=True # group images by the ground they share
 )->list: # of Pair, in natural order of names
     "Pairs of any folders; images that share ground share a group."
-    found = sorted(list_scenes(images), key=natural_key)
-    root = root_of(images) if isinstance(images, (str, Path)) else Path(os.path.commonpath([p.parent for p in found]))
-    pairs = [Pair(i, l, relative_name(i, root)) for i, l in _label_files(found, Path(labels), root)]
+    scenes = sorted(list_scenes(images), key=natural_key)
+    if isinstance(images, (str, Path)): root = root_of(images)
+    else: root = Path(os.path.commonpath([scene.parent for scene in scenes]))
+    matched = _label_files(scenes, Path(labels), root)
+    pairs = [Pair(image, label, relative_name(image, root)) for image, label in matched]
     return place_groups(pairs) if touching else pairs
 
 def place_groups(
     pairs:list # of Pair with a group of its own each
 )->list: # the same pairs; those that share ground share a group
     "Group images by their place; those that do not know it, by their folder."
-    boxes = list(map(_box, pairs))
-    return _touching([p if b else p._replace(group=_folder_name(p.image)) for p, b in zip(pairs, boxes)], boxes)
+    boxes = [_box(pair) for pair in pairs]
+    named = [pair if box else pair._replace(group=_folder_name(pair.image)) for pair, box in zip(pairs, boxes)]
+    return _touching(named, boxes)
+
+def _folder_name(image):
+    "The folder of an image, or the one above where it only says that it holds images."
+    folder = image.parent
+    return folder.parent.name if folder.name in IMAGE_FOLDERS else folder.name
 
 # %% ../nbs/06_datasets.ipynb #32222916
 def city_name(
@@ -167,7 +200,11 @@ def city_groups(
     pairs:list # of Pair
 )->list: # the same pairs, grouped by city; one whose name is all numbers keeps its group
     "Group scenes by the name of their city."
-    return [p._replace(group=city_name(p.image) or p.group or p.image.stem) for p in pairs]
+    grouped = []
+    for pair in pairs:
+        name = city_name(pair.image) or pair.group or pair.image.stem
+        grouped.append(pair._replace(group=name))
+    return grouped
 
 # %% ../nbs/06_datasets.ipynb #64b49124
 class Split(NamedTuple):
@@ -180,9 +217,6 @@ class Split(NamedTuple):
 # %% ../nbs/06_datasets.ipynb #edd4bcc9
 CITIES = ('austin', 'chicago', 'kitsap', 'tyrol-w', 'vienna')
 
-def _inside(root, *parts):
-    return next((p for p in (Path(root), *(Path(root)/q for q in parts)) if p.name in parts), Path(root)/parts[0])
-
 def inria(
     root:str|Path, # AerialImageDataset, or the folder that holds it
     valid:str='first5', # 'first5': tiles 1-5 of each city, as the authors; 'first': tile 1, as the seed article
@@ -190,32 +224,44 @@ def inria(
 )->Split: # groups are cities
     "The Inria data set with its usual validation tiles; missing tiles are named."
     if valid not in ('first5', 'first'): raise BadInput(f'validation rule {valid!r}', 'first5 or first')
-    train = _inside(root, 'AerialImageDataset')/'train'
-    for d in ('images', 'gt'): _folder(train/d, 'AerialImageDataset/train/images and gt')
-    tiles = [(c, k) for c in cities for k in range(1, 37)]
-    pair = lambda c, k: Pair(train/'images'/f'{c}{k}.tif', train/'gt'/f'{c}{k}.tif', c)
-    lost = [f'{f.parent.name}/{f.name}' for t in tiles for f in pair(*t)[:2] if not f.is_file()]
-    if lost:
-        raise BadInput(f'{train} lacks {len(lost)} files: {_some(lost)}', f'tiles 1 to 36 of {", ".join(cities)}',
-                       'fetch the rest, or choose the cities')
+    root = Path(root)
+    if root.name != 'AerialImageDataset': root = root/'AerialImageDataset'
+    train = root/'train'
+    for part in ('images', 'gt'): _folder(train/part, 'AerialImageDataset/train/images and gt')
+    tiles = [(number, _inria_tile(train, city, number)) for city in cities for number in range(1, 37)]
+    _check_tiles(train, [pair for _, pair in tiles], cities)
     last = 5 if valid == 'first5' else 1
-    return Split([pair(c, k) for c, k in tiles if k > last], [pair(c, k) for c, k in tiles if k <= last], 'given')
+    held = [pair for number, pair in tiles if number <= last]
+    return Split([pair for number, pair in tiles if number > last], held, 'given')
+
+def _inria_tile(train, city, number):
+    "One tile of a city."
+    name = f'{city}{number}.tif'
+    return Pair(train/'images'/name, train/'gt'/name, city)
+
+def _check_tiles(train, pairs, cities):
+    "Files that are missing are named."
+    files = [file for pair in pairs for file in (pair.image, pair.label)]
+    lost = [f'{file.parent.name}/{file.name}' for file in files if not file.is_file()]
+    if lost:
+        raise BadInput(f'{train} lacks {len(lost)} files: {_listed(lost)}', f'tiles 1 to 36 of {", ".join(cities)}',
+                       'fetch the rest, or choose the cities')
 
 # %% ../nbs/06_datasets.ipynb #9f998f10
 def dubai(
     root:str|Path # the folder that holds `Tile 1`, `Tile 2`, ...
 )->list: # of Pair; groups 'tile 1+3', 'tile 2', ...
     "MBRSC Dubai: color masks, grouped by tiles."
-    tiles = sorted(
-        (p for p in _folder(root, 'a folder with Tile 1, Tile 2, ...').iterdir() if re.fullmatch(r'Tile \d+', p.name)),
-        key=natural_key)
+    folders = _folder(root, 'a folder with Tile 1, Tile 2, ...').iterdir()
+    tiles = sorted((folder for folder in folders if re.fullmatch(r'Tile \d+', folder.name)), key=natural_key)
     if not tiles: raise BadInput(f'{root} holds no tiles', 'folders Tile 1, Tile 2, ... with images and masks')
-    group = lambda t: 'tile 1+3' if t.name in ('Tile 1', 'Tile 3') else t.name.lower()
-    return [
-        Pair(i, l, group(t))
-        for t in tiles
-        for i, l in _pair_folders(t/'images', t/'masks', f'{t.name}/images and {t.name}/masks')
-    ]
+    pairs = []
+    for tile in tiles:
+        group = 'tile 1+3' if tile.name in ('Tile 1', 'Tile 3') else tile.name.lower()
+        layout = f'{tile.name}/images and {tile.name}/masks'
+        matched = _pair_folders(tile/'images', tile/'masks', layout)
+        pairs += [Pair(image, label, group) for image, label in matched]
+    return pairs
 
 # %% ../nbs/06_datasets.ipynb #ba25d503
 def massachusetts(
@@ -223,11 +269,13 @@ def massachusetts(
 )->Split: # given: train, valid and test; groups 'train', 'val', 'test'
     "The Massachusetts Buildings data set with its own split."
     layout = 'train, train_labels, val, val_labels, test, test_labels (or these below tiff or png)'
-    base = next((b for b in (Path(root), Path(root)/'tiff', Path(root)/'png') if (b/'train').is_dir()), Path(root))
-    train, valid, test = ([Pair(i, l, part)
-                           for i, l in _pair_folders(base/part, base/f'{part}_labels', layout)]
-                          for part in ('train', 'val', 'test'))
-    return Split(train, valid, 'given', test)
+    folders = [Path(root), Path(root)/'tiff', Path(root)/'png']
+    base = next((folder for folder in folders if (folder/'train').is_dir()), Path(root))
+    sides = {}
+    for part in ('train', 'val', 'test'):
+        matched = _pair_folders(base/part, base/f'{part}_labels', layout)
+        sides[part] = [Pair(image, label, part) for image, label in matched]
+    return Split(sides['train'], sides['val'], 'given', sides['test'])
 
 # %% ../nbs/06_datasets.ipynb #741277cb
 def chip_groups(
@@ -236,19 +284,30 @@ def chip_groups(
 )->list: # of Pair
     "Group chips by their place on the grid within each site."
     if by == 'site': return pairs
-    tiles = [chip_tile(p.image) for p in pairs]
-    coarse = min(z for z, _, _ in tiles)
-    at = [(x >> z - coarse, y >> z - coarse) for z, x, y in tiles]
-    name = dict(row=lambda x, y: f'{y}', column=lambda x, y: f'{x}').get(by) or (lambda x, y: f'{x//by}_{y//by}')
-    many = len({p.group for p in pairs}) > 1
-    return [p._replace(group=(f'{p.group}/' if many else '') + name(*a)) for p, a in zip(pairs, at)]
+    tiles = [chip_tile(pair.image) for pair in pairs]
+    coarsest = min(zoom for zoom, _, _ in tiles)
+    sites = {pair.group for pair in pairs}
+    grouped = []
+    for pair, (zoom, x, y) in zip(pairs, tiles):
+        name = _block_name(x >> zoom - coarsest, y >> zoom - coarsest, by)
+        if len(sites) > 1: name = f'{pair.group}/{name}'
+        grouped.append(pair._replace(group=name))
+    return grouped
+
+def _block_name(column, row, by):
+    "The row, the column or the block of a chip."
+    if by == 'row': return f'{row}'
+    if by == 'column': return f'{column}'
+    return f'{column//by}_{row//by}'
 
 # %% ../nbs/06_datasets.ipynb #df4e81f2
 MASK_FOLDERS = ('masks', 'labels', 'gt')
 
 def _sites(root):
-    found = sorted((d for d in Path(root).rglob('images') if d.is_dir()), key=natural_key)
-    return [(d, m) for d in found for m in (d.parent/n for n in MASK_FOLDERS) if m.is_dir()]
+    "Folders of images, each with the folder of masks beside it."
+    folders = sorted((folder for folder in Path(root).rglob('images') if folder.is_dir()), key=natural_key)
+    beside = [(folder, folder.parent/name) for folder in folders for name in MASK_FOLDERS]
+    return [(images, masks) for images, masks in beside if masks.is_dir()]
 
 def chips(
     images:str|Path, # folder of chips; or, without labels, a folder of sites that each hold images and masks
@@ -259,8 +318,10 @@ def chips(
     layout = 'sites with a folder images and a folder masks, or a folder of chips and one of masks'
     folders = [(Path(images), Path(labels))] if labels else _sites(_folder(images, layout))
     if not folders: raise BadInput(f'{images} holds no sites', layout)
-    pairs = [Pair(i, l, d.parent.name) for d, m in folders for i, l in _pair_folders(d, m, layout)]
-    for p in pairs: chip_tile(p.image)
+    pairs = []
+    for own, masks in folders:
+        pairs += [Pair(image, label, own.parent.name) for image, label in _pair_folders(own, masks, layout)]
+    for pair in pairs: chip_tile(pair.image)  # a name without a place is refused
     return chip_groups(pairs, by)
 
 # %% ../nbs/06_datasets.ipynb #462df534
@@ -270,21 +331,22 @@ class Rule(NamedTuple):
     what:object # share, or list of patterns
 
 def _share(text):
+    "A share in a text."
     try: share = float(text)
     except (TypeError, ValueError): share = math.nan
     if 0 < share < 1: return share
     raise BadInput(f'validation share {text!r:.40}', 'a number between 0 and 1, such as .2')
 
 def parse_valid(
-    # '.2' | 'groups:.2' | 'group:NAME,...' | 'name:PATTERN,...' | 'blocks[:.2]' | 'random:.2' | 'none', a share, or a
-    # Rule
-    text
+    text # what the table above says, a share, or a Rule
 )->Rule: # checked
     "The rule that `--valid` names."
     if isinstance(text, Rule): return text
     if text is None or str(text).strip() in ('none', ''): return Rule('none', None)
     how, _, rest = str(text).strip().partition(':')
-    if how in ('group', 'name') and rest.strip(): return Rule(how, [t.strip() for t in rest.split(',') if t.strip()])
+    if how in ('group', 'name') and rest.strip():
+        patterns = [pattern.strip() for pattern in rest.split(',')]
+        return Rule(how, [pattern for pattern in patterns if pattern])
     if how in ('groups', 'random', 'blocks'): return Rule(how, _share(rest or .2))
     if not rest and re.fullmatch(r'[\d.eE+-]+', how): return Rule('share', _share(how))
     raise BadInput(f'--valid {str(text)!r:.60}',
@@ -297,25 +359,29 @@ def draw_groups(
     seed:int=42 # of the draw
 )->set: # groups for validation
     "Groups whose sizes come near a share of all."
-    order, rng, target, best = sorted(sizes), random.Random(seed), share*sum(sizes.values()), None
+    rng = random.Random(seed)
+    order = sorted(sizes)
+    target = share*sum(sizes.values())
+    best, least = None, math.inf
     for _ in range(100):
         rng.shuffle(order)
         chosen = _first_groups(order, sizes, target)
         off = abs(sum(map(sizes.get, chosen)) - target)
-        if best is None or off < best[0]: best = off, chosen
+        if off < least: best, least = chosen, off
         if off <= target/20: break
-    return best[1]
+    return best
 
 def _first_groups(order, sizes, target):
-    "The first groups that still fit; the smallest where none does."
-    chosen, n = set(), 0
-    for g in order:
-        if n + sizes[g]/2 < target and len(chosen) < len(order) - 1: chosen.add(g); n += sizes[g]
-    return chosen or {min(order, key=lambda g: (sizes[g], order.index(g)))}
+    "The first groups that still fit, but not all; the smallest where none does."
+    chosen, held = set(), 0
+    for group in order:
+        fits = held + sizes[group]/2 < target
+        if fits and len(chosen) < len(order) - 1:
+            chosen.add(group)
+            held += sizes[group]
+    return chosen or {min(order, key=sizes.get)}
 
 # %% ../nbs/06_datasets.ipynb #ef7cb5e2
-def _fits(name, patterns): return any(fnmatchcase(name, p) for p in patterns)
-
 def pair_pixels(
     pair:Pair # an image, or a part of it
 )->int: # pixels
@@ -324,40 +390,40 @@ def pair_pixels(
     grid = image_grid(pair.image)
     return grid.height*grid.width
 
+def _pixels(pairs):
+    "How large pairs are together."
+    return sum(map(pair_pixels, pairs))
+
 def _group_pixels(pairs):
+    "How large each group is."
     sizes = {}
-    for p in pairs: sizes[p.group] = sizes.get(p.group, 0) + pair_pixels(p)
+    for pair in pairs: sizes[pair.group] = sizes.get(pair.group, 0) + pair_pixels(pair)
     return sizes
 
-def _by_groups(pairs, share, seed):
+def _whole_groups(pairs, share, seed):
+    "Whether each pair is in one of the drawn groups."
     sizes = _group_pixels(pairs)
     if len(sizes) < 2:
         raise BadInput(f'{pairs[0].image.name} and all {len(pairs)} images are one group', 'two groups or more',
                        f'use --valid {share:g}, which parts them by place')
     chosen = draw_groups(sizes, share, seed)
-    return [p.group in chosen for p in pairs]
+    return [pair.group in chosen for pair in pairs]
 
-def _by_random(pairs, share, seed):
+def _at_random(pairs, share, seed):
+    "Whether each pair is drawn."
     warnings.warn(
         'a random split leaks: neighbors of training images are in validation, and its figures come out too good', Note)
-    n = min(max(1, round(share*len(pairs))), len(pairs) - 1)
-    last = set(random.Random(seed).sample(range(len(pairs)), n))
-    return [i in last for i in range(len(pairs))]
+    count = min(max(1, round(share*len(pairs))), len(pairs) - 1)
+    drawn = set(random.Random(seed).sample(range(len(pairs)), count))
+    return [number in drawn for number in range(len(pairs))]
 
+def _fits(name, patterns): return any(fnmatchcase(name, pattern) for pattern in patterns)
+def _named_groups(pairs, patterns, seed): return [_fits(pair.group, patterns) for pair in pairs]
+def _named_files(pairs, patterns, seed): return [_fits(pair.image.name, patterns) for pair in pairs]
 
-_CHOICES = dict(groups=_by_groups, random=_by_random,
-                group=lambda pairs, what, seed: [_fits(p.group, what) for p in pairs],
-                name=lambda pairs, what, seed: [_fits(p.image.name, what) for p in pairs])
+_CHOICES = dict(groups=_whole_groups, random=_at_random, group=_named_groups, name=_named_files)
 
 # %% ../nbs/06_datasets.ipynb #0fdf49dc
-def _check_sides(pairs, chosen, rule):
-    if any(chosen) and not all(chosen): return
-    groups = sorted({p.group for p in pairs}, key=natural_key)
-    known = f'groups {_some(groups, 8)}' if rule.how == 'group' else f'files {_some((p.image.name for p in pairs), 3)}'
-    raise BadInput(
-        f'--valid {rule.how}:{",".join(rule.what)} chooses {"all" if all(chosen) else "none"} of {len(pairs)} images',
-        f'some of the {known}')
-
 def split(
     pairs:list, # of Pair
     valid='.2', # see `parse_valid`
@@ -376,8 +442,21 @@ def split(
     _check_sides(pairs, chosen, rule)
     return _sides(pairs, chosen, rule.how)
 
+def _check_sides(pairs, chosen, rule):
+    "Patterns that choose all or none are an error that tells what there is."
+    if any(chosen) and not all(chosen): return
+    groups = sorted({pair.group for pair in pairs}, key=natural_key)
+    files = [pair.image.name for pair in pairs]
+    known = f'groups {_listed(groups, 8)}' if rule.how == 'group' else f'files {_listed(files, 3)}'
+    number = 'all' if all(chosen) else 'none'
+    raise BadInput(f'--valid {rule.how}:{",".join(rule.what)} chooses {number} of {len(pairs)} images',
+                   f'some of the {known}')
+
 def _sides(pairs, chosen, how):
-    return Split([p for p, c in zip(pairs, chosen) if not c], [p for p, c in zip(pairs, chosen) if c], how)
+    "Chosen pairs for validation, the others for training."
+    train = [pair for pair, held in zip(pairs, chosen) if not held]
+    valid = [pair for pair, held in zip(pairs, chosen) if held]
+    return Split(train, valid, how)
 
 # %% ../nbs/06_datasets.ipynb #49b2acca
 class Blocks(NamedTuple):
@@ -385,23 +464,35 @@ class Blocks(NamedTuple):
     train:list # of Window
     valid:list # of Window
 
+def _periods(length, size, share, gap, most):
+    "How often both sides fit along a length, each a crop wide at least."
+    of_valid = int(length*share/size)
+    of_train = int(length*(1 - share)/(size + gap))
+    of_both = int(length/(2*size + 2*gap))
+    return max(1, min(most, of_valid, of_train, of_both))
+
 def _strips(length, size, share, gap, most):
-    n = max(1, min(most, int(length*share/size), int(length*(1 - share)/(size + gap)), int(length/(2*size + 2*gap))))
-    starts = [round(i*length/n) for i in range(n + 1)]
+    "Spans along a length for training and for validation."
+    periods = _periods(length, size, share, gap, most)
+    starts = [round(number*length/periods) for number in range(periods + 1)]
     train, valid = [], []
-    for i, (a, b) in enumerate(zip(starts, starts[1:])):
-        v = min(max(size, round((b - a)*share)), b - a - gap - size)
-        at = b - v if i % 2 == 0 else a       # last in one period, first in the next: two make one wide strip
-        valid.append((at, at + v))
-        train.append((a, at - gap) if i % 2 == 0 else (at + v + gap, b))
+    for number, (start, stop) in enumerate(zip(starts, starts[1:])):
+        held = min(max(size, round((stop - start)*share)), stop - start - gap - size)
+        if number % 2 == 0:  # last in one period, first in the next: two make one wide strip
+            train.append((start, stop - held - gap))
+            valid.append((stop - held, stop))
+        else:
+            valid.append((start, start + held))
+            train.append((start + held + gap, stop))
     return _joined(train), _joined(valid)
 
 def _joined(spans):
-    out = []
-    for a, b in sorted(spans):
-        if out and out[-1][1] == a: out[-1] = (out[-1][0], b)
-        else: out.append((a, b))
-    return out
+    "Spans in order; those that touch are one."
+    joined = []
+    for start, stop in sorted(spans):
+        if joined and joined[-1][1] == start: joined[-1] = (joined[-1][0], stop)
+        else: joined.append((start, stop))
+    return joined
 
 # %% ../nbs/06_datasets.ipynb #db0d4acf
 def spatial_blocks(
@@ -414,50 +505,66 @@ def spatial_blocks(
     name:str='a scene' # for the message
 )->Blocks: # areas that never overlap
     "Cut one scene into training and validation areas with a gap between them."
-    fits = min(height, width, int(max(height, width)/2.25))//32*32   # the largest crops that could be cut
-    gap, length, across = size//4 if gap is None else gap, max(height, width), min(height, width)
-    if across < size or length < 2*size + gap:
-        smaller = f'use --patch {fits} or smaller' if fits else 'use ground of its own (--valid-images)'
-        raise BadInput(f'{name} of {height} x {width} pixels cannot be cut into blocks for crops of {size}',
-                       f'at least {size} x {2*size + gap} pixels', f'{smaller}, or --valid none')
-    train, valid = _strips(length, size, share, gap, most)
-    window = (lambda a, b: Window(a, 0, b - a, width)) if height >= width else (
-        lambda a, b: Window(0, a, height, b - a))
-    return Blocks([window(*s) for s in train], [window(*s) for s in valid])
+    if gap is None: gap = size//4
+    shorter, longer = sorted((height, width))
+    if shorter < size or longer < 2*size + gap: raise _too_small(name, height, width, size, gap)
+    def window(start, stop):
+        if height >= width: return Window(start, 0, stop - start, width)
+        return Window(0, start, height, stop - start)
+    train, valid = _strips(longer, size, share, gap, most)
+    return Blocks([window(*span) for span in train], [window(*span) for span in valid])
+
+def _too_small(name, height, width, size, gap):
+    "The error of a scene that holds no two crops; the largest that would fit are told."
+    fits = min(height, width, int(max(height, width)/2.25))//32*32
+    smaller = f'use --patch {fits} or smaller' if fits else 'use ground of its own (--valid-images)'
+    return BadInput(f'{name} of {height} x {width} pixels cannot be cut into blocks for crops of {size}',
+                    f'at least {size} x {2*size + gap} pixels', f'{smaller}, or --valid none')
 
 # %% ../nbs/06_datasets.ipynb #adf16a09
 def _region(pair):
+    "The part of an image that a pair uses."
     grid = image_grid(pair.image)
     return Window(*(pair.region or (0, 0, grid.height, grid.width)))
 
 def _fits_blocks(pair, size):
-    _, _, height, width = _region(pair)
-    return min(height, width) >= size and max(height, width) >= 2*size + size//4
+    "Whether two crops and a gap fit."
+    region = _region(pair)
+    shorter, longer = sorted((region.height, region.width))
+    return shorter >= size and longer >= 2*size + size//4
 
 def _blocks_of(pair, share, size):
     "Pairs to train and to validate on of one image."
     row, col, height, width = _region(pair)
-    both = spatial_blocks(height, width, size, share, name=pair.image.name)
-    return ([pair._replace(region=w._replace(row=row + w.row, col=col + w.col)) for w in side] for side in both)
+    blocks = spatial_blocks(height, width, size, share, name=pair.image.name)
+    def part(window):
+        moved = window._replace(row=row + window.row, col=col + window.col)
+        return pair._replace(region=moved)
+    train = [part(window) for window in blocks.train]
+    valid = [part(window) for window in blocks.valid]
+    return train, valid
 
 def _by_blocks(pairs, share, size):
-    large = [p for p in pairs if _fits_blocks(p, size)]
-    if lost := len(pairs) - len(large) if large else 0:
+    "Blocks of all images; those too small for it are trained on whole, and the others give up so much more."
+    large = [pair for pair in pairs if _fits_blocks(pair, size)] or pairs
+    if lost := len(pairs) - len(large):
         warnings.warn(f'{lost} of {len(pairs)} images are too small for blocks of {size} pixels and trained on whole',
                       Note)
-        share = min(.5, share*sum(map(pair_pixels, pairs))/sum(map(pair_pixels, large)))
+        share = min(.5, share*_pixels(pairs)/_pixels(large))
     train, valid = [], []
-    for p in pairs:
-        a, b = ([p], []) if large and p not in large else _blocks_of(p, share, size)
-        train += a
-        valid += b
+    for pair in pairs:
+        own_train, own_valid = _blocks_of(pair, share, size) if pair in large else ([pair], [])
+        train += own_train
+        valid += own_valid
     return Split(train, valid, 'blocks')
 
 def _apart(sides):
     "The same split without training ground that the other side shows too."
-    train, left, limited = keep_apart(sides.train, sides.valid)
-    told = [f'{left} are left out']*(left > 0) + [f'{limited} are used as far as they lie outside']*(limited > 0)
-    lost = f'{left + limited} training areas share ground with the {len(sides.valid)} to validate on'
+    train, left_out, limited = keep_apart(sides.train, sides.valid)
+    told = []
+    if left_out: told.append(f'{left_out} are left out')
+    if limited: told.append(f'{limited} are used as far as they lie outside')
+    lost = f'{left_out + limited} training areas share ground with the {len(sides.valid)} to validate on'
     if told: warnings.warn(f'{lost}: {", ".join(told)}', Note)
     if train: return sides._replace(train=train)
     raise BadInput(f'{sides.valid[0].image.name} shows the ground of all images to train on',
@@ -466,56 +573,73 @@ def _apart(sides):
 # %% ../nbs/06_datasets.ipynb #d4b76583
 NEAR = .25 # of a share: whole images that miss it by more are not taken
 
+def _near(part, pairs, share):
+    "Whether a part comes near a share of the pixels."
+    held = _pixels(part)/_pixels(pairs)
+    return abs(held - share) <= NEAR*share
+
 def _tail(pairs, share):
     "The last images by name: one border instead of many."
-    last, target = set(), share*sum(map(pair_pixels, pairs))
-    for p in sorted(pairs, key=lambda p: natural_key(p.image))[:0:-1]:
-        if last and sum(map(pair_pixels, last)) + pair_pixels(p)/2 > target: break
-        last.add(p)
+    ordered = sorted(pairs, key=lambda pair: natural_key(pair.image))
+    target = share*_pixels(pairs)
+    last = set()
+    for pair in reversed(ordered[1:]):
+        if last and _pixels(last) + pair_pixels(pair)/2 > target: break
+        last.add(pair)
     warnings.warn(
         f'{pairs[0].image.name} and {len(pairs) - 1} more do not say where they are: the last {len(last)} by name '
         'are for validation, and their neighbors may leak; --valid group:NAME, name:PATTERN or --valid-images is '
         'better',
         Note)
-    return _sides(pairs, [p in last for p in pairs], 'name')
+    return _sides(pairs, [pair in last for pair in pairs], 'name')
 
-def _near(part, pairs, share):
-    got = sum(map(pair_pixels, part))/sum(map(pair_pixels, pairs))
-    return abs(got - share) <= NEAR*share
+def _by_place(pairs, share, seed):
+    "Whole images that hang together; None where the place of one is not known."
+    boxes = [_box(pair) for pair in pairs]
+    if not all(boxes): return None
+    pixels = [pair_pixels(pair) for pair in pairs]
+    return _sides(pairs, hold_out(boxes, pixels, share, seed), 'place')
 
 def _cut(pairs, share, seed, size):
     "Hold out a part of one group: by place, or in blocks where images are too large to be parted whole."
     if len(pairs) == 1: return _by_blocks(pairs, share, size)
-    boxes, pixels = list(map(_box, pairs)), list(map(pair_pixels, pairs))
-    whole = _sides(pairs, hold_out(boxes, pixels, share, seed), 'place') if all(boxes) else None
+    whole = _by_place(pairs, share, seed)
     if whole and _near(whole.valid, pairs, share): return _apart(whole)
-    blocks = _by_blocks(pairs, share, size) if all(_fits_blocks(p, size) for p in pairs) else None
+    blocks = _by_blocks(pairs, share, size) if all(_fits_blocks(pair, size) for pair in pairs) else None
     if blocks and (whole or _near(blocks.valid, pairs, share)): return _apart(blocks)
     return _apart(whole) if whole else _tail(pairs, share)
 
+# %% ../nbs/06_datasets.ipynb #d7848bc0
 def _by_share(pairs, share, seed, size):
     "Whole groups where they come near the share, else a part of the largest one."
     sizes = _group_pixels(pairs)
-    whole = draw_groups(sizes, share, seed) if len(sizes) > 1 else set()
-    groups = _sides(pairs, [p.group in whole for p in pairs], 'groups')
+    drawn = draw_groups(sizes, share, seed) if len(sizes) > 1 else set()
+    groups = _sides(pairs, [pair.group in drawn for pair in pairs], 'groups')
     if _near(groups.valid, pairs, share): return groups
-    total, got = sum(sizes.values()), sum(map(sizes.get, whole))
-    if got > share*total: whole, got = set(), 0
-    large = max(sizes.keys() - whole, key=sizes.get)
-    part = [p for p in pairs if p.group == large]
-    if groups.valid and len(part) == 1 and not (whole and got < share*total/2): return groups   # scenes stay whole
-    try: cut = _cut(part, (share*total - got)/sizes[large], seed, size)
+    target = share*sum(sizes.values())
+    whole = set() if sum(map(sizes.get, drawn)) > target else drawn
+    held = sum(map(sizes.get, whole))
+    largest = max(sizes.keys() - whole, key=sizes.get)
+    alone = sum(pair.group == largest for pair in pairs) == 1
+    too_few = whole and held < target/2
+    if groups.valid and alone and not too_few: return groups  # scenes stay whole
+    try: return _with_part(pairs, whole, largest, (target - held)/sizes[largest], seed, size)
     except BadInput:
         if groups.valid: return groups
         raise
-    rest = _sides(others := [p for p in pairs if p.group != large], [p.group in whole for p in others], cut.how)
-    return rest._replace(train=rest.train + cut.train, valid=rest.valid + cut.valid)
+
+def _with_part(pairs, whole, group, share, seed, size):
+    "Whole groups, and a share of one more."
+    part = _cut([pair for pair in pairs if pair.group == group], share, seed, size)
+    others = [pair for pair in pairs if pair.group != group]
+    rest = _sides(others, [pair.group in whole for pair in others], part.how)
+    return rest._replace(train=rest.train + part.train, valid=rest.valid + part.valid)
 
 def valid_share(
     sides:Split # of pairs
 )->float: # of the pixels of both sides
     "How much is held out."
-    held, used = (sum(map(pair_pixels, side)) for side in (sides.valid, sides.train))
+    held, used = _pixels(sides.valid), _pixels(sides.train)
     return held/(held + used)
 
 # %% ../nbs/06_datasets.ipynb #d4b27a37
@@ -525,10 +649,12 @@ def _area_window(pair, aoi):
     row, col, height, width = _region(pair)
     shapes = np.array([*area_shapes(aoi, image_grid(pair.image)), None], object)[:-1]
     inside = shapely.intersection(shapes, shapely.box(col, row, col + width, row + height))
-    if not shapely.area(inside).any(): return None
-    left, top, right, bottom = shapely.total_bounds(inside[shapely.area(inside) > 0])
-    top, left = math.floor(top + .01), math.floor(left + .01)   # degrees are not exact to the hair
-    return Window(top, left, math.ceil(bottom - .01) - top, math.ceil(right - .01) - left)
+    inside = inside[shapely.area(inside) > 0]
+    if not len(inside): return None
+    left, top, right, bottom = shapely.total_bounds(inside)
+    hair = .01  # of a pixel: degrees are not exact
+    first_row, first_col = math.floor(top + hair), math.floor(left + hair)
+    return Window(first_row, first_col, math.ceil(bottom - hair) - first_row, math.ceil(right - hair) - first_col)
 
 def within(
     pairs:list, # of Pair
@@ -536,15 +662,19 @@ def within(
 )->list: # those that the polygons touch, with the part around them
     "Pairs whose labels count inside an area of interest only."
     if aoi is None: return list(pairs)
-    windows = [_area_window(p, aoi) for p in pairs]
-    lost = [p.image.name for p, w in zip(pairs, windows) if w is None]
+    windows = [_area_window(pair, aoi) for pair in pairs]
+    lost = [pair.image.name for pair, window in zip(pairs, windows) if window is None]
     if pairs and len(lost) == len(pairs):
-        raise BadInput(f'{aoi} touches none of {len(pairs)} images: {_some(lost)}', 'polygons on one of them at least',
-                       'check its CRS and place in QGIS')
-    for name in lost[:20]: warnings.warn(f'{Path(aoi).name} does not touch {name}: it is left out', Note)
-    if len(lost) > 20:
-        warnings.warn(f'{Path(aoi).name} does not touch {len(lost) - 20} more images: they are left out', Note)
-    return [p._replace(region=w, aoi=Path(aoi)) for p, w in zip(pairs, windows) if w]
+        raise BadInput(f'{aoi} touches none of {len(pairs)} images: {_listed(lost)}',
+                       'polygons on one of them at least', 'check its CRS and place in QGIS')
+    _note_outside(Path(aoi).name, lost)
+    return [pair._replace(region=window, aoi=Path(aoi)) for pair, window in zip(pairs, windows) if window]
+
+def _note_outside(area, names, most=20):
+    "A note on each image that an area does not touch; on many only their number."
+    for name in names[:most]: warnings.warn(f'{area} does not touch {name}: it is left out', Note)
+    if len(names) > most:
+        warnings.warn(f'{area} does not touch {len(names) - most} more images: they are left out', Note)
 
 # %% ../nbs/06_datasets.ipynb #c7f63e51
 DATASETS = dict(inria=inria, dubai=dubai, massachusetts=massachusetts, chips=chips)
@@ -558,19 +688,30 @@ def known_dataset(
     if name not in DATASETS:
         raise BadInput(f'data set {name!r:.40}', f'one of {", ".join(DATASETS)}',
                        'use --images and --labels for others')
-    found = DATASETS[name](root)
-    if isinstance(found, Split): return found
-    return Split(place_groups(found) if name == 'chips' else found, [], 'none')
+    pairs = DATASETS[name](root)
+    if isinstance(pairs, Split): return pairs
+    return Split(place_groups(pairs) if name == 'chips' else pairs, [], 'none')
 
 def _named_pairs(images, labels, dataset):
-    "All pairs, and whether they come with a split of their own."
+    "A data set with its own split, or pairs that are all for training."
     if dataset and labels is not None:
         raise BadInput(f'--labels together with --dataset {dataset}', 'one of the two', 'the data set knows its labels')
-    if not dataset and labels is None:
+    if dataset: return known_dataset(dataset, images)
+    if labels is None:
         raise BadInput(f'no labels for {images}', 'a folder or file of labels',
                        'use --labels, or --dataset for a known layout')
-    return known_dataset(dataset, images) if dataset else Split(folder_pairs(images, labels), [], 'none')
+    return Split(folder_pairs(images, labels), [], 'none')
 
+def _given(train, valid):
+    "Two sides that the user chose; ground on both is told."
+    _, left_out, limited = keep_apart(train, valid)
+    shared = left_out + limited
+    if shared:
+        warnings.warn(f'{shared} of {len(train)} images to train on share ground with --valid-images: '
+                      'the figures come out too good', Note)
+    return Split(train, valid, 'given')
+
+# %% ../nbs/06_datasets.ipynb #998ff9e8
 def labeled_split(
     images, # folder, file or pattern of rasters; with `dataset` its folder
     labels:str|Path|None=None, # folder, file or pattern of labels; None: those of `dataset`
@@ -589,18 +730,11 @@ def labeled_split(
     if valid is not None and valid_images is not None:
         raise BadInput(f'--valid {valid} together with --valid-images', 'one of the two')
     own = _named_pairs(images, labels, dataset)
-    if valid is None and valid_images is None and own.valid:
+    if own.valid and valid is None and valid_images is None:
         return own._replace(train=within(own.train, aoi), valid=within(own.valid, aoi))
     pairs = within([*own.train, *own.valid], aoi)
-    if valid_images is not None: return _given(pairs, within(folder_pairs(valid_images, valid_labels), aoi))
-    return split(pairs, valid or _OWN.get(dataset, '.2'), seed, size)
-
-def _given(train, valid):
-    "Two sides that the user chose; ground on both is told."
-    _, left, limited = keep_apart(train, valid)
-    told = f'{left + limited} of {len(train)} images to train on share ground with --valid-images'
-    if left + limited: warnings.warn(f'{told}: the figures come out too good', Note)
-    return Split(train, valid, 'given')
+    if valid_images is None: return split(pairs, valid or _OWN.get(dataset, '.2'), seed, size)
+    return _given(pairs, within(folder_pairs(valid_images, valid_labels), aoi))
 
 def labeled_pairs(
     images, # folder, file or pattern of rasters; with `dataset` its folder
@@ -619,9 +753,11 @@ def short_names(
     paths # of files
 )->dict: # path -> its last parts
     "The shortest ends of paths that tell them apart."
-    names = {Path(p): Path(p).name for p in paths}
-    for depth in range(2, max((len(p.parts) for p in names), default=0) + 1):
-        seen = list(names.values())
-        for p in [p for p, n in names.items() if seen.count(n) > 1]: names[p] = '/'.join(p.parts[-depth:])
+    names = {Path(path): Path(path).name for path in paths}
+    deepest = max((len(path.parts) for path in names), default=0)
+    for depth in range(2, deepest + 1):
+        counts = Counter(names.values())
+        for path, name in names.items():
+            if counts[name] > 1: names[path] = '/'.join(path.parts[-depth:])
         if len(set(names.values())) == len(names): break
     return names

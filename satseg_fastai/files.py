@@ -15,12 +15,16 @@ from tempfile import TemporaryDirectory
 from .errors import BadInput, FailedWork
 
 # %% ../nbs/00a_files.ipynb #2ee62acc
-def _failed(dst, e):
+_FULL = errno.ENOSPC, errno.EFBIG, errno.EDQUOT
+
+def _failed(dst, error):
     "One line of what the system, or the library that wrote, says."
-    why = os.strerror(e.errno) if e.errno else ' '.join(str(e.__cause__ or e).split())[:160]
-    if not e.errno: do = 'check disk space and the folder, and run again'  # a library, which hides why
-    elif e.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT): do = 'free some space and run again'
-    else: do = 'check the folder and its rights'
+    if not error.errno:  # a library, which hides why
+        words = str(error.__cause__ or error).split()
+        why, do = ' '.join(words)[:160], 'check disk space and the folder, and run again'
+    else:
+        why = os.strerror(error.errno)
+        do = 'free some space and run again' if error.errno in _FULL else 'check the folder and its rights'
     return FailedWork(f'{dst} could not be written: {why}', do=do)
 
 @contextmanager
@@ -34,7 +38,7 @@ def atomic_path(
         dst.parent.mkdir(parents=True, exist_ok=True)
         yield tmp
         os.replace(tmp, dst)
-    except OSError as e: raise _failed(dst, e) from None
+    except OSError as error: raise _failed(dst, error) from None
     finally:
         try: tmp.unlink(missing_ok=True)
         except OSError: pass
@@ -77,7 +81,9 @@ def write_json(
     obj # anything that JSON can say
 ):
     "Write a JSON file in one piece."
-    with atomic_path(dst) as tmp: tmp.write_text(json.dumps(obj, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+    with atomic_path(dst) as tmp:
+        text = json.dumps(obj, indent=1, ensure_ascii=False)
+        tmp.write_text(f'{text}\n', encoding='utf-8')
 
 def read_json(
     path:str|Path, # the file
@@ -88,12 +94,13 @@ def read_json(
     "What a JSON file holds."
     path = Path(path)
     try:
-        if (size := path.stat().st_size) > most: raise BadInput(f'{path} has {size} bytes', expected, do)
+        size = path.stat().st_size
+        if size > most: raise BadInput(f'{path} has {size} bytes', expected, do)
         return json.loads(path.read_text(encoding='utf-8-sig'), parse_constant=lambda name: None)
-    except OSError as e: raise BadInput(f'{path} could not be read: {e.strerror}', expected, do) from None
+    except OSError as error: raise BadInput(f'{path} could not be read: {error.strerror}', expected, do) from None
     except BadInput: raise
-    except (ValueError, RecursionError, MemoryError) as e:
-        raise BadInput(f'{path} is not valid JSON: {str(e):.100}', expected, do) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise BadInput(f'{path} is not valid JSON: {str(error):.100}', expected, do) from None
 
 # %% ../nbs/00a_files.ipynb #ceabe3da
 def root_of(
@@ -102,7 +109,7 @@ def root_of(
     "The folder that the paths below an argument are told from."
     path = Path(path)
     if path.exists(): return path if path.is_dir() else path.parent
-    return next(p for p in path.parents if p.is_dir())
+    return next(parent for parent in path.parents if parent.is_dir())
 
 def list_files(
     path:str|Path, # a folder, or a pattern
@@ -111,20 +118,24 @@ def list_files(
 )->list: # sorted
     "Files of a folder or a pattern."
     path, root = Path(path), root_of(path)
-    hidden = lambda q: any(t.startswith('.') for t in q.relative_to(root).parts)
-    fits = lambda q: q.suffix.lower() in suffixes and q.is_file() and not hidden(q)
+    def fits(file):
+        hidden = any(part.startswith('.') for part in file.relative_to(root).parts)
+        return file.suffix.lower() in suffixes and file.is_file() and not hidden
     if path.is_dir():
         own = [] if deep else sorted(filter(fits, path.iterdir()))
         return own or sorted(filter(fits, path.rglob('*')))
     hits = sorted(root.glob(str(path.relative_to(root))))
-    found = [q for h in hits for q in (list_files(h, suffixes) if h.is_dir() else [h])]
-    return list(dict.fromkeys(filter(fits, found))) or [h for h in hits if h.is_file()]
+    files = []
+    for hit in hits: files += list_files(hit, suffixes) if hit.is_dir() else [hit]
+    wanted = dict.fromkeys(filter(fits, files))
+    return list(wanted) or [hit for hit in hits if hit.is_file()]
 
 def natural_key(
     path:str|Path # a file
 )->list: # sorts austin2 before austin10
     "A sort key that counts as people do."
-    return [(int(t), '') if t.isdecimal() else (math.inf, t) for t in re.split(r'(\d+)', str(path)) if t]
+    parts = [part for part in re.split(r'(\d+)', str(path)) if part]
+    return [(int(part), '') if part.isdecimal() else (math.inf, part) for part in parts]
 
 def by_stem(
     files, # paths
@@ -132,17 +143,18 @@ def by_stem(
     key=None # of a path: its name; None: the stem
 )->dict: # path of each name
     "Files by their name; two of one name are an error."
-    found = {}
-    for f in files:
-        name = key(f) if key else f.stem
-        if name in found:
-            raise BadInput(f'two {what} are named {name}: {found[name].name} and {f.name} in {f.parent}', 'one',
+    named = {}
+    for file in files:
+        name = key(file) if key else file.stem
+        if name in named:
+            raise BadInput(f'two {what} are named {name}: {named[name].name} and {file.name} in {file.parent}', 'one',
                            'move one away')
-        found[name] = f
-    return found
+        named[name] = file
+    return named
 
 def safe_stem(
     name:str|Path # of a scene
 )->str: # for names of files
     "What the files made of a scene are named after: its stem, without what a file system may not like."
-    return re.sub(r'[^\w.\- ()+]', '_', Path(name).stem).lstrip('.') or 'scene'
+    stem = re.sub(r'[^\w.\- ()+]', '_', Path(name).stem)
+    return stem.lstrip('.') or 'scene'

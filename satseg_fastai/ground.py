@@ -25,8 +25,9 @@ def image_grid(
 )->Place: # remembered until it or its folder changes
     "The grid of an image."
     image = Path(image).absolute()
-    if not image.exists(): return place_of(image)   # says what is missing
-    return _grid(image, *(p.stat().st_mtime_ns for p in (image, image.parent)))
+    if not image.exists(): return place_of(image)  # says what is missing
+    stamps = [path.stat().st_mtime_ns for path in (image, image.parent)]
+    return _grid(image, *stamps)
 
 def known_place(
     image:str|Path # a raster
@@ -35,7 +36,8 @@ def known_place(
     place = image_grid(image)
     if place.crs is not None and on_earth(place.crs): return place
     tile = named_tile(image)
-    return tile and Place(place.name, place.height, place.width, *tile_grid(tile, place.height, place.width))
+    if tile is None: return None
+    return Place(place.name, place.height, place.width, *tile_grid(tile, place.height, place.width))
 
 def ground_box(
     place:Place, # a grid on the globe
@@ -44,19 +46,47 @@ def ground_box(
     "The ground of an image or of a part of it."
     from rasterio.warp import transform_bounds
     row, col, height, width = region or (0, 0, place.height, place.width)
-    rows, cols = (row - .5, row + height + .5), (col - .5, col + width + .5)
-    xs, ys = zip(*(place.transform @ (c, r) for c in cols for r in rows))
+    rows = row - .5, row + height + .5
+    cols = col - .5, col + width + .5
+    corners = [place.transform @ (x, y) for x in cols for y in rows]
+    xs, ys = zip(*corners)
     return transform_bounds(place.crs, 'EPSG:4326', min(xs), min(ys), max(xs), max(ys))
 
 # %% ../nbs/05_ground.ipynb #55e0149f
 def _columns(boxes, rng):
     "For each box its column from one end of the longer side, and its place in the column."
     west, south, east, north = np.asarray(boxes, float).T
-    across = np.cos(np.radians((south + north)/2))
-    centers, sides = ((west + east)/2*across, (south + north)/2), ((east - west)*across, north - south)
-    if np.ptp(centers[0]) < np.ptp(centers[1]): centers, sides = centers[::-1], sides[::-1]
-    at = np.round((centers[0] - centers[0].min())/np.median(sides[0]), 2)
-    return list(zip((at if rng.random() < .5 else at.max() - at).tolist(), centers[1].tolist()))
+    shrink = np.cos(np.radians((south + north)/2))  # of a degree from west to east
+    along, across = (west + east)/2*shrink, (south + north)/2
+    side = (east - west)*shrink
+    if np.ptp(along) < np.ptp(across):
+        along, across = across, along
+        side = north - south
+    column = np.round((along - along.min())/np.median(side), 2)
+    if rng.random() >= .5: column = column.max() - column
+    return list(zip(column.tolist(), across.tolist()))
+
+def _neighbors(boxes):
+    "For each box those that it touches, itself too."
+    import shapely
+    shapes = shapely.box(*np.asarray(boxes, float).T)
+    touching = [set() for _ in boxes]
+    for first, second in zip(*shapely.STRtree(shapes).query(shapes, predicate='intersects')):
+        touching[first].add(second)
+    return touching
+
+def _growing(order, touching):
+    "Numbers of boxes: from the first of an order to those that touch it, nearest first, then the next part."
+    seen, waiting = set(), []
+    def wait(number):
+        seen.add(number)
+        heapq.heappush(waiting, (order[number], number))
+    for first in sorted(range(len(order)), key=order.__getitem__):
+        if first not in seen: wait(first)
+        while waiting:
+            number = heapq.heappop(waiting)[1]
+            yield number
+            for near in touching[number] - seen: wait(near)
 
 def hold_out(
     boxes:list, # west, south, east, north of each image
@@ -65,69 +95,92 @@ def hold_out(
     seed:int=0 # of the end to begin at
 )->np.ndarray: # bool: held out; one at least, and not all
     "A contiguous part of images that touch."
-    import shapely
-    order, shapes = _columns(boxes, random.Random(seed)), shapely.box(*np.asarray(boxes, float).T)
-    touching = [[] for _ in boxes]
-    for a, b in zip(*shapely.STRtree(shapes).query(shapes, predicate='intersects')): touching[a].append(b)
-    chosen, seen, heap, target = np.zeros(len(boxes), bool), set(), [], share*sum(pixels)
-    for first in sorted(range(len(boxes)), key=order.__getitem__):   # one start is enough where all hang together
-        if first not in seen: heapq.heappush(heap, (order[first], first)); seen.add(first)
-        while heap:
-            i = heapq.heappop(heap)[1]
-            full = chosen @ pixels + pixels[i]/2 > target or chosen.sum() + 1 == len(boxes)
-            if full and chosen.any(): return chosen
-            chosen[i] = True
-            for j in set(touching[i]) - seen: heapq.heappush(heap, (order[j], j)); seen.add(j)
+    order = _columns(boxes, random.Random(seed))
+    target = share*sum(pixels)
+    chosen = np.zeros(len(boxes), bool)
+    for number in _growing(order, _neighbors(boxes)):
+        over = chosen @ pixels + pixels[number]/2 > target
+        last = chosen.sum() + 1 == len(boxes)
+        if chosen.any() and (over or last): return chosen
+        chosen[number] = True
     return chosen
 
 # %% ../nbs/05_ground.ipynb #448a0c52
+def _whole_pixels(bounds):
+    "Left, top, right and bottom of all pixels that bounds reach; a hundredth of a pixel is no reach."
+    left, top, right, bottom = bounds
+    return math.floor(left + .01), math.floor(top + .01), math.ceil(right - .01), math.ceil(bottom - .01)
+
+def _overlap(region, bounds):
+    "The lesser side of what a region and bounds share; not above 0 where they do not meet."
+    row, col, height, width = region
+    left, top, right, bottom = bounds
+    across = min(right, col + width) - max(left, col)
+    down = min(bottom, row + height) - max(top, row)
+    return min(across, down)
+
+def _largest_rest(region, bounds):
+    "The largest of the parts above, below, west and east of bounds."
+    row, col, height, width = region
+    left, top, right, bottom = _whole_pixels(bounds)
+    above = Window(row, col, top - row, width)
+    below = Window(bottom, col, row + height - bottom, width)
+    west = Window(row, col, height, left - col)
+    east = Window(row, right, height, col + width - right)
+    return max((above, below, west, east), key=lambda part: max(0, part.height)*max(0, part.width))
+
 def free_part(
     region:Window, # of an image
     taken:list # (left, top, right, bottom) in its pixels
 )->Window|None: # an upright part that meets none of them; None where it is less than half
     "What ground in use leaves of a region."
-    row, col, height, width = region
-    for left, top, right, bottom in taken:
-        across, down = min(right, col + width) - max(left, col), min(bottom, row + height) - max(top, row)
-        if min(across, down) <= .5: continue   # they only touch
-        left, top = math.floor(left + .01), math.floor(top + .01)
-        right, bottom = math.ceil(right - .01), math.ceil(bottom - .01)
-        above, below = (row, col, top - row, width), (bottom, col, row + height - bottom, width)
-        west, east = (row, col, height, left - col), (row, right, height, col + width - right)
-        row, col, height, width = max((above, below, west, east), key=lambda p: max(0, p[2])*max(0, p[3]))
-        if min(height, width) < 1: return None
-    return Window(row, col, height, width) if 2*height*width >= region[2]*region[3] else None
+    part = Window(*region)
+    for bounds in taken:
+        if _overlap(part, bounds) <= .5: continue  # they only touch
+        part = _largest_rest(part, bounds)
+        if min(part.height, part.width) < 1: return None
+    return part if 2*part.height*part.width >= region[2]*region[3] else None
 
+# %% ../nbs/05_ground.ipynb #f88a9a40
 def _bounds_in(pair, place):
     "The ground of a pair, as bounds in the pixels of another image."
     import shapely
     own = known_place(pair.image)
     row, col, height, width = pair.region or (0, 0, own.height, own.width)
     outline = [(col, row), (col + width, row), (col + width, row + height), (col, row + height)]
-    corners = [own.transform @ p for p in outline]
-    if own.crs == place.crs: moved = shapely.Polygon([~place.transform @ p for p in corners])
+    corners = [own.transform @ point for point in outline]
+    if own.crs == place.crs: moved = shapely.Polygon([~place.transform @ point for point in corners])
     else: moved = to_pixels([shapely.Polygon(corners)], own.crs.to_wkt(), place)[0]
     return tuple(shapely.bounds(moved))
 
-def _inner(region):
-    "A pixel less on each side: what only touches is no neighbor then."
-    row, col, height, width = region
-    return row + 1, col + 1, height - 2, width - 2
+class _Taken:
+    "The ground of pairs, and what it leaves of another pair."
+    def __init__(self, pairs):
+        import shapely
+        self.pairs = [pair for pair in pairs if known_place(pair.image)]
+        boxes = [ground_box(known_place(pair.image), pair.region) for pair in self.pairs]
+        self.tree = shapely.STRtree([shapely.box(*box) for box in boxes])
+    def near(self, place, region):
+        "Pairs that a region may overlap; what only touches is no neighbor."
+        import shapely
+        inner = region.row + 1, region.col + 1, region.height - 2, region.width - 2
+        return [self.pairs[number] for number in self.tree.query(shapely.box(*ground_box(place, inner)))]
+    def leave(self, pair):
+        "The pair, the free part of it, or None."
+        place = known_place(pair.image)
+        if place is None: return pair
+        region = Window(*(pair.region or (0, 0, place.height, place.width)))
+        free = free_part(region, [_bounds_in(other, place) for other in self.near(place, region)])
+        if free == region: return pair
+        return free and pair._replace(region=free)
 
 def keep_apart(
     train:list, # of Pair: image and region
     valid:list # of Pair
 )->tuple: # the pairs to train on, number of those left out, number of those that lost a part
     "Training pairs without the ground of the validation pairs."
-    import shapely
-    held = [p for p in valid if known_place(p.image)]
-    tree = shapely.STRtree([shapely.box(*ground_box(known_place(p.image), p.region)) for p in held])
-    kept, limited = [], 0
-    for pair in train:
-        place = known_place(pair.image)
-        region = Window(*(pair.region or (0, 0, place.height, place.width))) if place else None
-        near = tree.query(shapely.box(*ground_box(place, _inner(region)))) if place else []
-        free = free_part(region, [_bounds_in(held[i], place) for i in near]) if len(near) else region
-        limited += free not in (region, None)
-        if free or not len(near): kept.append(pair if free == region else pair._replace(region=free))
+    taken = _Taken(valid)
+    left = [taken.leave(pair) for pair in train]
+    kept = [pair for pair in left if pair is not None]
+    limited = sum(own is not pair for own, pair in zip(left, train) if own is not None)
     return kept, len(train) - len(kept), limited

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import rasterio
 from affine import Affine
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
@@ -24,7 +23,7 @@ from rasterio.windows import Window as RioWindow
 from .errors import BadInput, LabelsElsewhere, Note
 from .files import read_json
 from .raster import Scene, on_earth, open_raster, reflect_index, write_cog
-from .classes import ClassTable, building, check_colors, code_hex, color_code, lookup, palette
+from .classes import ClassTable, building, check_colors, color_code, lookup, palette
 
 # %% ../nbs/04_labels.ipynb #ecb0d161
 class Place(NamedTuple):
@@ -41,7 +40,7 @@ def place_of(
     "The grid of an image."
     if isinstance(scene, Place): return scene
     if isinstance(scene, (str, Path)):
-        with Scene(scene) as s: return place_of(s)
+        with Scene(scene) as opened: return place_of(opened)
     return Place(scene.name, scene.height, scene.width, scene.crs, scene.transform)
 
 # %% ../nbs/04_labels.ipynb #18958367
@@ -53,9 +52,11 @@ def run_counts(
     "How often each value occurs, by runs of equal values."
     flat = codes.ravel()
     starts = np.flatnonzero(np.r_[True, flat[1:] != flat[:-1]])
+    lengths = np.diff(np.r_[starts, flat.size])
     values, inverse = np.unique(flat[starts], return_inverse=True)
-    n = np.bincount(inverse, np.diff(np.r_[starts, flat.size])).astype(int)
-    return {v: k for v, k in zip(values.tolist(), n.tolist()) if v == v}
+    pixels = np.bincount(inverse, lengths).astype(int)
+    counts = dict(zip(values.tolist(), pixels.tolist()))
+    return {value: count for value, count in counts.items() if value == value}
 
 # %% ../nbs/04_labels.ipynb #039b0abf
 class Mask(NamedTuple):
@@ -68,50 +69,70 @@ class Mask(NamedTuple):
     jpeg:bool # stored lossy
     place:Place # its own grid
 
-def _layout(ds, name):
-    alpha = ds.colorinterp[-1] == ColorInterp.alpha
-    bands = ds.count - alpha
-    if bands == 1: return 'palette' if ds.colorinterp[0] == ColorInterp.palette else 'gray', alpha
-    if bands in (3, 4) and ds.dtypes[0] == 'uint8': return 'color', alpha
-    raise BadInput(f'label {name} has {ds.count} bands of {ds.dtypes[0]}',
+def _layout(file, name):
+    "What the bands of a mask are, and whether the last one is alpha."
+    alpha = file.colorinterp[-1] == ColorInterp.alpha
+    bands = file.count - alpha
+    if bands == 1 and file.colorinterp[0] == ColorInterp.palette: return 'palette', alpha
+    if bands == 1: return 'gray', alpha
+    if bands in (3, 4) and file.dtypes[0] == 'uint8': return 'color', alpha
+    raise BadInput(f'label {name} has {file.count} bands of {file.dtypes[0]}',
                    'one band of class indices, or three bands of uint8 colors')
 
 # %% ../nbs/04_labels.ipynb #559a340b
-def _read_codes(ds, layout, alpha, window):
-    x = ds.read(window=window)
-    codes = color_code(np.moveaxis(x[:3], 0, -1)) if layout == 'color' else x[0]
-    return np.where(x[-1] == 0, TRANSPARENT, codes.astype(np.int32)) if alpha else codes
+def _read_codes(file, layout, alpha, window):
+    "Gray values or 24-bit colors of a window."
+    bands = file.read(window=window)
+    codes = color_code(np.moveaxis(bands[:3], 0, -1)) if layout == 'color' else bands[0]
+    if not alpha: return codes
+    return np.where(bands[-1] == 0, TRANSPARENT, codes.astype(np.int32))
 
-def _count(ds, layout, alpha, most=4096):
-    counts, step = {}, -(-max(1, 2**22//ds.width)//ds.block_shapes[0][0])*ds.block_shapes[0][0]
-    for row in range(0, ds.height, step):
-        window = RioWindow(0, row, ds.width, min(step, ds.height - row))
-        for v, n in run_counts(_read_codes(ds, layout, alpha, window)).items(): counts[v] = counts.get(v, 0) + n
+def _count(file, layout, alpha, most=4096):
+    "How often each code occurs, read in whole rows of blocks; too many codes are not counted to the end."
+    block = file.block_shapes[0][0]
+    rows = max(1, 2**22//file.width)
+    step = -(-rows//block)*block
+    counts = {}
+    for row in range(0, file.height, step):
+        window = RioWindow(0, row, file.width, min(step, file.height - row))
+        codes = _read_codes(file, layout, alpha, window)
+        for code, pixels in run_counts(codes).items(): counts[code] = counts.get(code, 0) + pixels
         if len(counts) > most: break
     return counts
 
 # %% ../nbs/04_labels.ipynb #efe497b9
-def _palette_codes(ds): return {i: int(color_code(c[:3])) for i, c in ds.colormap(1).items()}
-def _is_jpeg(ds): return ds.driver == 'JPEG' or 'JPEG' in str(ds.compression).upper()
+def _palette(file):
+    "The 24-bit color of each index."
+    return {index: int(color_code(color[:3])) for index, color in file.colormap(1).items()}
+
+def _is_jpeg(file):
+    "Whether a file is stored lossy."
+    compression = str(file.compression).upper()
+    return file.driver == 'JPEG' or 'JPEG' in compression
+
+def _unreadable(path, error):
+    "The error of a mask that breaks off."
+    return BadInput(f'label {path} could not be read: {error}', 'a complete raster')
 
 @lru_cache(maxsize=4096)
 def _scan(path, stamp):
+    "One look at a mask; `stamp` changes when the file does."
     path = Path(path)
-    with open_raster(path) as ds:
-        layout, alpha = _layout(ds, path.name)
-        try: counts = _count(ds, layout, alpha)
-        except RasterioError as e: raise BadInput(f'label {path} could not be read: {e}', 'a complete raster') from None
-        colors = _palette_codes(ds) if layout == 'palette' else {}
-        return Mask(layout, alpha, counts, colors, ds.nodata, _is_jpeg(ds),
-                    Place(path.name, ds.height, ds.width, ds.crs, ds.transform))
+    with open_raster(path) as file:
+        layout, alpha = _layout(file, path.name)
+        try: counts = _count(file, layout, alpha)
+        except RasterioError as error: raise _unreadable(path, error) from None
+        colors = _palette(file) if layout == 'palette' else {}
+        place = Place(path.name, file.height, file.width, file.crs, file.transform)
+        return Mask(layout, alpha, counts, colors, file.nodata, _is_jpeg(file), place)
 
 def scan_mask(
     path:str|Path # mask file
 )->Mask: # remembered until the file changes
     "Layout and value counts of a mask."
     if not Path(path).is_file(): raise BadInput(f'label {path} does not exist', 'a mask or vector file')
-    s = Path(path).stat()
-    return _scan(str(path), (s.st_mtime_ns, s.st_size))
+    stat = Path(path).stat()
+    return _scan(str(path), (stat.st_mtime_ns, stat.st_size))
 
 # %% ../nbs/04_labels.ipynb #5cd1a7aa
 def gray_meaning(
@@ -121,11 +142,18 @@ def gray_meaning(
     kind:str=None # 'index' or 'binary' where the data set as a whole has decided
 )->tuple: # kind, dict level -> class index; None where the values fit neither
     "How the values of a one-band mask are meant."
-    levels, index = set(levels), {i: i for i in range(classes.n)} | {classes.ignore: classes.ignore}
+    levels = set(levels)
+    index = {value: value for value in (*range(classes.n), classes.ignore)}
     if nodata is not None and nodata not in index: index[nodata] = classes.ignore
-    binary = classes.n == 2 and levels <= {0, 255} and kind != 'index' and (kind == 'binary' or nodata != 255)
-    if binary and (255 in levels or kind == 'binary'): return 'binary', {0: 0, 255: 1}
+    if _is_binary(levels, classes, nodata, kind): return 'binary', {0: 0, 255: 1}
     return ('index', index) if levels <= set(index) else None
+
+def _is_binary(levels, classes, nodata, kind):
+    "Whether 255 is class 1: of two classes, and unless the file or the data set says otherwise."
+    if classes.n != 2 or kind == 'index': return False
+    if not levels <= {0, 255}: return False
+    if kind == 'binary': return True
+    return nodata != 255 and 255 in levels
 
 # %% ../nbs/04_labels.ipynb #6a5985a3
 def color_meaning(
@@ -136,7 +164,7 @@ def color_meaning(
     "How well the colors of a mask fit the table."
     known = set(classes.codes[0].tolist()) & set(counts)
     if len(known) == len(counts): return 'exact'
-    unknown = sum(n for c, n in counts.items() if c not in known)
+    unknown = sum(pixels for color, pixels in counts.items() if color not in known)
     if unknown > max_unknown*sum(counts.values()): return 'no'
     return 'sure' if len(known) > 1 else 'maybe'
 
@@ -149,47 +177,72 @@ class Coding(NamedTuple):
     keys:np.ndarray # sorted codes
     values:np.ndarray # uint8 class indices
 
-def _coding(kind, pairs):
-    keys = sorted(pairs)
-    return Coding(kind, np.array(keys), np.array([pairs[k] for k in keys], np.uint8))
+def _coding(kind, index_of):
+    "A coding from class indices by code."
+    codes = sorted(index_of)
+    indices = np.array([index_of[code] for code in codes], np.uint8)
+    return Coding(kind, np.array(codes), indices)
 
-def _opaque(m): return {c: n for c, n in m.counts.items() if c != TRANSPARENT}
-def _gray_levels(m): return {c & 255 for c in _opaque(m)} if m.layout == 'color' else set(_opaque(m))
+def _opaque(mask):
+    "Counts without what is transparent."
+    return {code: pixels for code, pixels in mask.counts.items() if code != TRANSPARENT}
 
-def _by_gray(m, classes, kind):
-    if m.layout == 'color' and not all(map(_is_gray, _opaque(m))): return None
-    step, got = 0x010101 if m.layout == 'color' else 1, gray_meaning(_gray_levels(m), classes, m.nodata, kind)
-    return got and _coding(got[0], {TRANSPARENT: classes.background} | {v*step: i for v, i in got[1].items()})
+def _gray_levels(mask):
+    "The values of a mask in pure grays."
+    codes = set(_opaque(mask))
+    return {code & 255 for code in codes} if mask.layout == 'color' else codes
+
+def _by_gray(mask, classes, kind):
+    "The coding of a mask that is read as gray; None where it cannot be."
+    step = 0x010101 if mask.layout == 'color' else 1
+    if mask.layout == 'color' and not all(map(_is_gray, _opaque(mask))): return None
+    meaning = gray_meaning(_gray_levels(mask), classes, mask.nodata, kind)
+    if meaning is None: return None
+    kind, index_of = meaning
+    of_codes = {level*step: index for level, index in index_of.items()}
+    return _coding(kind, {TRANSPARENT: classes.background} | of_codes)
 
 # %% ../nbs/04_labels.ipynb #4353434c
-def _color_counts(m):
-    if m.layout == 'color': return _opaque(m)
+def _color_counts(mask):
+    "Pixels of each color."
+    if mask.layout == 'color': return _opaque(mask)
     counts = {}
-    for i, n in _opaque(m).items(): counts[m.colors.get(i, 0)] = counts.get(m.colors.get(i, 0), 0) + n
+    for index, pixels in _opaque(mask).items():
+        color = mask.colors.get(index, 0)
+        counts[color] = counts.get(color, 0) + pixels
     return counts
 
-def _by_color(m, classes):
-    known = dict(zip(*(a.tolist() for a in classes.codes)))
-    if m.layout == 'palette': known = {i: known[c] for i, c in m.colors.items() if c in known} or {0: classes.ignore}
+def _by_color(mask, classes):
+    "The coding of a mask that is read by color."
+    colors, indices = classes.codes
+    known = dict(zip(colors.tolist(), indices.tolist()))
+    if mask.layout == 'palette':
+        known = {index: known[color] for index, color in mask.colors.items() if color in known}
+        known = known or {0: classes.ignore}
     return _coding('color', {TRANSPARENT: classes.background} | known)
 
 # %% ../nbs/04_labels.ipynb #d9f37c2a
-def _refuse_gray(m, classes):
-    levels, name = sorted(_gray_levels(m)), m.place.name
-    expected = f'0 to {classes.n - 1} ({", ".join(classes.names)}), {classes.ignore} for ignore' + (
-        ', or 0 and 255' if classes.n == 2 else '')
-    lossy = f'{name} is a JPEG, which smears class values; ' if m.jpeg else f'label {name}: '
-    if len(levels) <= 16 and not m.jpeg:
-        raise BadInput(f'{lossy}found the values {", ".join(f"{v:g}" for v in levels)}', expected,
+def _refuse_gray(mask, classes):
+    "The error of a mask whose values are no classes."
+    levels = sorted(_gray_levels(mask))
+    name = mask.place.name
+    start = f'{name} is a JPEG, which smears class values; ' if mask.jpeg else f'label {name}: '
+    expected = f'0 to {classes.n - 1} ({", ".join(classes.names)}), {classes.ignore} for ignore'
+    if classes.n == 2: expected += ', or 0 and 255'
+    if len(levels) <= 16 and not mask.jpeg:
+        values = ', '.join(f'{level:g}' for level in levels)
+        raise BadInput(f'{start}found the values {values}', expected,
                        'give the class table that the mask was made with')
-    many = 'more than 4096' if len(levels) > 4096 else len(levels)
-    raise BadInput(f'{lossy}found {many} gray levels between {levels[0]:g} and {levels[-1]:g}', expected,
+    number = 'more than 4096' if len(levels) > 4096 else len(levels)
+    raise BadInput(f'{start}found {number} gray levels between {levels[0]:g} and {levels[-1]:g}', expected,
                    'save the original mask as PNG, or threshold it')
 
-def _refuse(m, classes, max_unknown):
-    counts = _color_counts(m) if m.layout != 'gray' else {}
-    if not counts or all(map(_is_gray, counts)): _refuse_gray(m, classes)
-    check_colors(counts, classes, max_unknown, f'label {m.place.name}' + (' (a JPEG)' if m.jpeg else ''))
+def _refuse(mask, classes, max_unknown):
+    "The error of a mask that fits nothing."
+    counts = _color_counts(mask) if mask.layout != 'gray' else {}
+    if all(map(_is_gray, counts)): _refuse_gray(mask, classes)
+    note = ' (a JPEG)' if mask.jpeg else ''
+    check_colors(counts, classes, max_unknown, f'label {mask.place.name}{note}')
 
 # %% ../nbs/04_labels.ipynb #4d279965
 def mask_coding(
@@ -226,36 +279,45 @@ def polygon_parts(
 )->tuple: # flat array of valid polygons, the position in `geometries` that each came from
     "Valid polygons only, in order."
     import shapely
-    g = np.array(geometries, object)
-    bad = ~(shapely.is_valid(g) | shapely.is_missing(g))
+    parts = np.array(geometries, object)
+    bad = ~(shapely.is_valid(parts) | shapely.is_missing(parts))
     if name and bad.any():
-        warnings.warn(f'{name}: {bad.sum()} of {len(g)} polygons cross or touch themselves and were repaired', Note)
-    g[bad] = shapely.make_valid(g[bad])
-    origin = np.arange(len(g))
-    for _ in range(2):            # a collection may hold multipolygons
-        g, where = shapely.get_parts(g, return_index=True)
+        warnings.warn(f'{name}: {bad.sum()} of {len(parts)} polygons cross or touch themselves and were repaired', Note)
+    parts[bad] = shapely.make_valid(parts[bad])
+    origin = np.arange(len(parts))
+    for _ in range(2):  # a collection may hold multipolygons
+        parts, where = shapely.get_parts(parts, return_index=True)
         origin = origin[where]
-    keep = (shapely.get_type_id(g) == 3) & ~shapely.is_empty(g)
-    return g[keep], origin[keep]
+    keep = (shapely.get_type_id(parts) == 3) & ~shapely.is_empty(parts)
+    return parts[keep], origin[keep]
 
 # %% ../nbs/04_labels.ipynb #6753de9e
+_LEAST_POINTS = dict(polygon=3, rectangle=2, circle=2)
+
+def _labelme_points(shape):
+    "The points of a shape; what holds none is a single NaN."
+    try: return np.array(shape.get('points'), float).reshape(-1, 2)
+    except (TypeError, ValueError): return np.full((1, 2), np.nan)
+
 def _labelme_geometry(shape, where):
+    "The polygon of a shape; `where` says which one it is."
     import shapely
-    kind, points = shape.get('shape_type') or 'polygon', shape.get('points')
-    try: p = np.array(points, float).reshape(-1, 2)
-    except (TypeError, ValueError): p = np.full((1, 2), np.nan)
-    least = dict(polygon=3, rectangle=2, circle=2)
-    if not isinstance(kind, str) or kind not in least:
+    kind = shape.get('shape_type') or 'polygon'
+    if not isinstance(kind, str) or kind not in _LEAST_POINTS:
         raise BadInput(f'{where} is a {kind!r:.30}', 'polygon, rectangle or circle')
-    if len(p) < least[kind] or not np.isfinite(p).all() or np.abs(p).max() > 1e9:
-        raise BadInput(f'{where} has unusable points', f'at least {least[kind]} pairs of numbers')
-    if kind == 'polygon': return shapely.Polygon(p)
-    if kind == 'rectangle': return shapely.box(*p.min(0), *p.max(0))
-    return shapely.Point(p[0]).buffer(float(np.hypot(*(p[1] - p[0]))), quad_segs=64)
+    points = _labelme_points(shape)
+    usable = len(points) >= _LEAST_POINTS[kind] and np.isfinite(points).all() and np.abs(points).max() <= 1e9
+    if not usable: raise BadInput(f'{where} has unusable points', f'at least {_LEAST_POINTS[kind]} pairs of numbers')
+    if kind == 'polygon': return shapely.Polygon(points)
+    if kind == 'rectangle': return shapely.box(*points.min(0), *points.max(0))
+    center, edge = points[:2]
+    return shapely.Point(center).buffer(float(np.hypot(*(edge - center))), quad_segs=64)
 
 def _labelme_index(label, classes):
+    "The class index of a label; None where it is unknown."
+    if not isinstance(label, str): return None
     special = {'_background_': classes.background, '__ignore__': classes.ignore}
-    return {e.name: e.index for e in classes.entries}.get(label, special.get(label)) if isinstance(label, str) else None
+    return {**special, **{entry.name: entry.index for entry in classes.entries}}.get(label)
 
 # %% ../nbs/04_labels.ipynb #29971cf3
 def labelme_shapes(
@@ -265,21 +327,30 @@ def labelme_shapes(
     name:str='labelme file' # for messages
 )->list: # (polygon in pixels, class index) in painting order
     "The shapes of a labelme file; nothing in it is trusted."
-    size, shapes = (data.get('imageHeight'), data.get('imageWidth')), data.get('shapes')
-    if None not in size and size != (place.height, place.width):
-        raise BadInput(f'{name} is for an image of {size[0]!r:.9} x {size[1]!r:.9} pixels (height x width)',
-                       f'{place.height} x {place.width} as {place.name}', 'pair it with its own image')
-    if not isinstance(shapes, list) or not all(isinstance(s, dict) for s in shapes):
+    _check_labelme_size(data, place, name)
+    shapes = data.get('shapes')
+    if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
         raise BadInput(f'{name} has no list of shapes', 'a labelme file')
-    if unknown := sorted({str(s.get('label'))[:40] for s in shapes if _labelme_index(s.get('label'), classes) is None}):
-        raise BadInput(f'{name} has the unknown labels {", ".join(unknown[:8])}', ', '.join(classes.names),
+    labels = [shape.get('label') for shape in shapes]
+    unknown = {str(label)[:40] for label in labels if _labelme_index(label, classes) is None}
+    if unknown:
+        raise BadInput(f'{name} has the unknown labels {", ".join(sorted(unknown)[:8])}', ', '.join(classes.names),
                        'rename them or give the class table')
-    found = [_labelme_geometry(s, f'{name}: shape {i}') for i, s in enumerate(shapes, 1)]
-    parts, origin = polygon_parts(found, name)
-    return [(g, _labelme_index(shapes[i]['label'], classes)) for g, i in zip(parts, origin)]
+    geometries = [_labelme_geometry(shape, f'{name}: shape {number}') for number, shape in enumerate(shapes, 1)]
+    parts, origin = polygon_parts(geometries, name)
+    return [(part, _labelme_index(labels[position], classes)) for part, position in zip(parts, origin)]
+
+def _check_labelme_size(data, place, name):
+    "A file that tells another size than the image's is an error."
+    height, width = data.get('imageHeight'), data.get('imageWidth')
+    if height is None or width is None: return
+    if (height, width) != (place.height, place.width):
+        raise BadInput(f'{name} is for an image of {height!r:.9} x {width!r:.9} pixels (height x width)',
+                       f'{place.height} x {place.width} as {place.name}', 'pair it with its own image')
 
 # %% ../nbs/04_labels.ipynb #541d61ff
 VECTOR_SUFFIXES = {'.geojson', '.gpkg', '.shp', '.fgb', '.json'}
+_POLYGON_KINDS = 'Polygon', 'Unknown', 'Collection', 'Surface'
 
 def polygon_layer(
     path:str|Path # vector file
@@ -287,24 +358,28 @@ def polygon_layer(
     "The layer to read; several are an error."
     import pyogrio
     try: layers = pyogrio.list_layers(path).tolist()
-    except pyogrio.errors.DataSourceError as e:
-        raise BadInput(f'{path} could not be opened: {str(e):.120}', 'GeoJSON, GPKG, SHP or FGB polygons') from None
-    named = [
-        str(name)
-        for name, kind in layers
-        if kind is not None and any(w in kind for w in ('Polygon', 'Unknown', 'Collection', 'Surface'))
-    ]
+    except pyogrio.errors.DataSourceError as error:
+        raise BadInput(f'{path} could not be opened: {str(error):.120}',
+                       'GeoJSON, GPKG, SHP or FGB polygons') from None
+    named = [str(name) for name, kind in layers if any(word in (kind or '') for word in _POLYGON_KINDS)]
     if len(named) == 1: return named[0]
-    raise BadInput(f'{path} has {len(named)} polygon layers' + (f': {", ".join(named[:6])}' if named else ''), 'one',
-                   'keep one polygon layer in the file')
+    told = f': {", ".join(named[:6])}' if named else ''
+    raise BadInput(f'{path} has {len(named)} polygon layers{told}', 'one', 'keep one polygon layer in the file')
 
 def _scene_bounds(place, crs):
+    "Left, bottom, right and top of an image in another CRS."
     from rasterio.warp import transform_bounds
-    xs, ys = zip(*(place.transform @ p
-                   for p in ((0, 0), (place.width, 0), (0, place.height), (place.width, place.height))))
+    corners = [place.transform @ (x, y) for x in (0, place.width) for y in (0, place.height)]
+    xs, ys = zip(*corners)
     return transform_bounds(place.crs, crs, min(xs), min(ys), max(xs), max(ys), densify_pts=21)
 
-def _overlap(a, b): return b is not None and a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
+def _overlap(own, other):
+    "Whether two bounds meet; None meets nothing."
+    if other is None: return False
+    left, bottom, right, top = own
+    other_left, other_bottom, other_right, other_top = other
+    if left > other_right or other_left > right: return False
+    return bottom <= other_top and other_bottom <= top
 
 # %% ../nbs/04_labels.ipynb #a53e3ee0
 def check_vector_units(
@@ -316,7 +391,8 @@ def check_vector_units(
     "Coordinates that contradict their CRS are an error."
     from pyproj import CRS
     if total is None or not np.isfinite(total).all(): return
-    (x, y), kind = np.abs(total).reshape(2, 2).max(0), CRS.from_user_input(crs)
+    x, y = np.abs(total).reshape(2, 2).max(0)
+    kind = CRS.from_user_input(crs)
     unit = kind.axis_info[0].unit_name if kind.axis_info else ''
     if kind.is_geographic and unit == 'degree' and (x > 361 or y > 91):
         raise BadInput(f'{path} is in degrees by its CRS, but reaches {x:.7g}, {y:.7g}',
@@ -338,20 +414,25 @@ def read_polygons(
     import pyogrio, shapely
     layer = polygon_layer(path)
     info = pyogrio.read_info(path, layer=layer, force_total_bounds=True)
+    _check_layer(path, info, attribute)
+    bounds = _scene_bounds(place, info['crs'])
+    near = _overlap(bounds, info['total_bounds'])
+    check_vector_units(path, info['crs'], info['total_bounds'], near)
+    columns = [attribute] if attribute else []
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Several features with id', RuntimeWarning)  # ids play no part here
+        _, _, wkb, values = pyogrio.raw.read(path, layer=layer, bbox=bounds, columns=columns, force_2d=True)
+    if not len(wkb) and not near:
+        warnings.warn(f'{path} does not reach {place.name}: all of it is background', LabelsElsewhere)
+    return shapely.from_wkb(wkb), values[0] if values else None, info['crs']
+
+def _check_layer(path, info, attribute):
+    "A layer without a CRS, or without the column that is asked for, is an error."
     if not info['crs']:
         raise BadInput(f'{path} has no CRS', 'vector labels with a CRS', 'set it in QGIS (Layer > Set CRS)')
-    if attribute is not None and attribute not in info['fields']:
-        raise BadInput(f'{path} has no column {attribute!r}', ', '.join(map(str, info['fields']))
-                       or 'a file with columns', 'choose it with --attribute')
-    bounds = _scene_bounds(place, info['crs'])
-    check_vector_units(path, info['crs'], info['total_bounds'], _overlap(bounds, info['total_bounds']))
-    with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', 'Several features with id', RuntimeWarning)      # ids play no part here
-        _, _, wkb, columns = pyogrio.raw.read(path, layer=layer, bbox=bounds, columns=[attribute] if attribute else [],
-                                              force_2d=True)
-    if not len(wkb) and not _overlap(bounds, info['total_bounds']):
-        warnings.warn(f'{path} does not reach {place.name}: all of it is background', LabelsElsewhere)
-    return shapely.from_wkb(wkb), columns[0] if columns else None, info['crs']
+    if attribute is None or attribute in info['fields']: return
+    fields = ', '.join(map(str, info['fields'])) or 'a file with columns'
+    raise BadInput(f'{path} has no column {attribute!r}', fields, 'choose it with --attribute')
 
 # %% ../nbs/04_labels.ipynb #4dd0198a
 def to_pixels(
@@ -361,10 +442,13 @@ def to_pixels(
 )->np.ndarray: # the geometries in pixel coordinates
     "Reproject geometries and express them in columns and rows."
     import pyproj, shapely
-    move, inv = pyproj.Transformer.from_crs(crs, place.crs.to_wkt(), always_xy=True), ~place.transform
-    def pixels(xy):
-        x, y = move.transform(xy[:, 0], xy[:, 1])
-        return np.column_stack([inv.a*x + inv.b*y + inv.c, inv.d*x + inv.e*y + inv.f])
+    move = pyproj.Transformer.from_crs(crs, place.crs.to_wkt(), always_xy=True)
+    grid = ~place.transform
+    def pixels(points):
+        x, y = move.transform(points[:, 0], points[:, 1])
+        columns = grid.a*x + grid.b*y + grid.c
+        rows = grid.d*x + grid.e*y + grid.f
+        return np.column_stack([columns, rows])
     return shapely.transform(np.asarray(geometries, object), pixels)
 
 # %% ../nbs/04_labels.ipynb #b65c8306
@@ -379,12 +463,19 @@ def class_values(
         raise BadInput(f'{path} labels {classes.n} classes', 'a column that holds the class of each polygon',
                        'name it with --attribute')
     if values is None: return np.ones(n, np.uint8)
-    by = {e.name: e.index for e in classes.entries} | {e.index: e.index for e in classes.entries}
-    key = lambda v: int(v) if isinstance(v, (int, float, np.number)) and v == v and v == int(v) else v
-    if unknown := sorted({str(v)[:40] for v in values if key(v) not in by}):
-        raise BadInput(f'{path} has the unknown classes {", ".join(unknown[:8])}',
+    index_of = {entry.name: entry.index for entry in classes.entries}
+    index_of |= {entry.index: entry.index for entry in classes.entries}
+    unknown = {str(value)[:40] for value in values if _whole(value) not in index_of}
+    if unknown:
+        raise BadInput(f'{path} has the unknown classes {", ".join(sorted(unknown)[:8])}',
                        f'{", ".join(classes.names)} or their indices')
-    return np.array([by[key(v)] for v in values], np.uint8)
+    return np.array([index_of[_whole(value)] for value in values], np.uint8)
+
+def _whole(value):
+    "A number without a fraction as an integer; anything else as it is."
+    if not isinstance(value, (int, float, np.number)): return value
+    if value != value or value != int(value): return value
+    return int(value)
 
 # %% ../nbs/04_labels.ipynb #f7281ef8
 def vector_shapes(
@@ -395,47 +486,59 @@ def vector_shapes(
 )->list: # (polygon in pixels, class index) in file order
     "The polygons of a vector file that touch an image."
     import shapely
-    if place.crs is None or not on_earth(place.crs):
-        raise BadInput(f'{place.name} has ' + ('no CRS' if place.crs is None else 'a local CRS'),
-                       'a georeferenced image for vector labels', 'label it with masks or labelme')
-    found, values, crs = read_polygons(path, place, attribute)
-    values = class_values(values, len(found), classes, path)
-    some = ~(shapely.is_missing(found) | shapely.is_empty(found))
-    pixels, values = to_pixels(found[some], crs, place), values[some]
+    _check_place(place)
+    features, values, crs = read_polygons(path, place, attribute)
+    values = class_values(values, len(features), classes, path)
+    filled = ~(shapely.is_missing(features) | shapely.is_empty(features))
+    pixels = to_pixels(features[filled], crs, place)
     finite = np.isfinite(shapely.bounds(pixels)).all(1)
     parts, origin = polygon_parts(pixels[finite], str(path))
-    near = shapely.intersects(parts, shapely.box(0, 0, place.width, place.height))
-    if len(found) and not len(parts):
-        warnings.warn(f'{path}: none of {len(found)} features on {place.name} is a polygon', Note)
-    return list(zip(parts[near], values[finite][origin[near]].tolist()))
+    if len(features) and not len(parts):
+        warnings.warn(f'{path}: none of {len(features)} features on {place.name} is a polygon', Note)
+    inside = shapely.intersects(parts, shapely.box(0, 0, place.width, place.height))
+    indices = values[filled][finite][origin[inside]]
+    return list(zip(parts[inside], indices.tolist()))
+
+def _check_place(place):
+    "An image without a place on the globe cannot be labeled by vectors."
+    if place.crs is not None and on_earth(place.crs): return
+    own = 'no CRS' if place.crs is None else 'a local CRS'
+    raise BadInput(f'{place.name} has {own}', 'a georeferenced image for vector labels',
+                   'label it with masks or labelme')
 
 # %% ../nbs/04_labels.ipynb #c18eb955
 class MaskSource:
     "Windows of a mask file as class indices; the file stays open in the process that reads it."
     def __init__(self, path, mask, coding, ignore):
-        self.path, self.mask, self.coding, self.ignore = path, mask, coding, ignore
+        self.path, self.mask = path, mask
+        self.coding, self.ignore = coding, ignore
         self._reader, self._opened = None, None
     def __getstate__(self): return self.__dict__ | {'_reader': None, '_opened': None}
     def opened(self):
         "The file; another process opens it anew."
-        if self._reader != os.getpid(): self._reader, self._opened = os.getpid(), open_raster(self.path)
+        if self._reader != os.getpid():
+            self._reader = os.getpid()
+            self._opened = open_raster(self.path)
         return self._opened
     def __call__(self, row, col, height, width):
-        try: codes = _read_codes(self.opened(), self.mask.layout, self.mask.alpha, RioWindow(col, row, width, height))
-        except RasterioError as e:
-            raise BadInput(f'label {self.path} could not be read: {e}', 'a complete raster') from None
+        window = RioWindow(col, row, width, height)
+        try: codes = _read_codes(self.opened(), self.mask.layout, self.mask.alpha, window)
+        except RasterioError as error: raise _unreadable(self.path, error) from None
         values, known = lookup(codes, self.coding.keys, self.coding.values)
         return np.where(known, values, np.uint8(self.ignore))
 
 class ShapeSource:
     "Windows of polygons as class indices."
-    def __init__(self, shapes, fill): self.shapes, self.fill, self._tree = shapes, fill, None
+    def __init__(self, shapes, fill):
+        self.shapes, self.fill = shapes, fill
+        self._tree = None
     def __getstate__(self): return self.__dict__ | {'_tree': None}
     def __call__(self, row, col, height, width):
         import shapely
-        if self._tree is None: self._tree = shapely.STRtree([g for g, _ in self.shapes])
-        near = np.sort(self._tree.query(shapely.box(col - 1, row - 1, col + width + 1, row + height + 1)))
-        return burn([self.shapes[i] for i in near], row, col, height, width, self.fill)
+        if self._tree is None: self._tree = shapely.STRtree([shape for shape, _ in self.shapes])
+        around = shapely.box(col - 1, row - 1, col + width + 1, row + height + 1)
+        near = np.sort(self._tree.query(around))
+        return burn([self.shapes[number] for number in near], row, col, height, width, self.fill)
 
 # %% ../nbs/04_labels.ipynb #4e38a36b
 class Labels:
@@ -448,10 +551,13 @@ class Labels:
         kind:str, # 'index' | 'binary' | 'color' | 'labelme' | 'vector'
         aoi=None # (row, col, height, width) -> uint8 (h,w): 1 where labels count; None: everywhere
     ):
-        self.path, self.place, self.classes, self.source, self.kind = Path(path), place, classes, source, kind
-        self.height, self.width, self.aoi = place.height, place.width, aoi
+        self.path, self.place = Path(path), place
+        self.classes, self.kind = classes, kind
+        self.source, self.aoi = source, aoi
+        self.height, self.width = place.height, place.width
     def __repr__(self):
-        return f'Labels({self.path.name}: {self.kind}, {self.classes.n} classes, {self.height} x {self.width})'
+        size = f'{self.height} x {self.width}'
+        return f'Labels({self.path.name}: {self.kind}, {self.classes.n} classes, {size})'
     def read(self,
         row:int, # first row, may be negative
         col:int, # first column, may be negative
@@ -459,26 +565,39 @@ class Labels:
         width:int # columns of the window
     )->np.ndarray: # uint8 (height,width) class indices
         "Class indices of one window, mirrored where it overhangs the image."
-        rows, cols = reflect_index(row, height, self.height), reflect_index(col, width, self.width)
-        r, c = int(rows.min()), int(cols.min())
-        window = r, c, int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1
+        rows = reflect_index(row, height, self.height)
+        cols = reflect_index(col, width, self.width)
+        top, bottom = int(rows.min()), int(rows.max())
+        left, right = int(cols.min()), int(cols.max())
+        block = self._inside(top, left, bottom - top + 1, right - left + 1)
+        above_or_left = row < 0 or col < 0
+        if above_or_left or row + height > self.height or col + width > self.width:
+            return block[rows - top][:, cols - left]
+        return block
+    def _inside(self, *window):
+        "Class indices of a window that does not overhang."
         block = self.source(*window)
-        if self.aoi is not None: block = np.where(self.aoi(*window) == 1, block, np.uint8(self.classes.ignore))
-        inside = row >= 0 and col >= 0 and row + height <= self.height and col + width <= self.width
-        return block if inside else block[rows - r][:, cols - c]
+        if self.aoi is None: return block
+        return np.where(self.aoi(*window) == 1, block, np.uint8(self.classes.ignore))
 
 # %% ../nbs/04_labels.ipynb #4e81f107
 def _check_grid(mask, place):
-    own, at = mask.place, f'{place.height} x {place.width} as {place.name}'
+    "A mask of another size, or of another place, is an error."
+    own = mask.place
     if (own.height, own.width) != (place.height, place.width):
-        raise BadInput(f'label {own.name} has {own.height} x {own.width} pixels (height x width)', at,
-                       'pair it with its own image')
+        raise BadInput(f'label {own.name} has {own.height} x {own.width} pixels (height x width)',
+                       f'{place.height} x {place.width} as {place.name}', 'pair it with its own image')
     if own.crs is None or own.crs != place.crs: return
-    corners = ((0, 0), (own.width, own.height))
-    off = max(abs(a - b) for p in corners for a, b in zip(~place.transform @ (own.transform @ p), p))
+    off = _distance(own, place)
     if off > .5:
         raise BadInput(f'label {own.name} lies {off:.0f} pixels away from {place.name}',
                        'a label on the grid of its image', 'pair it with its own image')
+
+def _distance(own, place):
+    "The largest distance of two corners along an axis, in pixels."
+    corners = [(0, 0), (own.width, own.height)]
+    moved = [~place.transform @ (own.transform @ corner) for corner in corners]
+    return np.abs(np.subtract(corners, moved)).max()
 
 # %% ../nbs/04_labels.ipynb #442ceb60
 def area_shapes(
@@ -495,13 +614,28 @@ def area_shapes(
                        'leave --aoi out, or mark what does not count in the labels')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', LabelsElsewhere)
-        return [g for g, _ in vector_shapes(path, place, building())]
+        return [shape for shape, _ in vector_shapes(path, place, building())]
 
 # %% ../nbs/04_labels.ipynb #214eafb7
 def _read_labelme(path, most=1 << 28):
+    "What a labelme file holds; None for GeoJSON and all other files."
     if path.suffix.lower() != '.json' or not path.is_file(): return None
     data = read_json(path, 'a labelme file or GeoJSON', 'larger ones are read as GPKG or FGB', most)
-    return data if isinstance(data, dict) and data.get('type') not in ('FeatureCollection', 'Feature') else None
+    if not isinstance(data, dict) or data.get('type') in ('FeatureCollection', 'Feature'): return None
+    return data
+
+def _source(path, place, classes, attribute, kind):
+    "Where windows of a label file come from, and its kind."
+    if data := _read_labelme(path):
+        shapes = labelme_shapes(data, place, classes, path.name)
+        return ShapeSource(shapes, classes.background), 'labelme'
+    if path.suffix.lower() in VECTOR_SUFFIXES:
+        shapes = vector_shapes(path, place, classes, attribute)
+        return ShapeSource(shapes, classes.background), 'vector'
+    mask = scan_mask(path)
+    _check_grid(mask, place)
+    coding = mask_coding(mask, classes, kind)
+    return MaskSource(path, mask, coding, classes.ignore), coding.kind
 
 def open_labels(
     label_path:str|Path, # mask, labelme JSON or vector file
@@ -514,19 +648,10 @@ def open_labels(
     "Labels of any kind on an image's grid."
     path, place = Path(label_path), place_of(scene)
     if not path.is_file(): raise BadInput(f'label {path} does not exist', 'a mask, labelme JSON or vector file')
-    inside = None if aoi is None else ShapeSource([(g, 1) for g in area_shapes(aoi, place)], 0)
-    return Labels(path, place, classes, *_source(path, place, classes, attribute, kind), inside)
-
-def _source(path, place, classes, attribute, kind):
-    "Where windows of a label file come from, and its kind."
-    if data := _read_labelme(path):
-        return ShapeSource(labelme_shapes(data, place, classes, path.name), classes.background), 'labelme'
-    if path.suffix.lower() in VECTOR_SUFFIXES:
-        return ShapeSource(vector_shapes(path, place, classes, attribute), classes.background), 'vector'
-    mask = scan_mask(path)
-    _check_grid(mask, place)
-    coding = mask_coding(mask, classes, kind)
-    return MaskSource(path, mask, coding, classes.ignore), coding.kind
+    inside = None
+    if aoi is not None: inside = ShapeSource([(shape, 1) for shape in area_shapes(aoi, place)], 0)
+    source, kind = _source(path, place, classes, attribute, kind)
+    return Labels(path, place, classes, source, kind, inside)
 
 # %% ../nbs/04_labels.ipynb #b4ee3daf
 def labels_kind(
@@ -534,17 +659,19 @@ def labels_kind(
     classes:ClassTable # the classes
 )->str|None: # 'index' where masks disagree about 255, else None: each file says it itself
     "How gray masks of one data set are to be read, decided from all of them."
-    found, values = {}, set()
+    first, values = {}, set()
     for path in dict.fromkeys(map(Path, paths)):
-        if path.suffix.lower() in VECTOR_SUFFIXES or (m := scan_mask(path)).layout != 'gray': continue
-        values |= set(m.counts)
-        if set(m.counts) - {0}: found.setdefault(mask_coding(m, classes).kind, path.name)
+        if path.suffix.lower() in VECTOR_SUFFIXES: continue
+        mask = scan_mask(path)
+        if mask.layout != 'gray': continue
+        values |= set(mask.counts)
+        if set(mask.counts) - {0}: first.setdefault(mask_coding(mask, classes).kind, path.name)
     if classes.n > 2 and values == {0, 255}:
         raise BadInput('the masks hold only 0 and 255', f'class indices 0-{classes.n - 1}',
                        'for buildings alone use --classes building')
-    if len(found) < 2: return None
+    if len(first) < 2: return None
     warnings.warn(
-        f"{found['binary']} holds 255 without 1, {found['index']} holds class indices: 255 is read as ignore in all "
+        f"{first['binary']} holds 255 without 1, {first['index']} holds class indices: 255 is read as ignore in all "
         "masks",
         Note)
     return 'index'
@@ -561,9 +688,11 @@ def write_labels(
     place = place_of(scene)
     if not isinstance(labels, Labels) and np.shape(labels) != (place.height, place.width):
         raise BadInput(f'labels of shape {np.shape(labels)}', f'({place.height}, {place.width}) as {place.name}')
-    get = labels.read if isinstance(labels, Labels) else lambda r, c, h, w: np.asarray(labels[r:r+h], np.uint8)
-    strips = ((r, get(r, 0, min(rows, place.height - r), place.width)) for r in range(0, place.height, rows))
-    colors = {
-        i: tuple(int(v) for v in c) for i, c in enumerate(palette(classes)) if i < classes.n or i == classes.ignore
-    }
-    write_cog(dst, place, strips, nodata=classes.ignore, colormap=colors, categories=classes.names)
+    def strip(row):
+        height = min(rows, place.height - row)
+        if isinstance(labels, Labels): return labels.read(row, 0, height, place.width)
+        return np.asarray(labels[row:row + height], np.uint8)
+    strips = ((row, strip(row)) for row in range(0, place.height, rows))
+    colors = palette(classes).tolist()
+    colormap = {index: tuple(colors[index]) for index in (*range(classes.n), classes.ignore)}
+    write_cog(dst, place, strips, nodata=classes.ignore, colormap=colormap, categories=classes.names)

@@ -16,9 +16,13 @@ def lazy_names(
     homes:dict # module inside the library -> the names that live there, a list or text with spaces
 )->tuple: # its __getattr__, __dir__ and __all__
     "Names that are found in other modules when they are asked for."
-    split = {home: names.split() if isinstance(names, str) else list(names) for home, names in homes.items()}
-    home_of = {name: home for home, names in split.items() for name in names}
+    home_of = {}
+    for home, names in homes.items():
+        if isinstance(names, str): names = names.split()
+        home_of |= dict.fromkeys(names, home)
     def find(name):
         if name not in home_of: raise AttributeError(f'module {module!r} has no attribute {name!r}')
-        return getattr(import_module(f'{LIBRARY}.{home_of[name]}'), name)
-    return find, lambda: sorted(home_of), list(home_of)
+        home = import_module(f'{LIBRARY}.{home_of[name]}')
+        return getattr(home, name)
+    def listed(): return sorted(home_of)
+    return find, listed, list(home_of)

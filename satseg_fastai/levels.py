@@ -24,16 +24,23 @@ def score_levels(
         return y_score
     if y_score.dtype.kind != 'f':
         raise BadInput(f'scores of type {y_score.dtype}', 'float probabilities or uint16 levels')
-    if y_score.size and not (y_score.min() >= 0 and y_score.max() <= 1): return _levels_with_nodata(y_score, levels)
-    return np.rint(y_score*y_score.dtype.type(levels)).astype(np.uint16)
+    plain = not y_score.size or (y_score.min() >= 0 and y_score.max() <= 1)
+    if not plain: return _levels_with_nodata(y_score, levels)
+    return _rounded(y_score, levels).astype(np.uint16)
+
+def _rounded(y_score, levels):
+    "The nearest level of each probability, as a float of its own type."
+    return np.rint(y_score*y_score.dtype.type(levels))
 
 def _levels_with_nodata(y_score, levels):
     "The slower way, for scores with NaN; numbers outside [0, 1] are refused."
     void = np.isnan(y_score)
-    if (outside := ~void & ~((y_score >= 0) & (y_score <= 1))).any():
+    outside = ~void & ~((y_score >= 0) & (y_score <= 1))
+    if outside.any():
         raise BadInput(f'a score of {y_score[outside][0]:.4g}', 'probabilities from 0 to 1',
                        'apply a sigmoid or softmax to logits first')
-    return np.where(void, levels + 1, np.rint(np.where(void, 0, y_score)*y_score.dtype.type(levels))).astype(np.uint16)
+    known = np.where(void, 0, y_score)
+    return np.where(void, levels + 1, np.rint(known*y_score.dtype.type(levels))).astype(np.uint16)
 
 # %% ../nbs/07_levels.ipynb #321233bb
 def threshold_level(
@@ -67,12 +74,16 @@ def temper(
     if x.dtype == np.uint16: return _temper_levels(x, 1/temperature, levels)
     if x.dtype.kind != 'f': raise BadInput(f'scores of type {x.dtype}', 'float probabilities or uint16 levels')
     p = x.astype(float)
-    q = (p if len(p) > 1 else np.stack([1 - p[0], p[0]]))**(1/temperature)
-    return (q/q.sum(0))[-len(p):].astype(x.dtype)
+    planes = p if len(p) > 1 else np.stack([1 - p[0], p[0]])
+    powers = planes**(1/temperature)
+    return (powers/powers.sum(0))[-len(p):].astype(x.dtype)
 
 def _temper_levels(x, power, levels):
     "Each plane by a table of powers; nodata stays."
-    q = level_probability(np.arange(levels + 1), levels)**power
-    if len(x) == 1: return np.append(np.rint(q/(q + q[::-1])*levels), levels + 1).astype(np.uint16)[x]
-    void, p = x == levels + 1, q[np.minimum(x, levels)]
-    return np.where(void, x, np.rint(p/p.sum(0)*levels)).astype(np.uint16)
+    powers = level_probability(np.arange(levels + 1), levels)**power
+    if len(x) == 1:
+        table = np.rint(powers/(powers + powers[::-1])*levels)
+        return np.append(table, levels + 1).astype(np.uint16)[x]
+    void = x == levels + 1
+    planes = powers[np.minimum(x, levels)]
+    return np.where(void, x, np.rint(planes/planes.sum(0)*levels)).astype(np.uint16)

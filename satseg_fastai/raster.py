@@ -36,45 +36,52 @@ def reflect_index(
     n:int # rows that exist, >= 1
 )->np.ndarray: # (length,) indices in [0, n)
     "The rows that stand in for `start ... start+length-1` when only `n` exist, mirrored about the edge pixels."
-    i = np.arange(start, start + length)
-    if n == 1: return np.zeros_like(i)
-    i = i % (2*n - 2)
-    return np.where(i < n, i, 2*n - 2 - i)
+    rows = np.arange(start, start + length)
+    if n == 1: return np.zeros_like(rows)
+    rows = rows % (2*n - 2)
+    return np.where(rows < n, rows, 2*n - 2 - rows)
 
 # %% ../nbs/01_raster.ipynb #bc4c029a
 # rasterio lets GDAL's own errors through when it writes and closes
 GDAL_ERRORS = RasterioError, CPLE_BaseError, SystemError
 
-def _describe(e): return ' '.join(str(e.__cause__ or e).split())[:160]
+def _describe(error):
+    "What GDAL says, in one line."
+    words = str(error.__cause__ or error).split()
+    return ' '.join(words)[:160]
 
 def open_raster(
     path:str|Path # anything that GDAL reads: GeoTIFF, JPEG named .tif, PNG, JP2, VRT
 ): # an open rasterio dataset
     "Open a raster for reading; a file that is missing or is no raster is one clear line."
     path = Path(path)
-    if path.is_dir() or not path.exists():
-        raise BadInput(f'{path} is a folder' if path.is_dir() else f'{path} does not exist', 'a raster file',
-                       'check the path')
+    if path.is_dir(): raise BadInput(f'{path} is a folder', 'a raster file', 'check the path')
+    if not path.exists(): raise BadInput(f'{path} does not exist', 'a raster file', 'check the path')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', NotGeoreferencedWarning)
         try: return rasterio.open(path)
-        except RasterioError as e:
+        except RasterioError as error:
             raise BadInput(f'{path} could not be opened as a raster', 'a GeoTIFF, JPEG, PNG, JP2 or VRT',
-                           f'check that the file is complete (GDAL says: {_describe(e)})') from None
+                           f'check that the file is complete (GDAL says: {_describe(error)})') from None
 
 # %% ../nbs/01_raster.ipynb #a70d8b66
 RASTER_SUFFIXES = {'.tif', '.tiff', '.jp2', '.png', '.jpg', '.jpeg', '.vrt', '.img'}
 _NUMBER = r'(0|[1-9]\d{0,8})'
+_TILE_NAME = re.compile(f'{_NUMBER}_{_NUMBER}_{_NUMBER}')
+_OAM_NAME = re.compile(f'OAM-{_NUMBER}-{_NUMBER}-{_NUMBER}', re.I)
+_TILE_PATH = re.compile(f'{_NUMBER}/{_NUMBER}/{_NUMBER}')
 
 def chip_tile(
     path:str|Path # a chip named zoom_x_y, OAM-x-y-zoom or, with its folders, zoom/x/y
 )->tuple: # zoom, x, y
     "Web-mercator tile of a chip, by its name."
     path = Path(path)
-    if m := re.fullmatch(f'{_NUMBER}_{_NUMBER}_{_NUMBER}', path.stem): return tuple(map(int, m.groups()))
-    if m := re.fullmatch(f'OAM-{_NUMBER}-{_NUMBER}-{_NUMBER}', path.stem, re.I): return int(m[3]), int(m[1]), int(m[2])
+    if match := _TILE_NAME.fullmatch(path.stem): return tuple(map(int, match.groups()))
+    if match := _OAM_NAME.fullmatch(path.stem):
+        x, y, zoom = map(int, match.groups())
+        return zoom, x, y
     folders = '/'.join(path.absolute().parts[-3:-1])
-    if m := re.fullmatch(f'{_NUMBER}/{_NUMBER}/{_NUMBER}', f'{folders}/{path.stem}'): return tuple(map(int, m.groups()))
+    if match := _TILE_PATH.fullmatch(f'{folders}/{path.stem}'): return tuple(map(int, match.groups()))
     raise BadInput(f'chip {path.name} has no place in its name', 'zoom_x_y or OAM-x-y-zoom',
                    'use folder_pairs for other names')
 
@@ -84,9 +91,11 @@ def tile_bounds(
     y:int # row of the tile
 )->tuple: # west, south, east, north in degrees
     "Where a web-mercator tile is."
-    lon = lambda x: x/2**zoom*360 - 180
-    lat = lambda y: math.degrees(math.atan(math.sinh(math.pi*(1 - 2*y/2**zoom))))
-    return lon(x), lat(y + 1), lon(x + 1), lat(y)
+    def longitude(column): return column/2**zoom*360 - 180
+    def latitude(row):
+        mercator = math.pi*(1 - 2*row/2**zoom)
+        return math.degrees(math.atan(math.sinh(mercator)))
+    return longitude(x), latitude(y + 1), longitude(x + 1), latitude(y)
 
 # %% ../nbs/01_raster.ipynb #1cd5e7ff
 def named_tile(
@@ -95,24 +104,28 @@ def named_tile(
     "The tile in a name, where it cannot be a day, a month or a count."
     try: zoom, x, y = chip_tile(path)
     except BadInput: return None
-    return (zoom, x, y) if 9 < zoom < 26 and 31 < min(x, y) and max(x, y) < 2**zoom else None
+    plausible = 9 < zoom < 26 and 31 < min(x, y) and max(x, y) < 2**zoom
+    return (zoom, x, y) if plausible else None
 
 @lru_cache(maxsize=1024)
 def _are_neighbors(folders, stamps):
-    "Whether the tiles named in some folders share a zoom, and two of them a side."
-    files = (p for f in folders for p in Path(f).iterdir() if p.suffix.lower() in RASTER_SUFFIXES)
-    tiles = {t for p in files if (t := named_tile(p))}
-    touching = any((z, x + 1, y) in tiles or (z, x, y + 1) in tiles for z, x, y in tiles)
-    return touching and len({z for z, _, _ in tiles}) == 1
+    "Whether the tiles named in some folders share a zoom, and two of them a side; `stamps` change when folders do."
+    files = [path for folder in folders for path in Path(folder).iterdir()]
+    named = {named_tile(path) for path in files if path.suffix.lower() in RASTER_SUFFIXES}
+    tiles = named - {None}
+    if len({zoom for zoom, _, _ in tiles}) != 1: return False
+    return any((zoom, x + 1, y) in tiles or (zoom, x, y + 1) in tiles for zoom, x, y in tiles)
 
 def _beside(path):
     "The folder of a chip; of z/x/y also those of the columns beside it."
     if not path.stem.isdecimal(): return [path.parent]
     column = int(path.parent.name)
-    return [f for x in (column - 1, column, column + 1) if (f := path.parent.with_name(str(x))).is_dir()]
+    near = [path.parent.with_name(str(number)) for number in (column - 1, column, column + 1)]
+    return [folder for folder in near if folder.is_dir()]
 
 @lru_cache(maxsize=1)
 def _tell_named():
+    "One note, not one a chip."
     warnings.warn('chips that store no place get it from their names: web-mercator tiles, EPSG:3857', Note)
 
 # %% ../nbs/01_raster.ipynb #0da20280
@@ -126,7 +139,8 @@ def tile_grid(
     "A web-mercator tile cut into pixels."
     zoom, x, y = tile
     side = 2*EDGE/2**zoom
-    return CRS.from_epsg(3857), Affine(side/width, 0, x*side - EDGE, 0, -side/height, EDGE - y*side)
+    left, top = x*side - EDGE, EDGE - y*side
+    return CRS.from_epsg(3857), Affine(side/width, 0, left, 0, -side/height, top)
 
 def named_place(
     path:str|Path, # a chip
@@ -134,10 +148,12 @@ def named_place(
     width:int # its columns
 )->tuple|None: # CRS and transform; None where the name is no tile
     "Where a chip is by its name: its tile's bounds, cut into its own pixels."
-    path, tile = Path(path).absolute(), named_tile(path)
+    path = Path(path).absolute()
+    tile = named_tile(path)
     if tile is None or height != width: return None
     folders = _beside(path)
-    if not _are_neighbors(tuple(map(str, folders)), tuple(f.stat().st_mtime_ns for f in folders)): return None
+    stamps = tuple(folder.stat().st_mtime_ns for folder in folders)
+    if not _are_neighbors(tuple(map(str, folders)), stamps): return None
     _tell_named()
     return tile_grid(tile, height, width)
 
@@ -145,16 +161,21 @@ def stored_place(
     ds # rasterio dataset
 )->tuple|None: # CRS and transform; None where the file has neither
     "Where a raster says that it is."
-    return None if ds.crs is None and ds.transform.is_identity else (ds.crs, ds.transform)
+    if ds.crs is None and ds.transform.is_identity: return None
+    return ds.crs, ds.transform
 
 # %% ../nbs/01_raster.ipynb #14e6e673
 def _color_bands(ds):
-    return [i for i, c in zip(ds.indexes, ds.colorinterp) if c != ColorInterp.alpha] or list(ds.indexes)
+    "The numbers of all bands but alpha."
+    colors = [band for band, kind in zip(ds.indexes, ds.colorinterp) if kind != ColorInterp.alpha]
+    return colors or list(ds.indexes)
 
 def _check_bands(ds, bands, name):
-    if bad := [b for b in bands if b not in ds.indexes]:
-        raise BadInput(f'{name} has {ds.count} bands, band {bad[0]} was asked for', f'bands between 1 and {ds.count}',
-                       'choose them with --bands')
+    "Bands that a raster does not have are an error."
+    missing = [band for band in bands if band not in ds.indexes]
+    if missing:
+        raise BadInput(f'{name} has {ds.count} bands, band {missing[0]} was asked for',
+                       f'bands between 1 and {ds.count}', 'choose them with --bands')
     return list(bands)
 
 def on_earth(crs): # of rasterio
@@ -167,11 +188,13 @@ def ground_distance(ds)->float|None: # meters a pixel at the scene's center, Non
     from pyproj import Geod
     from rasterio.warp import transform
     row, col = ds.height/2, ds.width/2
-    xs, ys = zip(*(ds.transform @ p for p in ((col, row), (col + 1, row), (col, row + 1))))
-    lon, lat = transform(ds.crs, 'EPSG:4326', xs, ys)
-    d = Geod(ellps='WGS84').inv([lon[0]]*2, [lat[0]]*2, lon[1:], lat[1:])[2]
-    d = float(np.sqrt(d[0]*d[1]))
-    return d if np.isfinite(d) and d > 0 else None
+    pixels = (col, row), (col + 1, row), (col, row + 1)  # the center, and its neighbors to the right and below
+    xs, ys = zip(*[ds.transform @ pixel for pixel in pixels])
+    longitudes, latitudes = transform(ds.crs, 'EPSG:4326', xs, ys)
+    globe = Geod(ellps='WGS84')
+    _, _, sides = globe.inv([longitudes[0]]*2, [latitudes[0]]*2, longitudes[1:], latitudes[1:])
+    distance = float(np.sqrt(sides[0]*sides[1]))
+    return distance if np.isfinite(distance) and distance > 0 else None
 
 def check_units(
     ds, # rasterio dataset
@@ -181,10 +204,11 @@ def check_units(
     if ds.crs is None or not on_earth(ds.crs): return
     if ds.crs.is_geographic:
         x, y = ds.transform @ (ds.width/2, ds.height/2)
-        if abs(y) > 91 or abs(x) > 361:
-            raise BadInput(f'{name} is in degrees by its CRS, but lies at {x:.7g}, {y:.7g}', 'longitude and latitude',
-                           'give it the projected CRS that its coordinates are in (gdal_edit -a_srs)')
-    elif (side := abs(ds.transform.determinant)**.5*ds.crs.linear_units_factor[1]) < 1e-3:
+        if abs(y) <= 91 and abs(x) <= 361: return
+        raise BadInput(f'{name} is in degrees by its CRS, but lies at {x:.7g}, {y:.7g}', 'longitude and latitude',
+                       'give it the projected CRS that its coordinates are in (gdal_edit -a_srs)')
+    side = abs(ds.transform.determinant)**.5*ds.crs.linear_units_factor[1]
+    if side < 1e-3:
         raise BadInput(f'{name} has pixels of {side:.2g} m by its CRS', 'pixels of a millimeter or more',
                        'its coordinates seem to be degrees: give it EPSG:4326 (gdal_edit -a_srs)')
 
@@ -195,12 +219,14 @@ class Scene:
         path:str|Path, # the raster
         bands:list|None=None # 1-based band numbers in the order wanted; None: all but alpha
     ):
-        self.path, self.ds = Path(path), open_raster(path)
-        self.name, ds = self.path.name, self.ds
-        check_units(ds, self.name)
-        self.height, self.width = ds.height, ds.width
-        self.crs, self.transform = stored_place(ds) or named_place(path, ds.height, ds.width) or (ds.crs, ds.transform)
-        self.select(bands or _color_bands(ds))
+        self.path = Path(path)
+        self.name = self.path.name
+        self.ds = open_raster(path)
+        check_units(self.ds, self.name)
+        self.height, self.width = self.ds.height, self.ds.width
+        place = stored_place(self.ds) or named_place(path, self.height, self.width)
+        self.crs, self.transform = place or (self.ds.crs, self.ds.transform)
+        self.select(bands or _color_bands(self.ds))
     def select(self,
         bands:list # 1-based band numbers in the order wanted
     ):
@@ -209,24 +235,33 @@ class Scene:
         self.count = len(self.bands)
         self.dtype = self.ds.dtypes[self.bands[0] - 1]
         self.is_float = np.dtype(self.dtype).kind == 'f'
-        self.masks = {f for b in self.bands for f in self.ds.mask_flag_enums[b - 1]}
+        self.masks = {flag for band in self.bands for flag in self.ds.mask_flag_enums[band - 1]}
     def __enter__(self): return self
     def __exit__(self, *args): self.ds.close()
-    def __repr__(self): return f'Scene({self.name}: {self.count} bands {self.dtype}, {self.height} x {self.width})'
+    def __repr__(self):
+        size = f'{self.height} x {self.width}'
+        return f'Scene({self.name}: {self.count} bands {self.dtype}, {size})'
     @property
     def gsd(self): return ground_distance(self)
 
-    def _get(self, what, row, col, height, width):
-        rows, cols = reflect_index(row, height, self.height), reflect_index(col, width, self.width)
-        r, c = rows.min(), cols.min()
-        window = RioWindow(int(c), int(r), int(np.ptp(cols)) + 1, int(np.ptp(rows)) + 1)
-        try: block = what(self.bands, window=window)
-        except RasterioError as e: raise self._broken(row, height, e) from None
-        inside = row >= 0 and col >= 0 and row + height <= self.height and col + width <= self.width
-        return block if inside else block[:, rows - r][:, :, cols - c]
-    def _broken(self, row, height, e):
-        return BadInput(f'{self.path} could not be read at rows {max(row, 0)}-{min(row + height, self.height) - 1}',
-                        'a complete raster', f'fetch the file again, it seems truncated (GDAL says: {_describe(e)})')
+    def _get(self, read, row, col, height, width):
+        "What one of rasterio's functions reads of a window, mirrored where it overhangs."
+        rows = reflect_index(row, height, self.height)
+        cols = reflect_index(col, width, self.width)
+        top, bottom = int(rows.min()), int(rows.max())
+        left, right = int(cols.min()), int(cols.max())
+        window = RioWindow(left, top, right - left + 1, bottom - top + 1)
+        try: block = read(self.bands, window=window)
+        except RasterioError as error: raise self._broken(row, height, error) from None
+        above_or_left = row < 0 or col < 0
+        if above_or_left or row + height > self.height or col + width > self.width:
+            return block[:, rows - top][:, :, cols - left]
+        return block
+    def _broken(self, row, height, error):
+        "The error of a raster that breaks off."
+        first, last = max(row, 0), min(row + height, self.height) - 1
+        return BadInput(f'{self.path} could not be read at rows {first}-{last}', 'a complete raster',
+                        f'fetch the file again, it seems truncated (GDAL says: {_describe(error)})')
 
     def read_valid(self,
         row:int, # first row, may be negative
@@ -235,51 +270,60 @@ class Scene:
         width:int # columns of the window
     )->tuple: # (C,h,w) array in the raster's dtype, (h,w) bool: True where the scene has data
         "Values and validity of one window, mirrored where it overhangs."
-        x = self._voids(self.read(row, col, height, width))
+        values = self._voids(self.read(row, col, height, width))
         # values tell it themselves; GDAL would read them again
         if self.masks == {MaskFlags.nodata} and not self.is_float:
-            return x, np.logical_or.reduce([v != self.ds.nodatavals[b - 1] for b, v in zip(self.bands, x)])
-        ok = self._masks(row, col, height, width)
-        return x, ok & ~np.isnan(x).all(0) if self.is_float else ok
-    def _voids(self, x):
+            known = [plane != nodata for plane, nodata in zip(values, self._nodata())]
+            return values, np.logical_or.reduce(known)
+        valid = self._masks(row, col, height, width)
+        if self.is_float: valid = valid & ~np.isnan(values).all(0)
+        return values, valid
+    def _nodata(self):
+        "The declared nodata value of each chosen band, or None."
+        return [self.ds.nodatavals[band - 1] for band in self.bands]
+    def _voids(self, values):
         "A band's own nodata becomes NaN where the pixel has data in other bands: no network should see -9999."
-        if not self.is_float or not any(self.ds.nodatavals[b - 1] is not None for b in self.bands): return x
-        return np.stack([
-            v if (n := self.ds.nodatavals[b - 1]) is None else np.where(v == n, np.nan, v)
-            for b, v in zip(self.bands, x)
-        ]).astype(x.dtype)
+        declared = self._nodata()
+        if not self.is_float or all(nodata is None for nodata in declared): return values
+        planes = [plane if nodata is None else np.where(plane == nodata, np.nan, plane)
+                  for plane, nodata in zip(values, declared)]
+        return np.stack(planes).astype(values.dtype)
     def _masks(self, *window): return self._get(self.ds.read_masks, *window).any(0)
     def read(self, row, col, height, width):
         "`(C,h,w)` values of one window."
         return self._get(self.ds.read, row, col, height, width)
     def valid(self, row, col, height, width):
         "`(h,w)` bool: True where the scene has data."
-        return (self.read_valid if self.is_float else lambda *w: (None, self._masks(*w)))(row, col, height, width)[1]
+        if self.is_float: return self.read_valid(row, col, height, width)[1]
+        return self._masks(row, col, height, width)
 
 # %% ../nbs/01_raster.ipynb #87bf5990
 LABEL_FOLDERS = {'masks', 'mask', 'labels', 'label', 'gt'}
 
-def _expand(p):
+def _expand(path):
     "The rasters of an argument; below a folder, those in folders of labels are left out."
-    p = Path(p)
-    if p.is_file(): return [p]
-    if not p.exists() and not any(c in str(p) for c in '*?['):
-        raise BadInput(f'{p} does not exist', 'a raster, a folder of rasters or a pattern', 'check the path')
-    found, root = list_files(p, RASTER_SUFFIXES), root_of(p)
-    return [q for q in found if not LABEL_FOLDERS & set(q.relative_to(root).parts[:-1])] or found
+    path = Path(path)
+    if path.is_file(): return [path]
+    if not path.exists() and not any(sign in str(path) for sign in '*?['):
+        raise BadInput(f'{path} does not exist', 'a raster, a folder of rasters or a pattern', 'check the path')
+    files = list_files(path, RASTER_SUFFIXES)
+    root = root_of(path)
+    scenes = [file for file in files if not LABEL_FOLDERS & set(file.relative_to(root).parts[:-1])]
+    return scenes or files
 
 def list_scenes(
     paths # one or more of: a raster, a folder of rasters or of such folders, a pattern such as 'scenes/**/*.tif'
 )->list: # sorted within each argument, each scene once
     "The scenes that the arguments name; an argument that names none is an error."
-    paths, found = [paths] if isinstance(paths, (str, Path)) else list(paths), {}
-    for p in paths:
-        hits = _expand(p)
-        if not hits:
-            raise BadInput(f'{p} holds no raster', f'files ending in {", ".join(sorted(RASTER_SUFFIXES))}',
+    if isinstance(paths, (str, Path)): paths = [paths]
+    scenes = {}
+    for path in paths:
+        files = _expand(path)
+        if not files:
+            raise BadInput(f'{path} holds no raster', f'files ending in {", ".join(sorted(RASTER_SUFFIXES))}',
                            'check the path')
-        found.update(dict.fromkeys(hits))
-    return list(found)
+        scenes.update(dict.fromkeys(files))
+    return list(scenes)
 
 # %% ../nbs/01_raster.ipynb #4411f556
 def cache_bytes(
@@ -287,9 +331,12 @@ def cache_bytes(
     size:int # patch side in pixels
 )->int: # bytes
     "What GDAL must hold so that a row of windows is decoded once, strips of the scene's width included."
-    h, w = scene.ds.block_shapes[0]
-    rows, cols = min(size + 2*h, scene.height), scene.width if w >= scene.width else min(size + 2*w, scene.width)
-    return rows*cols*scene.ds.count*np.dtype(scene.dtype).itemsize + (1 << 24)
+    block_height, block_width = scene.ds.block_shapes[0]
+    rows = min(size + 2*block_height, scene.height)
+    cols = min(size + 2*block_width, scene.width)
+    if block_width >= scene.width: cols = scene.width
+    pixel = scene.ds.count*np.dtype(scene.dtype).itemsize
+    return rows*cols*pixel + (1 << 24)
 
 @contextmanager
 def bounded_cache(
@@ -302,45 +349,57 @@ def bounded_cache(
 
 # %% ../nbs/01_raster.ipynb #fe675e2e
 def _profile(like, count, dtype, nodata):
-    return dict(driver='GTiff', height=like.height, width=like.width, count=count, dtype=dtype, nodata=nodata,
-                crs=like.crs, transform=like.transform, tiled=True, blockxsize=512, blockysize=512, compress='deflate',
-                zlevel=1, BIGTIFF='IF_SAFER')
+    "A tiled working file on the grid of another raster."
+    grid = dict(height=like.height, width=like.width, crs=like.crs, transform=like.transform)
+    values = dict(count=count, dtype=dtype, nodata=nodata)
+    layout = dict(tiled=True, blockxsize=512, blockysize=512, compress='deflate', zlevel=1, BIGTIFF='IF_SAFER')
+    return dict(driver='GTiff', **grid, **values, **layout)
 
 def _dress(ds, names, colormap, scale, tags):
-    if names:
-        for i, n in enumerate(names, 1): ds.set_band_description(i, n)
-    if scale: ds.scales = (scale,) * ds.count
+    "What a raster carries besides its values."
+    for band, name in enumerate(names or (), 1): ds.set_band_description(band, name)
+    if scale: ds.scales = (scale,)*ds.count
     if colormap: ds.write_colormap(1, colormap)
     if tags: ds.update_tags(**tags)
 
 def _write_rows(path, profile, rows, dress):
+    "Write rows as they come; first row, height and checksum of each piece."
     sums = []
     with rasterio.open(path, 'w', **profile) as ds:
         dress(ds)
-        for row, x in rows:
-            x = np.ascontiguousarray(x if x.ndim == 3 else x[None])
-            ds.write(x, window=RioWindow(0, row, x.shape[2], x.shape[1]))
-            sums.append((row, x.shape[1], zlib.crc32(x)))
+        for row, values in rows:
+            values = np.ascontiguousarray(values if values.ndim == 3 else values[None])
+            _, height, width = values.shape
+            ds.write(values, window=RioWindow(0, row, width, height))
+            sums.append((row, height, zlib.crc32(values)))
     return sums
 
 def _verify(path, sums, dst):
+    "What was stored must be what was written."
     with rasterio.open(path) as ds:
-        if sum(h for _, h, _ in sums) != ds.height:
-            raise FailedWork(f'{dst} got {sum(h for _, h, _ in sums)} of {ds.height} rows')
-        for row, h, crc in sums:
-            if zlib.crc32(np.ascontiguousarray(ds.read(window=RioWindow(0, row, ds.width, h)))) != crc:
+        rows = sum(height for _, height, _ in sums)
+        if rows != ds.height: raise FailedWork(f'{dst} got {rows} of {ds.height} rows')
+        for row, height, checksum in sums:
+            stored = ds.read(window=RioWindow(0, row, ds.width, height))
+            if zlib.crc32(np.ascontiguousarray(stored)) != checksum:
                 raise FailedWork(f'{dst} was not stored as written at row {row}',
                                  do='check disk space and the disk, and run again')
 
 # %% ../nbs/01_raster.ipynb #ad11551e
 def _category_xml(names):
     "GDAL's sidecar for class names, which GeoTIFF itself cannot hold; QGIS reads it."
-    items = ''.join(f'<Category>{escape(n)}</Category>' for n in names)
+    items = ''.join(f'<Category>{escape(name)}</Category>' for name in names)
     return f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{items}</CategoryNames></PAMRasterBand></PAMDataset>\n'
 
-def _writing_bytes(p):
+def _write_categories(dst, categories):
+    "Class names beside a mask."
+    with atomic_path(f'{dst}.aux.xml') as tmp:
+        tmp.write_text(_category_xml(categories), encoding='utf-8')
+
+def _writing_bytes(profile):
     "Two rows of blocks: rows that come in pieces are compressed once."
-    return 2*p['blockysize']*p['width']*p['count']*np.dtype(p['dtype']).itemsize + (1 << 24)
+    pixel = profile['count']*np.dtype(profile['dtype']).itemsize
+    return 2*profile['blockysize']*profile['width']*pixel + (1 << 24)
 
 def write_cog(
     dst:str|Path, # final place
@@ -358,7 +417,7 @@ def write_cog(
 ):
     "Write a cloud-optimized GeoTIFF on the grid of `like`, verified, in one piece."
     dst, profile = Path(dst), _profile(like, count, dtype, nodata)
-    dress = lambda ds: _dress(ds, names, colormap, scale, tags)
+    def dress(ds): _dress(ds, names, colormap, scale, tags)
     try:
         with workplace(dst, 'cog') as work, bounded_cache(_writing_bytes(profile)), warnings.catch_warnings():
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
@@ -369,9 +428,6 @@ def write_cog(
             _verify(cog, sums, dst)
             if categories: _write_categories(dst, categories)
             os.replace(cog, dst)
-    except GDAL_ERRORS as e:
-        raise FailedWork(f'{dst} could not be written: {_describe(e)}',
+    except GDAL_ERRORS as error:
+        raise FailedWork(f'{dst} could not be written: {_describe(error)}',
                          do='check disk space and the folder, and run again') from None
-
-def _write_categories(dst, categories):
-    with atomic_path(f'{dst}.aux.xml') as tmp: tmp.write_text(_category_xml(categories), encoding='utf-8')

@@ -24,8 +24,8 @@ def planes_of(
 def _misfit(values, planes):
     "The error of thresholds that are too many, too few, or none."
     expected = 'a probability' if planes == 1 else f'{planes} probabilities, one of each class,'
-    found = ', '.join(map(str, values)) or 'missing'
-    return BadInput(f'threshold {found}', f'{expected} between 0 and 1')
+    given = ', '.join(map(str, values)) or 'missing'
+    return BadInput(f'threshold {given}', f'{expected} between 0 and 1')
 
 # %% ../nbs/08_rule.ipynb #742b69ef
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Rule:
     @property
     def threshold(self)->float|list|None:
         "As `predict_scene`, `classify` and JSON take it: a number, a list, or None for the most likely class."
-        return self.values[0] if len(self.values) == 1 else list(self.values) or None
+        if len(self.values) == 1: return self.values[0]
+        return list(self.values) or None
 
     @property
     def text(self)->str:
@@ -53,27 +54,29 @@ MASK_NODATA = 255  # class index where there is no data
 
 def _weighted(levels, thresholds):
     "Class of the largest level over threshold, in integers: 65534² still fits 32 bits."
-    weights = [np.uint32(max(1, threshold_level(t))) for t in thresholds]
-    best, found = levels[0].astype(np.uint32), np.zeros(levels.shape[1:], np.uint8)
-    weight = np.full(found.shape, weights[0])
-    for i in range(1, len(weights)):
-        level = levels[i].astype(np.uint32)
-        better = level*weight > best*weights[i]
-        found[better] = i
+    weights = [np.uint32(max(1, threshold_level(threshold))) for threshold in thresholds]
+    best = levels[0].astype(np.uint32)
+    classes = np.zeros(levels.shape[1:], np.uint8)
+    weight = np.full(classes.shape, weights[0])
+    for index in range(1, len(weights)):
+        level = levels[index].astype(np.uint32)
+        better = level*weight > best*weights[index]
+        classes[better] = index
         best = np.where(better, level, best)
-        weight = np.where(better, weights[i], weight)
-    return found
+        weight = np.where(better, weights[index], weight)
+    return classes
 
 def _classify(self:Rule,
     levels:np.ndarray # (K,H,W) uint16 levels, 65535 for nodata, or float probabilities with NaN
 )->np.ndarray: # (H,W) uint8 class indices, 255 for nodata
     "Class indices from probabilities."
-    levels, n = score_levels(levels), len(self.values)
-    if n != len(levels) and (n or len(levels) == 1): raise _misfit(self.values, len(levels))
-    if n > 1: found = _weighted(levels, self.values)
-    elif n: found = levels[0] >= threshold_level(self.values[0])
-    else: found = levels.argmax(0)
-    return np.where(levels[0] == NODATA, MASK_NODATA, found).astype(np.uint8)
+    levels = score_levels(levels)
+    thresholds, planes = len(self.values), len(levels)
+    if thresholds != planes and (thresholds or planes == 1): raise _misfit(self.values, planes)
+    if thresholds == 0: classes = levels.argmax(0)
+    elif thresholds == 1: classes = levels[0] >= threshold_level(self.values[0])
+    else: classes = _weighted(levels, self.values)
+    return np.where(levels[0] == NODATA, MASK_NODATA, classes).astype(np.uint8)
 
 Rule.classify = _classify
 
@@ -104,15 +107,19 @@ def _of(cls:type,
     threshold:float|list|None=None # what a person asks for instead
 )->Rule: # .5 or the most likely class where nothing is known
     "The rule of a bundle, as its maps are made."
-    planes, stored = planes_of(spec['n_out']), spec.get('threshold') or {}
+    planes = planes_of(spec['n_out'])
     if threshold is not None: return cls.asked(threshold, planes)
+    stored = spec.get('threshold') or {}
     if planes == 1: return cls.given(stored.get('value'), planes)
-    return cls.given(stored['values'] if stored.get('rule') == 'thresholds' else None, planes)
+    if stored.get('rule') != 'thresholds': return cls()
+    return cls.given(stored['values'], planes)
 
 Rule.of = classmethod(_of)
 
 # %% ../nbs/08_rule.ipynb #b6906987
-def _is_share(value): return type(value) in (int, float) and 0 <= value <= 1
+def _is_share(value):
+    "Whether a value of JSON is a number from 0 to 1."
+    return type(value) in (int, float) and 0 <= value <= 1
 
 def _read(cls:type,
     text:str|None, # of a tag, None where there is none
@@ -122,14 +129,14 @@ def _read(cls:type,
     "The rule in a tag; what is none is an error."
     planes = planes_of(classes)
     if text is None or (planes > 1 and text == 'argmax'): return cls.given(None, planes)
-    try: found = json.loads(text)
-    except (ValueError, RecursionError): found = None
-    values = [found] if planes == 1 else found
-    good = isinstance(values, list) and len(values) == planes and all(map(_is_share, values))
-    if good: return cls.asked(values, planes)
+    try: held = json.loads(text)
+    except (ValueError, RecursionError): held = None
+    values = [held] if planes == 1 else held
+    if isinstance(values, list) and len(values) == planes and all(map(_is_share, values)):
+        return cls.asked(values, planes)
     expected = 'a number from 0 to 1' if planes == 1 else f'argmax, or {planes} numbers from 0 to 1'
-    do = 'give it with --threshold, or map the scene again'
-    raise BadInput(f'{name} carries the threshold {text!r:.40}', expected, do)
+    raise BadInput(f'{name} carries the threshold {text!r:.40}', expected,
+                   'give it with --threshold, or map the scene again')
 
 Rule.read = classmethod(_read)
 

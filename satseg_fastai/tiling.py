@@ -24,9 +24,9 @@ def crop_rule(
     n:int # rows of the scene
 )->tuple: # (slice of the patch, slice of the scene), equally long; empty where they do not meet
     "The part of a window inside the scene: where it lies in the patch, and where in the scene."
-    lo, hi = min(max(start, 0), n), max(min(start + length, n), 0)
-    hi = max(lo, hi)
-    return slice(lo - start, hi - start), slice(lo, hi)
+    first = min(max(start, 0), n)
+    stop = max(first, min(start + length, n))
+    return slice(first - start, stop - start), slice(first, stop)
 
 # %% ../nbs/02_tiling.ipynb #3f757d8b
 def axis_starts(
@@ -36,9 +36,11 @@ def axis_starts(
 )->list: # first pixel of each patch, ascending
     "Evenly overhanging patch starts along one axis."
     margin = (size - stride)//2
-    count = max(1, -(-(n + 2*margin - size)//stride) + 1)
-    first = -(((count - 1)*stride + size - n)//2)
-    return [first + i*stride for i in range(count)]
+    missing = n + 2*margin - size  # what one patch leaves
+    steps = max(0, -(-missing//stride))
+    overhang = steps*stride + size - n
+    first = -(overhang//2)
+    return [first + step*stride for step in range(steps + 1)]
 
 # %% ../nbs/02_tiling.ipynb #684db401
 class Band(NamedTuple):
@@ -58,24 +60,30 @@ class Grid:
         if min(height, width, size) < 1:
             raise BadInput(f'scene {height} x {width} with patch {size}', 'sizes of at least 1 pixel')
         if not 0 <= overlap <= .9: raise BadInput(f'overlap {overlap}', 'a share between 0 and .9', 'use --overlap .5')
-        self.height, self.width, self.size, self.overlap = height, width, size, overlap
+        self.height, self.width = height, width
+        self.size, self.overlap = size, overlap
         self.stride = max(1, round(size*(1 - overlap)))
-        self.rows, self.cols = axis_starts(height, size, self.stride), axis_starts(width, size, self.stride)
+        self.rows = axis_starts(height, size, self.stride)
+        self.cols = axis_starts(width, size, self.stride)
     def __len__(self): return len(self.rows)*len(self.cols)
-    def __iter__(self): return (w for r in self.rows for w in self.row_windows(r))
+    def __iter__(self): return (window for row in self.rows for window in self.row_windows(row))
     def __repr__(self):
-        windows = f'{len(self.rows)} x {len(self.cols)} windows of {self.size}, stride {self.stride}'
-        return f'Grid({self.height} x {self.width}: {windows})'
+        size = f'{self.height} x {self.width}'
+        count = f'{len(self.rows)} x {len(self.cols)}'
+        return f'Grid({size}: {count} windows of {self.size}, stride {self.stride})'
 
-    def row_windows(self, row): return [Window(row, c, self.size, self.size) for c in self.cols]
+    def row_windows(self, row): return [Window(row, col, self.size, self.size) for col in self.cols]
     def bands(self):
         "The rows of windows from top to bottom, each with the scene rows that it finishes."
-        stops = [min(max(r, 0), self.height) for r in self.rows[1:]] + [self.height]
-        for row, start, stop in zip(self.rows, [0] + stops[:-1], stops): yield Band(self.row_windows(row), start, stop)
+        start = 0
+        for row, following in zip(self.rows, [*self.rows[1:], self.height]):
+            stop = min(max(following, 0), self.height)
+            yield Band(self.row_windows(row), start, stop)
+            start = stop
     def crop(self,
         window:Window # one of the grid's windows
     )->tuple: # ((rows, cols) slices of the patch, (rows, cols) slices of the scene)
         "What part of the window lies inside the scene, on both sides."
-        (pr, sr) = crop_rule(window.row, window.height, self.height)
-        (pc, sc) = crop_rule(window.col, window.width, self.width)
-        return (pr, pc), (sr, sc)
+        patch_rows, scene_rows = crop_rule(window.row, window.height, self.height)
+        patch_cols, scene_cols = crop_rule(window.col, window.width, self.width)
+        return (patch_rows, patch_cols), (scene_rows, scene_cols)
