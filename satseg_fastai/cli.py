@@ -65,19 +65,23 @@ def switched(
     args:list # of the command line
 )->list: # with a value for each of SWITCHES
     "A switch without a value is on."
-    alone = lambda i: args[i] in SWITCHES and (i + 1 == len(args) or str(args[i + 1]).startswith('--'))
-    return [part for i, arg in enumerate(args) for part in ([arg, 'on'] if alone(i) else [arg])]
+    valued = []
+    for arg, following in zip(args, [*args[1:], '--']):
+        valued.append(arg)
+        if arg in SWITCHES and str(following).startswith('--'): valued.append('on')
+    return valued
 
 def renamed(
     args:list # of the command line
 )->list: # with the words of today
     "Old words are taken, and the new ones told."
-    new = []
-    for arg in args:
-        word, equals, value = str(arg).partition('=')
-        if word in RENAMED: print(f'note: {word} is called {RENAMED[word]} now', file=sys.stderr)
-        new.append(f'{RENAMED[word]}{equals}{value}' if word in RENAMED else arg)
-    return new
+    return [_renamed(arg) for arg in args]
+
+def _renamed(arg):
+    word, equals, value = str(arg).partition('=')
+    if word not in RENAMED: return arg
+    print(f'note: {word} is called {RENAMED[word]} now', file=sys.stderr)
+    return f'{RENAMED[word]}{equals}{value}'
 
 class _OneLine(TyperGroup):
     "A mistake in the options is one line too."
@@ -91,11 +95,13 @@ class _OneLine(TyperGroup):
 
 def _usage(error):
     "Tells a mistake in the options; the exit code."
-    text, context = error.format_message(), getattr(error, 'ctx', None)
-    if type(error).__name__ == 'NoArgsIsHelpError': print(text, file=sys.stderr)
-    else:
+    text = error.format_message()
+    if type(error).__name__ != 'NoArgsIsHelpError':
         line = ' '.join(text.split()).rstrip('.')
-        print(f'satseg: {line}; see {context.command_path if context else "satseg"} --help.', file=sys.stderr)
+        context = getattr(error, 'ctx', None)
+        command = context.command_path if context else 'satseg'
+        text = f'satseg: {line}; see {command} --help.'
+    print(text, file=sys.stderr)
     return 2
 
 # %% ../nbs/90_cli.ipynb #27aa9864
@@ -159,7 +165,8 @@ def amount(
     text:str|None # 'on', 'off', a number, or None
 )->float|bool|None: # True, False, the number, or None
     "A switch that may have a value."
-    if text in (None, 'on', 'off'): return {'on': True, 'off': False}.get(text)
+    words = {None: None, 'on': True, 'off': False}
+    if text in words: return words[text]
     try: return float(text)
     except ValueError: raise BadInput(f'--{name} {text!r}', 'a number, on or off') from None
 
@@ -312,18 +319,30 @@ def train(
     from satseg_fastai.models.registry import check_args
     from satseg_fastai.workflow import train as run
     network = _given(encoder=encoder, weights=weights, stats=stats, decoder_width=_width(decoder_width),
-                     pointrend=pointrend or None, preset=preset) | settings(set_)
+                     pointrend=pointrend or None, preset=preset)
+    of_arch = settings(set_)
+    network |= of_arch
     if init: _check_init(network, classes)
     else: network['arch'] = arch
-    check_args(arch, settings(set_))
-    learner = _given(loss=loss, class_weights=_class_weights(class_weights), wd=weight_decay, ema=amount('ema', ema),
-                     mixup=amount('mixup', mixup), patience=patience, keep=keep, log=log)
+    check_args(arch, of_arch)
+    learner = _averaged(class_weights, ema, mixup)
+    learner |= _given(loss=loss, wd=weight_decay, patience=patience, keep=keep, log=log)
     run(images, labels, out, classes=classes, valid=valid, valid_images=valid_images, valid_labels=valid_labels,
         dataset=dataset, aoi=aoi, epochs=epochs, frozen=frozen_epochs, crop=patch, batch=batch, lr=lr, clean=clean,
         bands=numbers(bands), attribute=attribute, seed=seed, workers=workers, init=init, unlabeled=unlabeled,
-        teacher=teacher, things=things and things.split(','), pretrained=pretrained and weights is None,
-        plot=plot, progress=None if quiet else _on_screen(), **network, **learner)
+        teacher=teacher, things=_names(things), pretrained=pretrained and weights is None, plot=plot,
+        progress=_bars(quiet), **network, **learner)
     print(f'model: {out}')
+
+def _averaged(class_weights, ema, mixup):
+    "Options that are numbers or words."
+    return _given(class_weights=_class_weights(class_weights), ema=amount('ema', ema), mixup=amount('mixup', mixup))
+
+def _names(text): return text and text.split(',')
+
+def _bars(quiet):
+    "What `train` shows: bars, lines where nobody watches, or neither."
+    return None if quiet else _on_screen()
 
 def _check_init(network, classes):
     "A bundle brings its own model and classes."
@@ -424,8 +443,10 @@ def align(
     each = None if as_json else lambda shift: _say([describe_shift(shift)])
     shifts = align_scenes(model, images, labels, name=name, radius=radius, together=together, out=out, seed=seed,
                           attribute=attribute, each=each, progress=_on_screen(quiet), **of_predict)
-    if as_json: print(json.dumps([shift_json(shift) for shift in shifts], indent=1))
-    elif out: print(f'{out}  labels of {len(list(out.glob("*.tif")))} scenes')
+    if as_json: return print(json.dumps([shift_json(shift) for shift in shifts], indent=1))
+    if not out: return
+    moved = list(out.glob('*.tif'))
+    print(f'{out}  labels of {len(moved)} scenes')
 
 # %% ../nbs/90_cli.ipynb #e73e7271
 def _mapped(out, receipt):
@@ -523,10 +544,13 @@ def clean(
     "Clean a mask up. Small objects go, small holes are filled; without sizes as the model's validation scenes say."
     from satseg_fastai.clean import clean_mask
     sizes = _given(min_object=min_object, min_hole=min_hole, opening=opening)
-    changed = clean_mask(mask, out, _clean_up(mask, model, sizes, px, connectivity), classes=_table(classes))
-    count = lambda by_class: ', '.join(f'{n:,} of {name}' for name, n in by_class.items()) or 'none'
-    print(f"{out}  objects removed: {count(changed['objects'])}; holes filled: {count(changed['holes'])}; "
-          f"{changed['pixels']:,} pixels changed")
+    clean_up = _clean_up(mask, model, sizes, px, connectivity)
+    changed = clean_mask(mask, out, clean_up, classes=_table(classes))
+    removed, filled = (_by_class(changed[kind]) for kind in ('objects', 'holes'))
+    print(f"{out}  objects removed: {removed}; holes filled: {filled}; {changed['pixels']:,} pixels changed")
+
+def _by_class(counts):
+    return ', '.join(f'{count:,} of {name}' for name, count in counts.items()) or 'none'
 
 def _table(classes):
     from satseg_fastai.classes import class_table
@@ -536,7 +560,8 @@ def _clean_up(mask, model, sizes, px, connectivity):
     "What the user said, else what the model or the receipt beside the mask says."
     from satseg_fastai.clean import Clean, read_clean
     if sizes and model:
-        raise BadInput(f'--model together with --{next(iter(sizes)).replace("_", "-")}', 'one of the two')
+        option = next(iter(sizes)).replace('_', '-')
+        raise BadInput(f'--model together with --{option}', 'one of the two')
     if sizes: return Clean(**sizes, unit='px' if px else 'm2', connectivity=connectivity or 4)
     from satseg_fastai.areas.blocks import check_same_classes, map_spec
     spec, name = map_spec(mask, model)
@@ -544,8 +569,8 @@ def _clean_up(mask, model, sizes, px, connectivity):
         raise BadInput('no sizes, and no clean-up in the bundle or beside the mask',
                        'sizes, e.g. --min-object 10 --min-hole 10', 'or let satseg threshold --clean find them')
     if px or connectivity:
-        raise BadInput(f'--{"px" if px else "connectivity"} without sizes', 'sizes, e.g. --min-object 10',
-                       f'{name} brings its own')
+        option = 'px' if px else 'connectivity'
+        raise BadInput(f'--{option} without sizes', 'sizes, e.g. --min-object 10', f'{name} brings its own')
     check_same_classes(mask, spec, name)
     return read_clean(spec['clean'])
 
@@ -620,12 +645,14 @@ def evaluate(
         pairs = _pairs(pred, label, threshold, by, dataset, aoi)
         scores = _map_scores(pairs, pred.is_file(), errors, aoi, threshold=threshold, objects=objects, **reading)
     if as_json: return print(json.dumps(json_ready(scores), indent=1))
-    _say(describe_scores(scores) + [f'errors: {errors}']*bool(errors))
+    _say(describe_scores(scores))
+    if errors: print(f'errors: {errors}')
 
 def _check_polygons(errors, threshold, dataset):
     "What polygons cannot be asked for."
     if errors or threshold is not None:
-        raise BadInput(f'--{"errors" if errors else "threshold"} for polygons', 'a mask or a probability raster')
+        option = 'errors' if errors else 'threshold'
+        raise BadInput(f'--{option} for polygons', 'a mask or a probability raster')
     if dataset: raise BadInput('--dataset for polygons', 'maps', 'name the file of labels')
 
 def _pairs(pred, label, threshold, by, dataset, aoi):
@@ -633,17 +660,20 @@ def _pairs(pred, label, threshold, by, dataset, aoi):
     from satseg_fastai.datasets import Pair, within
     from satseg_fastai.objects import match_maps
     if pred.is_file() and label.is_file(): return within([Pair(pred, label, pred.stem)], aoi)
-    return within(match_maps(pred, label, by, 'mask' if threshold is None else 'prob', dataset), aoi)
+    kind = 'mask' if threshold is None else 'prob'
+    return within(match_maps(pred, label, by, kind, dataset), aoi)
 
 def _map_scores(pairs, flat, errors, aoi, **reading):
     "Scores of one map, flat, or of many maps with their groups; their errors as maps."
     from satseg_fastai.evaluate import write_errors
     from satseg_fastai.objects import evaluate_maps
-    if flat and errors:
+    if not flat: return evaluate_maps(pairs, errors=errors, **reading)
+    pair = pairs[0]
+    if errors:
         of_errors = {name: reading[name] for name in ('threshold', 'attribute', 'classes')}
-        write_errors(pairs[0].image, pairs[0].label, errors, region=pairs[0].region, aoi=aoi, **of_errors)
-    scores = evaluate_maps(pairs, errors=None if flat else errors, **reading)
-    return {name: value for name, value in scores['total'].items() if name != 'maps'} if flat else scores
+        write_errors(pair.image, pair.label, errors, region=pair.region, aoi=aoi, **of_errors)
+    total = evaluate_maps(pairs, **reading)['total']
+    return {name: value for name, value in total.items() if name != 'maps'}
 
 # %% ../nbs/90_cli.ipynb #d85fca2a
 def _needs_zones(zone_name, zones):
@@ -674,7 +704,8 @@ def stats(
         blocks = blocks_for(mask, model, table)
         figures = area_figures(mask, blocks, zones, zone_name, roads, trees, classes=table, seed=seed)
     if out: write_figures(out, figures)
-    _say(describe_figures(figures) + [f'{out}']*bool(out))
+    _say(describe_figures(figures))
+    if out: print(out)
 
 # %% ../nbs/90_cli.ipynb #07b53c3d
 @app.command()
@@ -702,7 +733,8 @@ def change(
     changes = compare_maps(before, after, out, cls=name, damaged=damaged, gone=gone, min_area=min_area,
                            tolerance=tolerance, zones=zones, column=zone_name, blocks=blocks)
     if as_json: return print(json.dumps(changes, indent=1))
-    _say(describe_changes(changes) + [f'{out}']*bool(out))
+    _say(describe_changes(changes))
+    if out: print(out)
 
 # %% ../nbs/90_cli.ipynb #f1b032a7
 @app.command()
@@ -749,7 +781,8 @@ def export(
     from satseg_fastai.export.card import export_card
     from satseg_fastai.export.onnx import export_onnx
     from satseg_fastai.export.stac import export_stac
-    folder, bundle = out or model.parent, Bundle.open(model)
+    folder = out or model.parent
+    bundle = Bundle.open(model)  # read, built and hashed once for all of them
     graph, item, page = (folder/f'{model.stem}{ending}' for ending in ('.onnx', '.stac.json', '.md'))
     if onnx: _exported(graph, export_onnx(bundle, graph))
     if stac:
@@ -761,8 +794,8 @@ def export(
 
 def _exported(path, made):
     largest = max(figures['largest'] for figures in made['parity'].values())
-    print(f"{path}  {made['bytes']/1e6:.1f} MB, tiles of {made['size']} px, largest difference {largest:.1e}; "
-          'in Deepness press Load default parameters')
+    file = f"{made['bytes']/1e6:.1f} MB, tiles of {made['size']} px"
+    print(f'{path}  {file}, largest difference {largest:.1e}; in Deepness press Load default parameters')
     for note in made['notes']: print(f'note: {note}')
 
 # %% ../nbs/90_cli.ipynb #aba57355
@@ -811,25 +844,36 @@ def _check_torchvision(torch, packages):
         both = f'torchvision {packages["torchvision"]} does not work with torch {packages["torch"]}'
         raise BadInput(f'{both} ({str(error)[:80]})', 'both of one build', 'install both from PyPI') from None
 
+def _say_rows(rows):
+    for name, text in rows.items(): print(f'{name:>14}  {text}')
+
+def _machine():
+    "What no package tells: GDAL, device, disk."
+    import rasterio, shutil, torch
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU'
+    free = shutil.disk_usage('.').free/1e9
+    return {
+        'GDAL': rasterio.__gdal_version__,
+        'device': f'{device}, {torch.get_num_threads()} threads',
+        'disk here': f'{free:.0f} GB free'}
+
 @app.command()
 @guarded
 def doctor():
     "Check the installation. Packages, GPU, GDAL, disk."
-    import platform, shutil
-    say = lambda name, text: print(f'{name:>14}  {text}')
+    import platform
     packages = {name: _version(name) for name in PACKAGES}
-    say('python', f'{platform.python_version()} on {platform.platform()}')
-    for name, version in packages.items(): say(name, version or 'missing')
-    for name, package in EXTRAS.items(): say(name, _version(package) or 'not installed: an extra, see the README')
-    import rasterio, torch
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU'
-    say('GDAL', rasterio.__gdal_version__)
-    say('device', f'{device}, {torch.get_num_threads()} threads')
-    say('disk here', f'{shutil.disk_usage(".").free/1e9:.0f} GB free')
+    extras = {name: _version(package) for name, package in EXTRAS.items()}
+    _say_rows(dict(python=f'{platform.python_version()} on {platform.platform()}'))
+    _say_rows({name: version or 'missing' for name, version in packages.items()})
+    _say_rows({name: version or 'not installed: an extra, see the README' for name, version in extras.items()})
+    import torch
+    _say_rows(_machine())
     _check_torchvision(torch, packages)
-    if missing := [name for name, version in packages.items() if version is None]:
+    missing = [name for name, version in packages.items() if version is None]
+    if missing:
         raise BadInput(f'{", ".join(missing)} missing', 'a complete installation', 'pip install satseg_fastai')
-    say('', 'all is well')
+    _say_rows({'': 'all is well'})
 
 # %% ../nbs/90_cli.ipynb #10758075
 @app.command()

@@ -17,22 +17,30 @@ from .synth import LAYOUTS, PALETTES, color_rule_iou, make_town, write_town
 # %% ../nbs/85_demo.ipynb #43cc89d0
 UNSEEN = dict(palette='tropic', layout='organic', seed=7001)
 
+def _looks(palette, layout):
+    "Palette and layout by their numbers, those of the scene to map left out."
+    palettes = [name for name in PALETTES if name != UNSEEN['palette']]
+    layouts = [name for name in LAYOUTS if name != UNSEEN['layout']]
+    return dict(
+        palette=palettes[palette % len(palettes)],
+        layout=layouts[layout % len(layouts)])
+
 def demo_towns(
     n:int=12, # scenes to train on: every pair of palette and layout
     size:int=512, # their side in pixels
     unseen_size:int=1500 # side of the scene to map
 )->tuple: # (list of training towns, list of towns to choose the threshold on, town to map)
     "The demo's towns."
-    palettes, layouts = ([k for k in d if k != UNSEEN[w]] for d, w in ((PALETTES, 'palette'), (LAYOUTS, 'layout')))
     train = [
-        make_town(size, size, 100 + i, palette=palettes[i % len(palettes)], layout=layouts[i % len(layouts)])
+        make_town(size, size, 100 + i, **_looks(i, i))
         for i in range(n)
     ]
     valid = [
-        make_town(size, size, 300 + i, palette=palettes[(2 + i) % len(palettes)],
-                  layout=layouts[(1 + i) % len(layouts)]) for i in range(4)
+        make_town(size, size, 300 + i, **_looks(i + 2, i + 1))
+        for i in range(4)
     ]
-    return train, valid, make_town(unseen_size, unseen_size, collar=True, **UNSEEN)
+    unseen = make_town(unseen_size, unseen_size, collar=True, **UNSEEN)
+    return train, valid, unseen
 
 # %% ../nbs/85_demo.ipynb #341d07d4
 def train_demo(
@@ -48,37 +56,98 @@ def train_demo(
     from satseg_fastai.learner import fit_recipe, seg_learner
     augment = seg_augment(max_rotate=0, max_lighting=.25)
     dls = scene_dls(train, valid, size=128, bs=8, seed=seed, augment=augment, max_scale=1.1)
-    learn = seg_learner(dls, encoder='test_resnet', pretrained=False, decoder_width=(128, 64, 48, 32, 24), wd=1e-2,
-                        seed=seed)
-    with learn.no_bar(): fit_recipe(learn, max(1, round(crops/len(dls.train_ds))), 0, lr=6e-3)
+    network = dict(encoder='test_resnet', pretrained=False, decoder_width=(128, 64, 48, 32, 24))
+    learn = seg_learner(dls, wd=1e-2, seed=seed, **network)
+    epochs = max(1, round(crops/len(dls.train_ds)))
+    with learn.no_bar(): fit_recipe(learn, epochs, 0, lr=6e-3)
     return save_bundle(out/'town.safetensors', learn)
 
 # %% ../nbs/85_demo.ipynb #4fd44934
 MAP = partial(MapFiles, stem='unseen')
+# what lies in the folder
+MADE = dict(
+    report='report.html',
+    picture='overview.png',
+    map=MAP('').mask,
+    probability=MAP('').prob,
+    polygons='unseen.gpkg',
+    model='town.safetensors',
+    figures='metrics.json')
 
 def _figure(out, unseen, choice):
+    "The map of the unseen scene beside its labels, as a picture."
     import matplotlib
     matplotlib.use('Agg', force=False)
     import matplotlib.pyplot as plt
     from satseg_fastai.plots import plot_map
     from satseg_fastai.threshold import curve_from_json
-    fig = plot_map(unseen['image'], MAP(out).prob, MAP(out).mask, unseen['label'],
-                   curve_from_json(choice['curve']), choice['value'])
-    with atomic_path(out/'overview.png') as tmp: fig.savefig(tmp, format='png')
-    plt.close(fig)
+    curve, files = curve_from_json(choice['curve']), MAP(out)
+    figure = plot_map(unseen['image'], files.prob, files.mask, unseen['label'], curve, choice['value'])
+    with atomic_path(out/'overview.png') as part: figure.savefig(part, format='png')
+    plt.close(figure)
 
 def _follow(bundle, unseen, out):
     "Map, polygons and page of the unseen scene; its receipt."
-    from satseg_fastai.report.page import write_report
     from satseg_fastai.maps.polygons import vectorize
+    from satseg_fastai.report.page import write_report
     from satseg_fastai.workflow import map_scenes
     receipt, = map_scenes(bundle, unseen['image'], out, progress=False)
-    vectorize(MAP(out).mask, out/'unseen.gpkg', prob=MAP(out).prob)
+    files = MAP(out)
+    vectorize(files.mask, out/'unseen.gpkg', prob=files.prob)
     write_report(out, images=unseen['image'], labels=unseen['label'])
     return receipt
 
-MADE = dict(report='report.html', picture='overview.png', map=MAP('').mask, probability=MAP('').prob,
-            polygons='unseen.gpkg', model='town.safetensors', figures='metrics.json')  # what lies in the folder
+# %% ../nbs/85_demo.ipynb #430bfaf2
+def _write_towns(train, valid, unseen, folder):
+    "The files of each town: of those to train on, of those to validate on, of the one to map."
+    named = {f'train_{i}': town for i, town in enumerate(train)}
+    named |= {f'valid_{i}': town for i, town in enumerate(valid)}
+    known = [write_town(town, folder, name) for name, town in named.items()]
+    return known[:len(train)], known[len(train):], write_town(unseen, folder, 'unseen')
+
+def _color_rule(train, unseen):
+    "What the best lookup from color to building reaches on the scene to map."
+    images, buildings = zip(*((town.image, town.buildings) for town in train))
+    return color_rule_iou(list(images), list(buildings), unseen.image, unseen.buildings, None, unseen.valid)
+
+def _metrics(scores, choice, color):
+    "How good the map is, and what was expected of it."
+    return dict(
+        building_iou=scores['iou']['building'],
+        color_rule_iou=color,
+        accuracy=scores['accuracy'],
+        boundary_iou=scores['boundary_iou']['building'],
+        threshold=choice['value'],
+        validation_iou=choice['iou'])
+
+def _cost(crops, receipt, clock):
+    "What the map took, and with which versions."
+    return dict(
+        crops=crops,
+        seconds=round(clock.seconds(), 1),
+        prediction_seconds=receipt['seconds'],
+        versions=receipt['versions'])
+
+def _say_made(out):
+    "Where the pictures are."
+    for name, file in MADE.items(): print(f'{name:>12}: {out/file}')
+
+class _Clock:
+    "Says what happens, and when."
+    def __init__(self): self.begun = time.perf_counter()
+    def seconds(self): return time.perf_counter() - self.begun
+    def say(self, text): print(f'[{self.seconds():5.0f} s] {text}', flush=True)
+
+# %% ../nbs/85_demo.ipynb #db708342
+def _learned(train, valid, out, crops, clock):
+    "The bundle, and what its threshold was chosen by."
+    from satseg_fastai.datasets import Pair
+    from satseg_fastai.validation.run import choose_threshold
+    pairs, held = ([Pair(paths['image'], paths['label']) for paths in towns] for towns in (train, valid))
+    clock.say(f'training on crops of 128², about {crops} of them')
+    bundle = train_demo(pairs, held, out, crops)
+    clock.say('choosing threshold and clean-up on the stitched validation scenes')
+    return bundle, choose_threshold(bundle, held, clean=True, progress=False)
 
 def run_demo(
     out:str|Path='demo', # folder for everything
@@ -86,31 +155,19 @@ def run_demo(
     towns=None # from `demo_towns`; None: the demo's own
 )->dict: # the metrics, also in metrics.json
     "Towns, training, threshold, map, polygons, report."
-    from satseg_fastai.datasets import Pair
     from satseg_fastai.evaluate import evaluate
-    from satseg_fastai.validation.run import choose_threshold
-    out, begun = Path(out), time.perf_counter()
-    say = lambda text: print(f'[{time.perf_counter() - begun:5.0f} s] {text}', flush=True)
-    train, valid, unseen = towns or demo_towns()
-    say(f'{len(train)} synthetic towns to train on, {len(valid)} to validate on, one to map')
-    names = [*(f'train_{i}' for i in range(len(train))), *(f'valid_{i}' for i in range(len(valid))), 'unseen']
-    paths = [write_town(town, out/'data', name) for town, name in zip([*train, *valid, unseen], names)]
-    color = color_rule_iou([t.image for t in train], [t.buildings for t in train], unseen.image, unseen.buildings,
-                           None, unseen.valid)
-    pairs = [Pair(p['image'], p['label']) for p in paths[:-1]]
-    learn, held = pairs[:len(train)], pairs[len(train):]
-    say(f'training on crops of 128², about {crops} of them')
-    bundle = train_demo(learn, held, out, crops)
-    say('choosing threshold and clean-up on the stitched validation scenes')
-    choice = choose_threshold(bundle, held, clean=True, progress=False)
-    say(f"threshold {choice['value']:.3f}; mapping the unseen scene")
-    receipt, scores = _follow(bundle, paths[-1], out), evaluate(MAP(out).mask, paths[-1]['label'])
-    _figure(out, paths[-1], choice)
-    metrics = dict(building_iou=scores['iou']['building'], color_rule_iou=color, accuracy=scores['accuracy'],
-                   boundary_iou=scores['boundary_iou']['building'], threshold=choice['value'],
-                   validation_iou=choice['iou'], crops=crops, seconds=round(time.perf_counter() - begun, 1),
-                   prediction_seconds=receipt['seconds'], versions=receipt['versions'])
+    out, clock = Path(out), _Clock()
+    known, held, last = towns or demo_towns()
+    clock.say(f'{len(known)} synthetic towns to train on, {len(held)} to validate on, one to map')
+    train, valid, unseen = _write_towns(known, held, last, out/'data')
+    color = _color_rule(known, last)
+    bundle, choice = _learned(train, valid, out, crops, clock)
+    clock.say(f"threshold {choice['value']:.3f}; mapping the unseen scene")
+    receipt = _follow(bundle, unseen, out)
+    scores = evaluate(MAP(out).mask, unseen['label'])
+    _figure(out, unseen, choice)
+    metrics = _metrics(scores, choice, color) | _cost(crops, receipt, clock)
     write_json(out/'metrics.json', metrics)
-    say(f"building IoU {metrics['building_iou']:.3f} on the unseen scene (best color rule {color:.3f})")
-    for name, what in MADE.items(): print(f'{name:>12}: {out/what}')
+    clock.say(f"building IoU {metrics['building_iou']:.3f} on the unseen scene (best color rule {color:.3f})")
+    _say_made(out)
     return metrics

@@ -33,7 +33,15 @@ def _windows(number, region, size):
     top, left, height, width = region
     for row in range(0, height, size):
         for col in range(0, width, size):
-            yield number, (top + row, left + col, min(size, height - row), min(size, width - col))
+            window = top + row, left + col, min(size, height - row), min(size, width - col)
+            yield number, window
+
+def _label_counts(store, numbers, size, most):
+    "Pixels of each label value, in windows drawn at random if there are many."
+    windows = [window for number in numbers for window in _windows(number, store.regions[number], size)]
+    chosen = np.random.default_rng(0).permutation(len(windows))[:most]
+    labels = (store.label(*windows[i]) for i in chosen)
+    return sum(np.bincount(label.ravel(), minlength=256) for label in labels)
 
 def label_shares(
     store:Store, # of the DataLoaders
@@ -42,23 +50,23 @@ def label_shares(
     most:int=256 # windows
 )->dict: # class name -> share of the pixels that count; '' -> share of all pixels that do not count
     "How much of the labels is of each class."
-    windows = [window for number in numbers for window in _windows(number, store.regions[number], size)]
-    chosen = np.random.default_rng(0).permutation(len(windows))[:most]
-    counts = sum(np.bincount(store.label(*windows[k]).ravel(), minlength=256) for k in chosen)
+    counts = _label_counts(store, numbers, size, most)
+    pixels = int(counts.sum())
     ignored = int(counts[store.classes.ignore])
-    counted = max(1, int(counts.sum()) - ignored)
+    counted = max(1, pixels - ignored)
     shares = {entry.name: int(counts[entry.index])/counted for entry in store.classes.classes}
-    return {**shares, '': ignored/max(1, int(counts.sum()))}
+    return {**shares, '': ignored/max(1, pixels)}
 
 # %% ../nbs/83_preflight.ipynb #45bf65b2
 def check_classes(
     shares:dict # of label_shares
 )->list: # names of the classes that occur nowhere
     "Labels of a single class teach nothing; that is an error."
-    found = [name for name, share in shares.items() if name and share]
-    if len(found) > 1: return [name for name, share in shares.items() if name and not share]
-    what = f'only {found[0]}' if found else 'no pixel that counts'
-    raise BadInput(f'the labels to train on hold {what}', 'two classes or more',
+    names = [name for name in shares if name]
+    there = [name for name in names if shares[name]]
+    if len(there) > 1: return [name for name in names if not shares[name]]
+    held = f'only {there[0]}' if there else 'no pixel that counts'
+    raise BadInput(f'the labels to train on hold {held}', 'two classes or more',
                    'check that labels and scenes show the same ground, and --classes')
 
 # %% ../nbs/83_preflight.ipynb #6f46978a
@@ -66,7 +74,7 @@ def _step_once(model, loss_func, batch):
     model.zero_grad(set_to_none=True)
     *inputs, target = batch
     prediction = model(*inputs)
-    prediction = prediction[0] if isinstance(prediction, tuple) else prediction
+    if isinstance(prediction, tuple): prediction = prediction[0]
     loss_func(prediction, target).backward()
 
 def seconds_a_step(
@@ -76,64 +84,80 @@ def seconds_a_step(
     "How long a training step takes here, from a few on a copy of the model."
     import torch
     from satseg_fastai.learner import random_state, restore_random_state
-    state, epoch = random_state(learn), learn.dls.store.epoch
+    store = learn.dls.store
+    state, epoch = random_state(learn), store.epoch
     model = deepcopy(learn.model).to(learn.dls.device).train()
     begun = None
     for number, batch in zip(range(steps + 1), learn.dls.train):
         if number == 1: begun = time.perf_counter()
         _step_once(model, learn.loss_func, batch)
         if torch.cuda.is_available(): torch.cuda.synchronize()
-    learn.dls.store.epoch = epoch
+    store.epoch = epoch
     restore_random_state(learn, state)
     return (time.perf_counter() - begun)/number if begun else None
 
 # %% ../nbs/83_preflight.ipynb #081cef8f
-def _plural(count, what): return f'{count:,} {what}{"s"*(count != 1)}'
-
 CHOSEN = dict(given='as given', blocks='in blocks', random='at random', none='')  # of Split.how; others are "by ..."
+
+def _plural(count, what):
+    "A number of things."
+    ending = '' if count == 1 else 's'
+    return f'{count:,} {what}{ending}'
+
+def _count(pairs, fact):
+    "How many different values of a fact some pairs have."
+    return len({getattr(pair, fact) for pair in pairs})
 
 def scenes_line(
     split:Split # of the data set
 )->str:
     "What is trained on and what is held out."
-    scenes = [len({pair.image for pair in side}) for side in (split.train, split.valid)]
-    text = f'{_plural(scenes[0], "scene")} to train on'
+    scenes = _plural(_count(split.train, 'image'), 'scene')
+    text = f'{scenes} to train on'
     if not split.valid: return f'{text}, none held out: no threshold is chosen, no figure tells how good the model is'
-    groups = _plural(len({pair.group for pair in split.valid}), 'group')
+    held = _count(split.valid, 'image')
+    groups = _plural(_count(split.valid, 'group'), 'group')
     chosen = CHOSEN.get(split.how, f'by {split.how}')
-    return f'{text}, {scenes[1]} held out in {groups} {chosen}: {valid_share(split):.0%} of the ground'
+    share = f'{valid_share(split):.0%} of the ground'
+    return f'{text}, {held} held out in {groups} {chosen}: {share}'
 
 # %% ../nbs/83_preflight.ipynb #2e00c862
 def labels_line(
     shares:dict # of label_shares
 )->str:
     "Shares of the classes."
-    told = [f'{name} {share:.1%}' for name, share in shares.items() if name]
-    return ', '.join(told) + (f'; {shares[""]:.1%} of the pixels do not count' if shares[''] else '')
+    parts = [f'{name} {share:.1%}' for name, share in shares.items() if name]
+    classes = ', '.join(parts)
+    if not shares['']: return classes
+    return f'{classes}; {shares[""]:.1%} of the pixels do not count'
 
 def bands_line(
     store:Store # of the DataLoaders
 )->str:
     "Bands, data type and resolution."
-    at = f' at {store.gsd:.2g} m a pixel' if store.gsd else ', resolution unknown'
-    return f'{_plural(store.n_in, "band")} of {store.dtype} ({", ".join(map(str, store.bands))}){at}'
+    numbers = ', '.join(map(str, store.bands))
+    resolution = f' at {store.gsd:.2g} m a pixel' if store.gsd else ', resolution unknown'
+    return f'{_plural(store.n_in, "band")} of {store.dtype} ({numbers}){resolution}'
 
 def model_line(
     learn # Learner of seg_learner
 )->str:
     "Architecture, encoder, size, and how much of it was read from weights."
-    spec, parameters = learn.spec, sum(p.numel() for p in learn.model.parameters())
-    taken = next((module.taken for module in learn.model.modules() if getattr(module, 'taken', None)), None)
-    start = f'tensors from weights: {taken}' if taken else 'from random weights'
-    return f'{spec["arch"]} on {spec["encoder"]}, {parameters/1e6:.1f} M parameters, {start}'
+    spec, model = learn.spec, learn.model
+    millions = sum(parameter.numel() for parameter in model.parameters())/1e6
+    taken = [module.taken for module in model.modules() if getattr(module, 'taken', None)]
+    start = f'tensors from weights: {taken[0]}' if taken else 'from random weights'
+    return f'{spec["arch"]} on {spec["encoder"]}, {millions:.1f} M parameters, {start}'
 
+# %% ../nbs/83_preflight.ipynb #67178d38
 def duration(
     seconds:float # any
 )->str: # '40 s', '7 min', '3 h 10 min'
     "Seconds as people say them."
     if seconds < 90: return f'{seconds:.0f} s'
     minutes = round(seconds/60)
-    return f'{minutes} min' if minutes < 90 else f'{minutes//60} h {minutes%60} min'
+    if minutes < 90: return f'{minutes} min'
+    return f'{minutes//60} h {minutes%60} min'
 
 def steps_line(
     learn, # Learner of seg_learner
@@ -141,11 +165,12 @@ def steps_line(
     seconds:float|None # a step; None: not known
 )->str:
     "Epochs, crops, steps and the time that they will take."
-    crops, batch = len(learn.dls.train_ds), learn.dls.train.bs
-    steps = epochs*len(learn.dls.train)
-    expected = f', about {duration(steps*seconds)} without validation' if seconds else ''
-    text = f'{_plural(epochs, "epoch")} of {_plural(crops, "crop")} of {learn.dls.size} px, {batch} a step'
-    return f'{text}: {_plural(steps, "step")}{expected}'
+    dls = learn.dls
+    steps = epochs*len(dls.train)
+    crops = _plural(len(dls.train_ds), 'crop')
+    text = f'{_plural(epochs, "epoch")} of {crops} of {dls.size} px, {dls.train.bs} a step: {_plural(steps, "step")}'
+    if not seconds: return text
+    return f'{text}, about {duration(steps*seconds)} without validation'
 
 # %% ../nbs/83_preflight.ipynb #5f209490
 def summary(
@@ -159,30 +184,50 @@ def summary(
     shares = label_shares(store, range(len(split.train)), learn.dls.size)
     missing = check_classes(shares)
     seconds = None if finds_objects(learn.spec) else seconds_a_step(learn)
-    rows = dict(scenes=scenes_line(split), labels=labels_line(shares), bands=bands_line(store),
-                model=model_line(learn), training=steps_line(learn, epochs, seconds))
-    notes = [f'{"note":>9}  no label to train on is {", ".join(missing)}'] if missing else []
-    return [f'{name:>9}  {text}' for name, text in rows.items()] + notes
+    rows = dict(
+        scenes=scenes_line(split),
+        labels=labels_line(shares),
+        bands=bands_line(store),
+        model=model_line(learn),
+        training=steps_line(learn, epochs, seconds))
+    if missing: rows['note'] = f'no label to train on is {", ".join(missing)}'
+    return [f'{name:>9}  {text}' for name, text in rows.items()]
 
 # %% ../nbs/83_preflight.ipynb #f320402a
-def _boxes(split):
-    "Path -> (west, south, east, north) of each scene; those without a place stand in rows of eight."
+def _in_row(number, side, place):
+    "Pixels to coordinates of a scene that knows no place: scenes stand in rows of eight."
+    row, column = divmod(number, 8)
+    return type(place.transform)(1, 0, column*side, 0, -1, -row*side)
+
+def _placed(split):
+    "Path -> (pixels to coordinates, place) of each scene; as they lie, if all know where."
     places = {pair.image: place_of(pair.image) for pair in [*split.train, *split.valid]}
-    crs = Counter(place.crs for place in places.values()).most_common(1)[0][0]
-    placed = crs is not None and all(place.crs == crs for place in places.values())
-    side = max(max(place.height, place.width) for place in places.values())*1.05
-    boxes = {}
-    for number, (path, place) in enumerate(places.items()):
-        west, north = (number%8*side, -(number//8)*side)
-        transform = place.transform if placed else type(place.transform)(1, 0, west, 0, -1, north)
-        boxes[path] = transform, place
-    return boxes
+    (crs, _), = Counter(place.crs for place in places.values()).most_common(1)
+    if crs is not None and all(place.crs == crs for place in places.values()):
+        return {path: (place.transform, place) for path, place in places.items()}
+    side = 1.05*max(max(place.height, place.width) for place in places.values())
+    numbered = enumerate(places.items())
+    return {path: (_in_row(number, side, place), place) for number, (path, place) in numbered}
 
 def _frame(transform, place, region):
     "Corners of a pair's region, as two lists."
     row, col, height, width = region or (0, 0, place.height, place.width)
-    corners = [(col, row), (col + width, row), (col + width, row + height), (col, row + height), (col, row)]
+    right, bottom = col + width, row + height
+    corners = [(col, row), (right, row), (right, bottom), (col, bottom), (col, row)]
     return zip(*(transform @ corner for corner in corners))
+
+# %% ../nbs/83_preflight.ipynb #93adf5ba
+def _draw_scene(ax, path, transform, place):
+    values, valid = overview(path, 256)
+    corners = (0, 0), (place.width, place.height)
+    (left, right), (top, bottom) = zip(*(transform @ corner for corner in corners))
+    ax.imshow(to_rgb(values, valid), extent=(left, right, bottom, top))
+
+def _draw_frames(ax, pairs, placed, color, order):
+    for pair in pairs:
+        xs, ys = _frame(*placed[pair.image], pair.region)
+        ax.fill(xs, ys, facecolor=color, alpha=.25, zorder=order - 1)
+        ax.plot(xs, ys, color=color, lw=1.2, zorder=order)
 
 def plot_split(
     split:Split, # of a data set
@@ -191,19 +236,13 @@ def plot_split(
     "Where the ground lies that is trained on, and that is held out."
     import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
-    ax = ax or plt.subplots(figsize=(5, 5), dpi=70, layout='constrained')[1]
-    boxes = _boxes(split)
-    for path, (transform, place) in boxes.items():
-        values, valid = overview(path, 256)
-        xs, ys = zip(transform @ (0, 0), transform @ (place.width, place.height))
-        ax.imshow(to_rgb(values, valid), extent=(xs[0], xs[1], ys[1], ys[0]))
-    for pairs, color, order in ((split.train, 'tab:blue', 3), (split.valid, 'tab:orange', 4)):
-        for pair in pairs:
-            xs, ys = _frame(*boxes[pair.image], pair.region)
-            ax.fill(xs, ys, facecolor=color, alpha=.25, zorder=order - 1)
-            ax.plot(*_frame(*boxes[pair.image], pair.region), color=color, lw=1.2, zorder=order)
-    ax.legend(handles=[Patch(color='tab:blue', label='to train on'), Patch(color='tab:orange', label='held out')],
-              loc='upper center', bbox_to_anchor=(.5, -.02), ncols=2, frameon=False)
+    if ax is None: _, ax = plt.subplots(figsize=(5, 5), dpi=70, layout='constrained')
+    placed = _placed(split)
+    for path, (transform, place) in placed.items(): _draw_scene(ax, path, transform, place)
+    _draw_frames(ax, split.train, placed, 'tab:blue', 3)
+    _draw_frames(ax, split.valid, placed, 'tab:orange', 4)
+    key = [Patch(color='tab:blue', label='to train on'), Patch(color='tab:orange', label='held out')]
+    ax.legend(handles=key, loc='upper center', bbox_to_anchor=(.5, -.02), ncols=2, frameon=False)
     ax.autoscale_view()
     ax.set_axis_off()
     ax.set_aspect('equal')

@@ -2,11 +2,11 @@
 import pytest
 
 from satseg_fastai.export.card import card_head, card_lines
+from satseg_fastai.spec import check_spec
 
 yaml = pytest.importorskip('yaml')
 markdown_it = pytest.importorskip('markdown_it')
 
-KEPT = ('n_in', 'n_out', 'bands', 'color', 'index', 'mean', 'std')
 
 
 def spec():
@@ -25,21 +25,25 @@ def spec():
 
 
 def swapped(value, text):
-    "Every leaf of plain data as `text`, but for true counts of bands and classes."
-    if isinstance(value, dict): return {k: v if k in KEPT else swapped(v, text) for k, v in value.items()}
-    return [swapped(v, text) for v in value] if isinstance(value, list) else text
+    "Every text of plain data as `text`; what is no text, the types of a spec keep."
+    if isinstance(value, dict): return {name: swapped(part, text) for name, part in value.items()}
+    if isinstance(value, list): return [swapped(part, text) for part in value]
+    return text if isinstance(value, str) else value
 
 
-@pytest.mark.parametrize('text', ['<img src=x onerror=alert(1)>', '[click](javascript:alert(1))', 'a\n# heading',
-                                  '```\n| a |', '10 | 20'])
+@pytest.mark.parametrize('text', ['<img src=x onerror=alert(1)>', '[click](javascript:alert(1))', '# heading',
+                                  '```| a |', '10 | 20'])
 def test_text_stays_text(text, tmp_path):
     "Every text of a spec replaced: the same tables and headings, no tag, no link, and a head that YAML reads."
     bundle = tmp_path/'full.safetensors'
     bundle.write_bytes(b'weights')
-    hurt = swapped(spec(), text) | dict(arch_args={})
+    hurt = swapped(spec(), text)
     hurt['threshold']['classes'] = {text: dict(iou=.1)}
+    hurt['classes'][0]['name'] = f'{text} 2'
+    hurt['clean']['unit'] = 'm2'
+    hurt = check_spec(hurt)
     page = markdown_it.MarkdownIt().enable('table').render('\n'.join(card_lines(hurt, bundle)))
     counts = {mark: page.count(mark) for mark in ('<img', '<a ', '<h1', '<pre>', '<table>')}
     assert counts == {'<img': 0, '<a ': 0, '<h1': 1, '<pre>': 2, '<table>': 7}
     tags = yaml.safe_load(card_head(hurt).removeprefix('---\n').removesuffix('---'))['tags']
-    assert set(tags) == {text, 'semantic-segmentation', 'remote-sensing'}
+    assert set(tags) == {text, f'{text} 2', 'semantic-segmentation', 'remote-sensing'}

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from ..bundle import Bundle, teacher_line
 from ..classes import code_hex, color_code
-from .stac import band_names
-from ..files import atomic_path, file_sha256
+from .stac import band_names, file_facts
+from ..files import atomic_path
 from ..plots import history_of
+from ..spec import Spec
 
 # %% ../../nbs/82c_export.card.ipynb #8a910540
 def plain(
@@ -77,13 +78,14 @@ def _table_if(head, rows): return ['', table(head, rows)] if rows else []
 # %% ../../nbs/82c_export.card.ipynb #be9a2092
 def _inputs(spec):
     "What a scene has to be."
-    resolution = f"{figure(spec['gsd'])} m a pixel" if spec.get('gsd') else 'unknown'
-    statistics = zip(band_names(spec), spec['mean'], spec['std'])
+    resolution = f'{figure(spec.gsd)} m a pixel' if spec.gsd else 'unknown'
+    statistics = zip(band_names(spec), spec.mean, spec.std)
     rows = [[name, figure(mean), figure(std)] for name, mean, std in statistics]
-    return [f"- values: {told(spec.get('dtype'))}, as they are in the scene; normalized as (value - mean)/deviation",
+    return [f'- values: {told(spec.dtype)}, as they are in the scene; normalized as (value - mean)/deviation',
             f'- ground resolution in training: {resolution}',
-            f"- patch: {whole(spec.get('patch_size'))} px",
-            '', table(['band', 'mean', 'deviation'], rows)]
+            f'- patch: {whole(spec.patch_size)} px',
+            '',
+            table(['band', 'mean', 'deviation'], rows)]
 
 def _use(name):
     "How to map a scene, at the command line and in Python."
@@ -93,27 +95,31 @@ def _use(name):
 
 # %% ../../nbs/82c_export.card.ipynb #49d03624
 def _phases(receipt):
-    phases = receipt.get('phases') or []
-    lines = [f"{told(phase.get('name'))} {whole(phase.get('epochs'))}" for phase in phases]
+    lines = [f'{told(phase.name)} {whole(phase.epochs)}' for phase in receipt.phases]
     return ', '.join(lines) or 'unknown'
 
 def _versions(receipt):
-    versions = receipt.get('versions') or {}
-    lines = [f'{plain(name)} {told(version)}' for name, version in versions.items()]
+    lines = [f'{plain(name)} {told(version)}' for name, version in receipt.versions.items()]
     return ', '.join(lines) or 'unknown'
 
-def _training(receipt):
+def _said(part, name):
+    "What a part of a spec says by itself; None where only its type does."
+    return getattr(part, name) if name in part.model_fields_set else None
+
+def _training(spec):
     "Scenes, epochs, settings, versions, teacher, and figures of some epochs."
-    if not receipt: return ['Unknown: the bundle holds no training receipt.']
-    teacher = teacher_line(receipt)
-    return [f"- training and validation scenes: {len(receipt.get('scenes') or []) or 'unknown'}",
+    stored, receipt = spec.get('receipt'), spec.receipt
+    if not stored: return ['Unknown: the bundle holds no training receipt.']
+    batch, crop = (whole(_said(receipt, name)) for name in ('batch_size', 'crop'))
+    seconds, seed = figure(_said(receipt, 'seconds'), 1), whole(receipt.seed)
+    teacher = teacher_line(stored)
+    return [f'- training and validation scenes: {len(receipt.scenes) or "unknown"}',
             f'- epochs: {_phases(receipt)}',
-            f"- batches of {whole(receipt.get('batch_size'))} crops of {whole(receipt.get('crop'))} px; "
-            f"loss {told(receipt.get('loss'))}, {told(receipt.get('optimizer'))}",
-            f"- time: {figure(receipt.get('seconds'), 1)} s on {told(receipt.get('device'))}",
-            f"- seed: {whole(receipt.get('seed'))}; versions: {_versions(receipt)}",
+            f'- batches of {batch} crops of {crop} px; loss {told(receipt.loss)}, {told(receipt.optimizer)}',
+            f'- time: {seconds} s on {told(receipt.device)}',
+            f'- seed: {seed}; versions: {_versions(receipt)}',
             *([f'- teacher: {plain(teacher)}'] if teacher else []),
-            *_history(history_of(receipt))]
+            *_history(history_of(stored))]
 
 def _even_rows(total, most):
     "Row numbers, evenly chosen, the first and the last among them."
@@ -139,69 +145,71 @@ _MANY_CLASSES = {'mean IoU': 'mean_iou', 'accuracy': 'accuracy'}
 
 def _value(threshold, name):
     "One figure of the validation; of those for several rules, that of the rule."
-    if name == 'threshold': return threshold.get('value')
-    value = threshold.get(name)
-    if not isinstance(value, dict): return value
-    return value.get(threshold.get('rule', 'argmax'))
+    if name == 'threshold': return threshold.value
+    if name != 'mean_iou': return getattr(threshold, name)
+    return threshold.mean_iou and getattr(threshold.mean_iou, threshold.rule or 'argmax')
 
 def _headline(spec):
     "Figure, value and interval of the validation."
-    threshold = spec.get('threshold') or {}
-    intervals = threshold.get('interval') or {}
-    names = _MANY_CLASSES if spec['n_out'] > 2 else _TWO_CLASSES
-    return [[title, figure(_value(threshold, name)), span(intervals.get(name))] for title, name in names.items()]
+    names = _MANY_CLASSES if spec.n_out > 2 else _TWO_CLASSES
+    rows = []
+    for title, name in names.items():
+        interval = getattr(spec.threshold.interval, name, None)
+        rows.append([title, figure(_value(spec.threshold, name)), span(interval)])
+    return rows
 
 # %% ../../nbs/82c_export.card.ipynb #0c655530
 def _rows(scores, *columns):
-    "Name and figures of each class or place; what holds no figures is left out."
-    return [[plain(name), *(figure(own.get(column)) for column in columns)]
-            for name, own in (scores or {}).items() if isinstance(own, dict)]
+    "Name and figures of each class or place."
+    return [
+        [plain(name), *(figure(getattr(own, column)) for column in columns)]
+        for name, own in (scores or {}).items()
+    ]
 
 def _class_table(threshold):
-    rows = _rows(threshold.get('classes'), 'iou', 'value')
+    rows = _rows(threshold.classes, 'iou', 'value')
     return _table_if(['class', 'IoU', 'threshold'], rows)
 
 def _place_table(threshold, many):
     title, score = ('mean IoU', 'mean_iou') if many else ('IoU', 'iou')
-    rows = _rows(threshold.get('groups'), score, 'accuracy')
+    rows = _rows(threshold.groups, score, 'accuracy')
     return _table_if(['place', title, 'accuracy'], rows) or ['', 'Per place: unknown.']
 
 # %% ../../nbs/82c_export.card.ipynb #6e72828a
 def _chosen(threshold):
     "How the threshold was chosen, and on what."
-    scenes = whole(threshold.get('scenes'))
+    scenes = whole(threshold.scenes)
     count = 'an unknown number of' if scenes == 'unknown' else scenes
-    criterion = told(threshold.get('criterion') or threshold.get('rule'))
+    criterion = told(threshold.criterion or threshold.rule)
     line = f'Chosen by {criterion} on {count} stitched validation scenes.'
-    if not threshold.get('trained_on'): return line
-    return f"{line} {whole(threshold['trained_on'])} of {scenes} of these scenes were trained on: figures are too good."
+    if not threshold.trained_on: return line
+    return f'{line} {whole(threshold.trained_on)} of {scenes} of these scenes were trained on: figures are too good.'
 
 def _intervals(interval):
-    level = interval.get('level')
-    if not isinstance(level, (int, float)): return 'Intervals: unknown.'
-    count, units = whole(interval.get('n')), told(interval.get('units'))
-    return f'Intervals: {100*level:.0f} % over {count} {units}.'
+    if interval is None: return 'Intervals: unknown.'
+    return f'Intervals: {100*interval.level:.0f} % over {whole(interval.n)} {told(interval.units)}.'
 
 def _calibration(spec):
-    calibration = spec.get('calibration') or {}
-    temperature = figure(spec.get('temperature') or 1, 3)
-    return f"Calibration error (ECE): {figure(calibration.get('ece'))}; temperature {temperature}."
+    error = figure(spec.calibration and spec.calibration.ece)
+    temperature = figure(spec.temperature or 1, 3)
+    return f'Calibration error (ECE): {error}; temperature {temperature}.'
 
-def _clean_up(clean):
-    settings = {name: value for name, value in clean.items() if not name.startswith('iou')}
-    before, after = figure(clean.get('iou_before')), figure(clean.get('iou_after'))
+def _clean_up(spec):
+    "Sizes as they are stored, and what they gave."
+    settings = {name: value for name, value in spec['clean'].items() if not name.startswith('iou')}
+    before, after = figure(spec.clean.iou_before), figure(spec.clean.iou_after)
     return f'Clean-up: {plain(json.dumps(settings))}; IoU {before} before, {after} after.'
 
 def _validation(spec):
     "What is known of the quality."
-    threshold = spec.get('threshold') or {}
+    threshold = spec.threshold
     if not threshold: return ['Unknown: no threshold was chosen on validation scenes.']
     headline = table(['figure', 'value', 'interval'], _headline(spec))
-    lines = [_chosen(threshold), '', headline, '', _intervals(threshold.get('interval') or {})]
+    lines = [_chosen(threshold), '', headline, '', _intervals(threshold.interval)]
     lines += _class_table(threshold)
-    lines += _place_table(threshold, spec['n_out'] > 2)
+    lines += _place_table(threshold, spec.n_out > 2)
     lines += ['', _calibration(spec)]
-    if spec.get('clean'): lines += [_clean_up(spec['clean'])]
+    if spec.clean: lines += [_clean_up(spec)]
     return lines
 
 # %% ../../nbs/82c_export.card.ipynb #8c3713b8
@@ -212,44 +220,50 @@ LIMITS = ["- The labels are the ceiling: what annotators disagree about, the mod
           "objects."]
 
 def card_head(
-    spec:dict, # of a bundle
+    spec:Spec, # of a bundle
     license:str|None=None # identifier as Hugging Face knows it
 )->str: # YAML between two lines of dashes
     "The head of a model card."
-    names = [c['name'] for c in spec['classes']]
-    head = dict(library_name='satseg_fastai', pipeline_tag='image-segmentation',
-                tags=['semantic-segmentation', 'remote-sensing', spec['arch'], spec['encoder'], *names],
-                metrics=['mean_iou', 'accuracy'])
+    names = [entry.name for entry in spec.classes]
+    head = dict(
+        library_name='satseg_fastai',
+        pipeline_tag='image-segmentation',
+        tags=['semantic-segmentation', 'remote-sensing', spec.arch, spec.encoder, *names],
+        metrics=['mean_iou', 'accuracy'])
     if license: head['license'] = license
-    return '\n'.join(['---', *(f'{key}: {json.dumps(value)}' for key, value in head.items()), '---'])
+    lines = [f'{key}: {json.dumps(value)}' for key, value in head.items()]
+    return '\n'.join(['---', *lines, '---'])
 
 def _classes(spec):
     "What it maps to."
-    classes = spec['classes']
-    rows = [[whole(c['index']), plain(c['name']), code_hex(color_code(c['color']))] for c in classes]
-    sentence = f'Each pixel of a scene to one of {len(classes)} classes.'
+    rows = [[whole(entry.index), plain(entry.name), code_hex(color_code(entry.color))] for entry in spec.classes]
+    sentence = f'Each pixel of a scene to one of {len(rows)} classes.'
     return [sentence, '', table(['index', 'class', 'color'], rows)]
 
 def _architecture(spec):
-    pointrend = ' with PointRend' if spec['arch_args'].get('pointrend') else ''
-    return f"- architecture: {plain(spec['arch'])} on {plain(spec['encoder'])}{pointrend}"
+    pointrend = ' with PointRend' if spec.arch_args.get('pointrend') else ''
+    return f'- architecture: {plain(spec.arch)} on {plain(spec.encoder)}{pointrend}'
 
 def _file(path):
-    row = [plain(path.name), path.stat().st_size, file_sha256(path)]
+    row = [plain(path.name), *file_facts(path)]
     return table(['file', 'bytes', 'sha256'], [row])
 
 def card_lines(
-    spec:dict, # of the bundle
+    spec:Spec, # of the bundle
     path:Path, # the bundle
     license:str|None=None, # of the weights
     title:str|None=None # None: the bundle's name
 )->list: # lines of Markdown
     "The body of a model card."
-    parts = {'What it maps': _classes(spec), 'Inputs': _inputs(spec),
-             'How to use it': _use(re.sub(r'[^\w.-]', '_', path.name)),
-             'Training': [_architecture(spec), *_training(spec.get('receipt'))],
-             'Validation': _validation(spec), 'Limits': LIMITS, 'Files': [_file(path)],
-             'License': [plain(license) if license else 'Unknown.']}
+    parts = {
+        'What it maps': _classes(spec),
+        'Inputs': _inputs(spec),
+        'How to use it': _use(re.sub(r'[^\w.-]', '_', path.name)),
+        'Training': [_architecture(spec), *_training(spec)],
+        'Validation': _validation(spec),
+        'Limits': LIMITS,
+        'Files': [_file(path)],
+        'License': [plain(license) if license else 'Unknown.']}
     body = [line for heading, lines in parts.items() for line in ('', f'## {heading}', '', *lines)]
     return [f'# {plain(title or path.stem)}', *body]
 

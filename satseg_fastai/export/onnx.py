@@ -25,6 +25,7 @@ from ..pointrend.model import PointRend
 from ..pointrend.points import (LEAST, MOST, RANKS, mixed_band, pixel_centers, point_count,
                                             subdivision_sizes, uncovered_sizes)
 from ..rule import Rule
+from ..spec import Spec
 
 # %% ../../nbs/82a_export.onnx.ipynb #2b2b1879
 def need(
@@ -121,7 +122,7 @@ class MapGraph(nn.Module):
     "What goes into the file: normalized image -> what Deepness decides on."
     def __init__(self,
         net:nn.Module, # of a bundle
-        spec:dict, # its spec
+        spec:Spec, # its spec
         size:int # side of the patch
     ):
         super().__init__()
@@ -191,36 +192,47 @@ def plain_proto(
 # %% ../../nbs/82a_export.onnx.ipynb #a8ad78fc
 def _own_keys(spec, rule):
     "What the plugin does not read, but another program may want."
-    return dict(version=__version__, rule=rule.threshold, temperature=spec.get('temperature') or 1,
-                bands=spec.get('bands'), dtype=spec.get('dtype'), mean=spec['mean'], std=spec['std'])
+    return dict(
+        version=__version__,
+        rule=rule.threshold,
+        temperature=spec.temperature or 1,
+        bands=spec.bands,
+        dtype=spec.dtype,
+        mean=spec.mean,
+        std=spec.std)
 
 def deepness_keys(
-    spec:dict, # of a bundle
+    spec:Spec, # of a bundle
     size:int, # side of the patch
     overlap:int=25 # of neighboring tiles, in percent
 )->dict: # metadata key -> JSON
     "What the QGIS plugin Deepness reads."
     rule = Rule.of(spec)
-    names = {c['index']: c['name'] for c in spec['classes']}
-    threshold = shown_threshold(rule.threshold) if spec['n_out'] <= 2 else 0
-    keys = dict(model_type='Segmentor', class_names=names, tile_size=size, tiles_size=size, tiles_overlap=overlap,
-                seg_thresh=threshold, seg_small_segment=0,
-                standardization_mean=[mean/255 for mean in spec['mean']],
-                standardization_std=[std/255 for std in spec['std']])
-    if spec.get('gsd'): keys['resolution'] = round(100*spec['gsd'], 2)
+    threshold = shown_threshold(rule.threshold) if spec.n_out <= 2 else 0
+    keys = dict(
+        model_type='Segmentor',
+        class_names={entry.index: entry.name for entry in spec.classes},
+        tile_size=size,
+        tiles_size=size,
+        tiles_overlap=overlap,
+        seg_thresh=threshold,
+        seg_small_segment=0,
+        standardization_mean=[mean/255 for mean in spec.mean],
+        standardization_std=[std/255 for std in spec.std])
+    if spec.gsd: keys['resolution'] = round(100*spec.gsd, 2)
     keys['satseg_fastai'] = _own_keys(spec, rule)
     return {key: json.dumps(value, ensure_ascii=False) for key, value in keys.items()}
 
 def notes(
-    spec:dict # of a bundle
+    spec:Spec # of a bundle
 )->list: # lines for a person
     "Where a map made in Deepness can differ from ours."
     lines = ['edges: Deepness pads a scene with zeros and crops its tiles; satseg reflects and blends them']
-    if spec.get('dtype', 'uint8') != 'uint8':
-        lines.append(f"Deepness documents 8-bit scenes only; this model was trained on {spec['dtype']} values, "
+    if spec.dtype not in (None, 'uint8'):
+        lines.append(f'Deepness documents 8-bit scenes only; this model was trained on {spec.dtype} values, '
                      'give it the scene as it is, never stretched')
-    if not spec.get('gsd'): lines.append('the bundle knows no ground resolution: set it by hand in Deepness')
-    if spec.get('clean'): lines.append("the bundle's clean-up is not part of the graph")
+    if not spec.gsd: lines.append('the bundle knows no ground resolution: set it by hand in Deepness')
+    if spec.clean: lines.append("the bundle's clean-up is not part of the graph")
     return lines
 
 # %% ../../nbs/82a_export.onnx.ipynb #0de0cc90

@@ -17,8 +17,8 @@ from .. import __version__
 from ..errors import BadInput, FailedWork
 from .card import is_figure
 from .onnx import need
-from .stac import (ALWAYS, check_item, checked_dict, class_objects, file_asset, geometry_bbox,
-                                       slug)
+from .stac import ALWAYS, check_item, checked_dict, class_objects, file_asset
+from .stac import geometry_bbox, slug
 from ..files import write_json
 from ..mask import mask_classes
 from ..raster import Scene, on_earth, open_raster
@@ -107,8 +107,7 @@ def _mask_asset(item, path, home):
     from pystac.extensions.classification import Classification, ClassificationExtension
     with Scene(path) as scene: table = mask_classes(scene)
     asset = file_asset(item, 'mask', path, home, title='Classes', media_type=MediaType.COG, roles=['data'])
-    told = class_objects([dict(index=c.index, name=c.name, color=c.color) for c in table.classes])
-    classes = [Classification.create(**each_class) for each_class in told]
+    classes = [Classification.create(**entry) for entry in class_objects(table.classes)]
     no_data = Classification.create(255, 'no data', 'nodata', nodata=True)
     ClassificationExtension.ext(asset, add_if_missing=True).apply([*classes, no_data])
 
@@ -185,8 +184,12 @@ def _first_there(*paths): return next((path for path in paths if path.exists()),
 def _item_of(files, taken):
     "The item of one map and of what stands beside it."
     vectors = [files.folder/f'{files.stem}{suffix}' for suffix in POLYGONS]
-    mask, receipt = _first_there(files.mask), _first_there(files.receipt)
-    return scene_item(files.prob, mask, receipt, polygons=_first_there(*vectors), taken=taken)
+    return scene_item(
+        files.prob,
+        _first_there(files.mask),
+        _first_there(files.receipt),
+        polygons=_first_there(*vectors),
+        taken=taken)
 
 def _items(run, taken):
     "Name of the file -> item, and name of the raster -> why it got none."
