@@ -8,7 +8,7 @@ __all__ = ['MOST_OPEN', 'IMAGENET', 'Store', 'Item', 'train_items', 'valid_items
            'read_directly', 'scene_block', 'scene_dls', 'data_spec', 'cut_patches', 'seg_augment']
 
 # %% ../nbs/10_data.ipynb #6ee01ba3
-import math, os
+import math, os, random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import lru_cache, partial
@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from fastai.data.block import DataBlock, TransformBlock
 from fastai.data.core import TfmdDL
 from fastai.data.transforms import Normalize
-from fasttransform import DisplayedTransform, Pipeline
 from fastai.torch_core import TensorImage, TensorMask
+from fasttransform import DisplayedTransform, Pipeline
 from torch.utils.data import get_worker_info
 
 from .augment import new_memory, seg_augment
@@ -38,8 +38,17 @@ _all_ = ['seg_augment']
 # %% ../nbs/10_data.ipynb #59de770a
 MOST_OPEN = 64  # scenes that a store keeps open
 
+class _Facts(NamedTuple):
+    "What is known of a scene before it is read."
+    count: int
+    dtype: str
+    gsd: float
+    bands: list
+    shape: tuple # rows and columns
+
 def _facts(path, bands):
-    with Scene(path, bands) as s: return s.count, s.dtype, s.gsd, s.bands, (s.height, s.width)
+    with Scene(path, bands) as scene:
+        return _Facts(scene.count, scene.dtype, scene.gsd, scene.bands, (scene.height, scene.width))
 
 class Store:
     "The rasters of a data set: image and label windows of each pair."
@@ -52,22 +61,31 @@ class Store:
         memory:int|None=None
     ):
         if not pairs: raise BadInput('no scenes', 'at least one pair of image and label')
-        self.pairs, self.classes, self.bands, self.attribute = list(pairs), classes or building(), bands, attribute
-        self._open, self._pid, self.epoch, self.regions, self.shapes = {}, None, 0, [], []
-        self.source_count = _facts(self.pairs[0].image, None)[0]
-        self.n_in, self.dtype, self.gsd, self.bands, _ = first = _facts(self.pairs[0].image, bands)
-        for p in self.pairs: self._add(p, first, bands)
-        self.kind = labels_kind([p.label for p in self.pairs], self.classes)
+        self.pairs = list(pairs)
+        self.classes = classes or building()
+        self.attribute = attribute
+        self.epoch = 0
+        self._find_facts(bands)
+        self.kind = labels_kind([pair.label for pair in self.pairs], self.classes)
         self.memory = memory_budget() if memory is None else memory
+        self._open, self._pid = {}, None
         self._cache, self._last = None, (None, None)
-    def _add(self, pair, first, bands):
-        count, dtype, _, _, shape = _facts(pair.image, bands)
-        if (count, dtype) != first[:2]:
-            raise BadInput(f'{pair.image.name} has {count} bands of {dtype}',
-                           f'{self.n_in} of {self.dtype}, as {self.pairs[0].image.name}',
-                           'choose common bands with --bands')
-        self.regions.append(tuple(getattr(pair, 'region', None) or (0, 0, *shape)))
-        self.shapes.append(shape)
+    def _find_facts(self, bands):
+        "Bands and type, the same in all scenes, and the region of each pair."
+        first = _facts(self.pairs[0].image, bands)
+        self.source_count = _facts(self.pairs[0].image, None).count
+        self.n_in, self.dtype, self.gsd, self.bands, _ = first
+        self.regions, self.shapes = [], []
+        for pair in self.pairs:
+            facts = _facts(pair.image, bands)
+            if facts[:2] != first[:2]: raise self._unlike(pair, facts)
+            region = getattr(pair, 'region', None) or (0, 0, *facts.shape)
+            self.regions.append(tuple(region))
+            self.shapes.append(facts.shape)
+    def _unlike(self, pair, facts):
+        like = f'{self.n_in} of {self.dtype}, as {self.pairs[0].image.name}'
+        return BadInput(f'{pair.image.name} has {facts.count} bands of {facts.dtype}', like,
+                        'choose common bands with --bands')
     def __getstate__(self): return {**self.__dict__, '_open': {}, '_cache': None, '_last': (None, None)}
 
     def opened(self, i):
@@ -75,42 +93,45 @@ class Store:
         if self._pid != os.getpid(): self._open, self._pid = {}, os.getpid()
         if i not in self._open:
             if len(self._open) >= MOST_OPEN: self._open.pop(next(iter(self._open)))[0].ds.close()
-            s = Scene(self.pairs[i].image, self.bands)
-            self._open[i] = s, open_labels(self.pairs[i].label, s, self.classes, self.attribute, self.kind,
-                                           getattr(self.pairs[i], 'aoi', None))
+            self._open[i] = self._open_pair(self.pairs[i])
         return self._open[i]
+    def _open_pair(self, pair):
+        scene = Scene(pair.image, self.bands)
+        aoi = getattr(pair, 'aoi', None)
+        return scene, open_labels(pair.label, scene, self.classes, self.attribute, self.kind, aoi)
 
     @property
     def cache(self):
         "The decoded blocks, shared by forked workers; a worker that was not forked has its part of the memory."
-        if self._cache is None:
-            worker = get_worker_info()
-            self.side = block_side(self.shapes)
-            counts = [math.ceil(h/self.side)*math.ceil(w/self.side) for h, w in self.shapes]
-            self.first = _first_blocks(self.pairs, counts)
-            pixel = self.n_in*np.dtype(self.dtype).itemsize + 2
-            self._cache = BlockCache(sum(counts), pixel*self.side**2,
-                                     self.memory // (worker.num_workers if worker else 1))
+        if self._cache is None: self._cache = self._new_cache()
         return self._cache
+    def _new_cache(self):
+        self.side = block_side(self.shapes)
+        counts = [math.ceil(height/self.side)*math.ceil(width/self.side) for height, width in self.shapes]
+        self.first = _first_blocks(self.pairs, counts)
+        pixel = self.n_in*np.dtype(self.dtype).itemsize + 2
+        worker = get_worker_info()
+        memory = self.memory//(worker.num_workers if worker else 1)
+        return BlockCache(sum(counts), pixel*self.side**2, memory)
     def _decode(self, i, row, col, height, width):
         "The bytes of a block: image, label, validity."
         scene, labels = self.opened(i)
-        x, ok = scene.read_valid(row, col, height, width)
-        y = np.where(ok, labels.read(row, col, height, width), np.uint8(self.classes.ignore))
-        return np.concatenate([np.ascontiguousarray(o).view(np.uint8).ravel() for o in (x.transpose(1, 2, 0), y, ok)])
+        image, valid = scene.read_valid(row, col, height, width)
+        label = np.where(valid, labels.read(row, col, height, width), np.uint8(self.classes.ignore))
+        parts = (image.transpose(1, 2, 0), label, valid)
+        return np.concatenate([np.ascontiguousarray(part).view(np.uint8).ravel() for part in parts])
     def _views(self, data, height, width):
         "Image (h,w,C), label (h,w) and validity (h,w) in the bytes of a block."
-        n = height*width
-        image = n*self.n_in*np.dtype(self.dtype).itemsize
-        return (data[:image].view(self.dtype).reshape(height, width,
-                                                      self.n_in), data[image:image + n].reshape(height, width),
-                data[image + n:image + 2*n].view(bool).reshape(height, width))
+        pixels = height*width
+        end = pixels*self.n_in*np.dtype(self.dtype).itemsize
+        image = data[:end].view(self.dtype).reshape(height, width, self.n_in)
+        label = data[end:end + pixels].reshape(height, width)
+        valid = data[end + pixels:end + 2*pixels].view(bool).reshape(height, width)
+        return image, label, valid
     def _assemble(self, i, row, col, height, width):
         "Image, label and validity of a window inside the scene."
-        whole = [
-            np.empty((height, width, *more), dtype)
-            for more, dtype in (((self.n_in, ), self.dtype), ((), np.uint8), ((), bool))
-        ]
+        image = np.empty((height, width, self.n_in), self.dtype)
+        whole = [image, np.empty((height, width), np.uint8), np.empty((height, width), bool)]
         cache = self.cache
         for number, place, inside, of_block in window_blocks(self.shapes[i], self.side, row, col, height, width):
             def copy(data):
@@ -125,31 +146,37 @@ class Store:
         asked = i, tuple(window)
         if self._last[0] == asked: return self._last[1]  # the label is asked for after the image
         row, col, height, width = window
-        inside = row >= 0 and col >= 0 and row + height <= self.shapes[i][0] and col + width <= self.shapes[i][1]
+        rows, columns = self.shapes[i]
+        inside = row >= 0 and col >= 0 and row + height <= rows and col + width <= columns
         self._last = asked, self._assemble(i, *window) if inside else self._mirrored(i, *window)
         return self._last[1]
     def _mirrored(self, i, row, col, height, width):
         "As _assemble, of a window that overhangs."
-        rows, cols = reflect_index(row, height, self.shapes[i][0]), reflect_index(col, width, self.shapes[i][1])
+        rows = reflect_index(row, height, self.shapes[i][0])
+        cols = reflect_index(col, width, self.shapes[i][1])
         top, left = int(rows.min()), int(cols.min())
         parts = self._assemble(i, top, left, int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1)
         return [part[rows - top][:, cols - left] for part in parts]
 
     def image(self, i, window, fill=None, as_stored=False):
         "`(C,h,w)` float32 raw values, bytes as stored where all pixels have data; others become `fill`, one a band."
-        x, _, ok = self.read(i, window)
-        x = x.transpose(2, 0, 1)
-        if as_stored and x.dtype == np.uint8 and ok.all(): return x
-        x = np.array(x, np.float32, order='C')
-        if fill is not None and not ok.all(): x[:, ~ok] = np.asarray(fill, np.float32)[:, None]
-        if not np.isnan(x).any(): return x
-        return np.where(np.isnan(x), 0 if fill is None else np.asarray(fill, np.float32)[:, None, None], x)
+        stored, _, valid = self.read(i, window)
+        stored = stored.transpose(2, 0, 1)
+        if as_stored and stored.dtype == np.uint8 and valid.all(): return stored
+        values = np.array(stored, np.float32, order='C')
+        fill = None if fill is None else np.asarray(fill, np.float32)[:, None]
+        if fill is not None and not valid.all(): values[:, ~valid] = fill
+        missing = np.isnan(values)
+        if not missing.any(): return values
+        return np.where(missing, 0 if fill is None else fill[..., None], values)
     def label(self, i, window):
         "`(h,w)` uint8 class indices; the ignore index outside the pair's region and where the scene has no data."
-        y, (row, col, h, w) = self.read(i, window)[1], self.regions[i]
-        inside = crop_rule(window[0] - row, window[2], h)[0], crop_rule(window[1] - col, window[3], w)[0]
-        limited = np.full_like(y, self.classes.ignore)
-        limited[inside] = y[inside]
+        label = self.read(i, window)[1]
+        row, col, height, width = self.regions[i]
+        rows, _ = crop_rule(window[0] - row, window[2], height)
+        cols, _ = crop_rule(window[1] - col, window[3], width)
+        limited = np.full_like(label, self.classes.ignore)
+        limited[rows, cols] = label[rows, cols]
         return limited
 
 def _first_blocks(pairs, counts):
@@ -157,8 +184,10 @@ def _first_blocks(pairs, counts):
     first, known, total = [], {}, 0
     for i, (pair, count) in enumerate(zip(pairs, counts)):
         source = pair._replace(group='', region=None) if hasattr(pair, '_replace') else i
-        first.append(known.setdefault(source, total))
-        total += count if first[-1] == total else 0
+        if source not in known:
+            known[source] = total
+            total += count
+        first.append(known[source])
     return first
 
 # %% ../nbs/10_data.ipynb #257de5f1
@@ -171,16 +200,20 @@ class Item(NamedTuple):
 
 def train_items(store, pairs, size):
     "One item per crop area of each pair's region."
-    counts = {i: max(1, round(store.regions[i][2]*store.regions[i][3]/size**2)) for i in pairs}
-    return [Item(i, k, size, None) for k, i in enumerate(i for i, n in counts.items() for _ in range(n))]
+    owners = []
+    for pair in pairs:
+        _, _, height, width = store.regions[pair]
+        owners += [pair]*max(1, round(height*width/size**2))
+    return [Item(pair, number, size, None) for number, pair in enumerate(owners)]
 
 def valid_items(store, pairs, size, overlap=0.):
     "A grid of patches over each pair's region."
-    items = []
-    for i in pairs:
-        row, col, h, w = store.regions[i]
-        items += [(i, (row + win.row, col + win.col, size, size)) for win in Grid(h, w, size, overlap)]
-    return [Item(i, k, size, win) for k, (i, win) in enumerate(items)]
+    windows = []
+    for pair in pairs:
+        row, col, height, width = store.regions[pair]
+        grid = Grid(height, width, size, overlap)
+        windows += [(pair, (row + place.row, col + place.col, size, size)) for place in grid]
+    return [Item(pair, number, size, window) for number, (pair, window) in enumerate(windows)]
 
 def draw_window(
     item:Item, # to train on
@@ -192,8 +225,10 @@ def draw_window(
     "The random window of an item in an epoch."
     rng = np.random.default_rng([seed, epoch, item.number])
     side = max(8, round(item.size*max_scale**rng.uniform(-1, 1)))
-    start = [int(rng.integers(0, n - side + 1)) if n > side else (n - side)//2 for n in region[2:]]
-    return region[0] + start[0], region[1] + start[1], side, side
+    def start(length): return int(rng.integers(0, length - side + 1)) if length > side else (length - side)//2
+    row, col, height, width = region
+    down, right = start(height), start(width)
+    return row + down, col + right, side, side
 
 # %% ../nbs/10_data.ipynb #38434186
 class SceneMask(TensorMask):
@@ -202,18 +237,21 @@ class SceneMask(TensorMask):
     def show(self, ctx=None, alpha=.45, **kwargs):
         import matplotlib.pyplot as plt
         ax = ctx or plt.gca()
-        rgb = palette(self.colors)[self.cpu().numpy()] if self.colors is not None else None
-        y = np.ma.masked_equal(self.cpu().numpy(), 0) if rgb is None else np.dstack(
-            [rgb/255., ((self.cpu().numpy() > 0) | (self.colors.n > 2))*alpha])
-        ax.imshow(y, interpolation='nearest', **({} if rgb is not None else dict(alpha=alpha, cmap='tab20')))
+        classes = self.cpu().numpy()
+        if self.colors is None:
+            ax.imshow(np.ma.masked_equal(classes, 0), interpolation='nearest', alpha=alpha, cmap='tab20')
+        else:
+            shown = (classes > 0) | (self.colors.n > 2)
+            rgb = palette(self.colors)[classes]/255.
+            ax.imshow(np.dstack([rgb, shown*alpha]), interpolation='nearest')
         return ax
 
-def _resize(x, size):
+def _resize(image, size):
     "Bilinear (C,h,w), smoothed where it shrinks."
-    if x.shape[-1] == size: return x
-    if x.dtype == torch.uint8 and len(x) > 4:  # torch is swift with up to four
-        return torch.cat([_resize(group, size) for group in x.split(4)])
-    return F.interpolate(x[None], (size, size), mode='bilinear', align_corners=False, antialias=True)[0]
+    if image.shape[-1] == size: return image
+    if image.dtype == torch.uint8 and len(image) > 4:  # torch is swift with up to four
+        return torch.cat([_resize(group, size) for group in image.split(4)])
+    return F.interpolate(image[None], (size, size), mode='bilinear', align_corners=False, antialias=True)[0]
 
 def pick_nearest(
     y:np.ndarray, # (h,w)
@@ -221,7 +259,8 @@ def pick_nearest(
 )->np.ndarray: # (size,size)
     "The nearest pixels, as torch's nearest-exact chooses them."
     if y.shape == (size, size): return y
-    rows, cols = (np.floor((np.arange(size, dtype=np.float32) + .5)*np.float32(n/size)).astype(int) for n in y.shape)
+    centers = np.arange(size, dtype=np.float32) + .5
+    rows, cols = (np.floor(centers*np.float32(n/size)).astype(int) for n in y.shape)
     return y[rows][:, cols]
 
 _drawn = lru_cache(64)(draw_window)  # the image, then the label
@@ -229,26 +268,34 @@ _drawn = lru_cache(64)(draw_window)  # the image, then the label
 class ReadPatch:
     "Item -> TensorImage (C,size,size) of raw values, or SceneMask (size,size) of class indices; bytes if they suffice."
     def __init__(self, store, what, seed=0, max_scale=1.25, fill=None):
-        self.store, self.what, self.seed, self.max_scale, self.fill = store, what, seed, max_scale, fill
+        self.store, self.what = store, what
+        self.seed, self.max_scale = seed, max_scale
+        self.fill = fill
     def window(self, item):
         "Where an item is read: drawn in each epoch, or fixed."
-        return item.window or _drawn(item, self.store.regions[item.pair], self.store.epoch, self.seed, self.max_scale)
+        if item.window: return item.window
+        return _drawn(item, self.store.regions[item.pair], self.store.epoch, self.seed, self.max_scale)
     def __call__(self, item):
-        w = self.window(item)
+        window = self.window(item)
         if self.what == 'label':
-            return torch.from_numpy(pick_nearest(self.store.label(item.pair, w), item.size)).as_subclass(SceneMask)
-        x = torch.from_numpy(self.store.image(item.pair, w, fill=self.fill, as_stored=True))
-        return _resize(x, item.size).contiguous().as_subclass(TensorImage)
+            label = pick_nearest(self.store.label(item.pair, window), item.size)
+            return torch.from_numpy(label).as_subclass(SceneMask)
+        image = self.store.image(item.pair, window, fill=self.fill, as_stored=True)
+        return _resize(torch.from_numpy(image), item.size).contiguous().as_subclass(TensorImage)
 
 # %% ../nbs/10_data.ipynb #eeff8216
 IMAGENET = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
 
 def _sample(store, pairs, n, size):
+    "The known values of windows drawn from scenes, (C,m) each; NaN where a band has none."
     rng = np.random.default_rng(0)
-    for i in rng.choice(list(pairs), n):
-        w = draw_window(Item(int(i), int(rng.integers(1 << 30)), size, None), store.regions[i], 0, max_scale=1.)
-        x, ok = store.opened(int(i))[0].read_valid(*w)
-        yield x[:, ok].astype(np.float64)
+    for pair in rng.choice(list(pairs), n):
+        item = Item(int(pair), int(rng.integers(1 << 30)), size, None)
+        window = draw_window(item, store.regions[pair], 0, max_scale=1.)
+        scene, _ = store.opened(item.pair)
+        image, valid = scene.read_valid(*window)
+        values = image[:, valid].astype(np.float64)
+        yield np.where(np.isfinite(values), values, np.nan)
 
 def data_stats(
     store:Store, # the data set
@@ -257,15 +304,17 @@ def data_stats(
     size:int=128 # their side in pixels
 )->tuple: # (mean, std) per band in raw units, (low, span) per band of the middle 99.8 %
     "Statistics of the training scenes' valid pixels."
-    x = np.concatenate([np.where(np.isfinite(v), v, np.nan) for v in _sample(store, pairs, n, size)], 1)
-    if (~np.isnan(x)).sum(1).min() < 2:
+    values = np.concatenate(list(_sample(store, pairs, n, size)), 1)
+    if (~np.isnan(values)).sum(1).min() < 2:
         raise BadInput('the training scenes hold no valid pixel', 'data', 'check nodata and alpha')
-    low, high = np.nanpercentile(x, (.1, 99.9), axis=1)
-    return (np.nanmean(x, 1).tolist(), np.maximum(np.nanstd(
-        x, 1), 1e-6).tolist()), (low.tolist(), np.maximum(high - low, 1e-6).tolist())
+    low, high = np.nanpercentile(values, (.1, 99.9), axis=1)
+    mean = np.nanmean(values, 1)
+    std = np.maximum(np.nanstd(values, 1), 1e-6)
+    span = np.maximum(high - low, 1e-6)
+    return (mean.tolist(), std.tolist()), (low.tolist(), span.tolist())
 
-def choose_stats(store, pairs, stats):
-    "(mean, std) and (low, span) that becomes 0 to 1: 'imagenet' for three bytes, else from the data."
+def _check_stats(store, stats):
+    "Statistics that the scenes cannot have are an error."
     if isinstance(stats, str) and stats not in ('imagenet', 'data'):
         raise BadInput(f'statistics {stats!r}', 'imagenet, data or (mean, std)',
                        'weights_stats gives those of an encoder')
@@ -274,8 +323,12 @@ def choose_stats(store, pairs, stats):
     if stats == 'imagenet' and (store.dtype, store.n_in) != ('uint8', 3):
         raise BadInput(f'{store.n_in} bands of {store.dtype}', 'three of uint8 for imagenet statistics',
                        "use stats='data'")
-    if stats == 'imagenet' or (stats is None and store.dtype == 'uint8' and store.n_in == 3):
-        return IMAGENET, (0., 255.)
+
+def choose_stats(store, pairs, stats):
+    "(mean, std) and (low, span) that becomes 0 to 1: 'imagenet' for three bytes, else from the data."
+    _check_stats(store, stats)
+    three_bytes = (store.dtype, store.n_in) == ('uint8', 3)
+    if stats == 'imagenet' or (stats is None and three_bytes): return IMAGENET, (0., 255.)
     measured, scale = data_stats(store, pairs)
     if store.dtype == 'uint8': scale = (0., 255.)
     return (measured if stats in (None, 'data') else stats), scale
@@ -320,22 +373,21 @@ class SceneDL(TfmdDL):
         if self.device is None or self.device.type != 'cuda' or not self.fake_l.num_workers: return batches
         return one_ahead(batches, partial(torch.cuda.stream, torch.cuda.current_stream(self.device)))
 
-def _valid_size(store, pairs, size):
-    "About four crops wide, and such that a few patches cover the largest scene with little overhang."
-    side = max(max(store.regions[i][2:]) for i in pairs)
-    patches = math.ceil(side/(4*size))
-    return math.ceil(side/patches/32)*32
+def _copied(tensor, dtype):
+    "A copy of another type, in memory that is swift on the CPU."
+    return new_memory(tensor.shape, dtype).as_subclass(type(tensor)).copy_(tensor)
 
 class Stretch(DisplayedTransform):
     "Raw values to 0 ... 1 band by band: brightness and contrast clip what lies outside. Floats change in place."
     order = 10  # before the augmentations
     def __init__(self, low, span):
-        self.low, self.span, self.shifts = low[:, None, None], span[:, None, None], bool(low.any())
+        self.low, self.span = low[:, None, None], span[:, None, None]
+        self.shifts = bool(low.any())
     def encodes(self, o:TensorImage):
-        x = o.float() if o.dtype != torch.uint8 or o.device.type != 'cpu' else new_memory(o.shape).as_subclass(
-            type(o)).copy_(o)
-        if self.shifts: x.sub_(self.low.to(o.device))
-        return x.div_(self.span.to(o.device))
+        bytes_on_cpu = o.dtype == torch.uint8 and o.device.type == 'cpu'
+        values = _copied(o, np.float32) if bytes_on_cpu else o.float()
+        if self.shifts: values.sub_(self.low.to(o.device))
+        return values.div_(self.span.to(o.device))
     def decodes(self, o:TensorImage): return (o.clamp(0., 1.)*255).long()
 
 class PatchNormalize(Normalize):
@@ -344,16 +396,25 @@ class PatchNormalize(Normalize):
         plain = x.as_subclass(torch.Tensor)
         torch.addcmul(-self.mean/self.std, plain, 1/self.std, out=plain)
         return x
-    def encodes(self, y:TensorMask):
-        return y.long() if y.device.type != 'cpu' else new_memory(y.shape, np.int64).as_subclass(type(y)).copy_(y)
+    def encodes(self, y:TensorMask): return y.long() if y.device.type != 'cpu' else _copied(y, np.int64)
 
+# %% ../nbs/10_data.ipynb #5fb3ea01
 def read_directly(
     dls, # DataLoaders of a DataBlock whose items are Items
     store:Store, # what they are read from
     readers:list # the DataBlock's getters, which give tensors
 ):
     "Tell DataLoaders their store, and read without fastai's pipelines of an item, which cost .7 ms each."
-    for dl in dls.loaders: dl.dataset.store, dl.dataset.readers, dl.after_item = store, readers, Pipeline()
+    for loader in dls.loaders:
+        loader.dataset.store = store
+        loader.dataset.readers = readers
+        loader.after_item = Pipeline()
+
+def _by_window(items):
+    "Numbers of the items that are drawn, and of those that are fixed."
+    drawn = [i for i, item in enumerate(items) if item.window is None]
+    fixed = [i for i, item in enumerate(items) if item.window is not None]
+    return drawn, fixed
 
 def scene_block(
     store:Store, # the data set
@@ -364,21 +425,35 @@ def scene_block(
     max_scale:float=1.25 # of the drawn windows
 )->DataBlock: # reads Items
     "The DataBlock of a store: Items to normalized patches and class indices."
-    low, span = (torch.as_tensor(s, dtype=torch.float32).reshape(-1) for s in scale)
-    mean, std = ((torch.tensor(s, dtype=torch.float32) - o)/span for s, o in zip(stats, (low, 0)))
+    low, span = (torch.as_tensor(part, dtype=torch.float32).reshape(-1) for part in scale)
+    mean, std = (torch.tensor(part, dtype=torch.float32) for part in stats)
+    normalize = PatchNormalize.from_stats((mean - low)/span, std/span)
+    if augment is None: augment = seg_augment(store.n_in)
     read = partial(ReadPatch, store, seed=seed, max_scale=max_scale)
-    tfms = [
-        Stretch(low, span), *(seg_augment(store.n_in) if augment is None else augment),
-        PatchNormalize.from_stats(mean, std)
-    ]
-    return DataBlock(blocks=(TransformBlock(), TransformBlock()), get_x=read('image', fill=stats[0]),
-                     get_y=read('label'), splitter=_by_window, batch_tfms=tfms, dl_type=SceneDL)
+    return DataBlock(
+        blocks=(TransformBlock(), TransformBlock()),
+        get_x=read('image', fill=stats[0]),
+        get_y=read('label'),
+        splitter=_by_window,
+        batch_tfms=[Stretch(low, span), *augment, normalize],
+        dl_type=SceneDL
+    )
 
-def _by_window(items):
-    return [i for i, o in enumerate(items)
-            if o.window is None], [i for i, o in enumerate(items) if o.window is not None]
+def _valid_size(store, pairs, size):
+    "About four crops wide, and such that a few patches cover the largest scene with little overhang."
+    side = max(max(store.regions[i][2:]) for i in pairs)
+    patches = math.ceil(side/(4*size))
+    return math.ceil(side/patches/32)*32
 
 # %% ../nbs/10_data.ipynb #d693736c
+def _loading(device, num_workers, bs, size, valid_size):
+    "Where batches go, and who reads them; a batch to validate on has no more pixels than one to train on."
+    device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    if num_workers is None: num_workers = 4 if device.type == 'cuda' else 0
+    pinned = device.type == 'cuda' and num_workers > 0
+    val_bs = max(1, bs*size**2//valid_size**2)
+    return dict(bs=bs, val_bs=val_bs, num_workers=num_workers, device=device, pin_memory=pinned)
+
 def scene_dls(
     train:list, # pairs to train on
     valid:list, # pairs to validate on; none: the validation DataLoader is empty, its loss and metrics are None
@@ -399,46 +474,66 @@ def scene_dls(
     # bytes of decoded blocks to keep, for all workers together; None: a quarter of the memory, at most 4 GB
     memory:int|None=None
 ): # DataLoaders with .store, .stats
-    "Training and validation DataLoaders of scenes."
+    "Training and validation DataLoaders of scenes; their many settings are handed on to store, items and block."
     store = Store([*train, *valid], classes, bands, attribute, memory)
-    n = len(train)
     if not train: raise BadInput('no scenes to train on', 'at least one', 'choose less with --valid')
-    stats, scale = choose_stats(store, range(n), stats)
-    valid_pairs = range(n, len(store.pairs))
-    vs = valid_size or (_valid_size(store, valid_pairs, size) if valid else size)
-    items = train_items(store, range(n), size) + valid_items(store, valid_pairs, vs, valid_overlap)
-    bs = min(bs, sum(i.window is None for i in items))
-    device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    if num_workers is None: num_workers = 4 if device.type == 'cuda' else 0
-    kw = dict(bs=bs, val_bs=max(1, bs*size**2 // vs**2), num_workers=num_workers, device=device,
-              pin_memory=device.type == 'cuda' and num_workers > 0)
-    import random; random.seed(seed)
+    train_pairs, valid_pairs = range(len(train)), range(len(train), len(store.pairs))
+    stats, scale = choose_stats(store, train_pairs, stats)
+    if not valid_size: valid_size = _valid_size(store, valid_pairs, size) if valid else size
+    drawn = train_items(store, train_pairs, size)
+    fixed = valid_items(store, valid_pairs, valid_size, valid_overlap)
+    loading = _loading(device, num_workers, min(bs, len(drawn)), size, valid_size)
+    random.seed(seed)
     block = scene_block(store, stats, scale, augment, seed, max_scale)
-    dls = block.dataloaders(items, verbose=False, **kw)
+    dls = block.dataloaders(drawn + fixed, verbose=False, **loading)
     read_directly(dls, store, block.getters)
     dls.store = store
     dls.stats = stats
     dls.size = size
-    dls.valid_size = vs
+    dls.valid_size = valid_size
     dls.vocab = store.classes.names
     dls.c = store.classes.n
     SceneMask.colors = store.classes
     return dls
 
 # %% ../nbs/10_data.ipynb #49fb2c75
+def _named_color(entry): return dict(name=entry.name, color=list(entry.color))
+
 def data_spec(
     dls # DataLoaders with .store, .stats and .size
 )->dict: # classes, bands, statistics and resolution, as a bundle's spec holds them
     "What a bundle must say about the data of its model."
-    s, (mean, std) = dls.store, dls.stats
-    entry = lambda c: dict(name=c.name, color=list(c.color))
-    return dict(n_in=s.n_in, ignore=s.classes.ignore,
-                classes=[dict(entry(c), index=c.index) for c in s.classes.classes
-                         ], ignored=[entry(c) for c in s.classes.entries if c.index == s.classes.ignore],
-                bands=list(s.bands), source_count=s.source_count, dtype=s.dtype, mean=[float(v) for v in mean],
-                std=[float(v) for v in std], gsd=s.gsd and round(s.gsd, 4), crop=dls.size)
+    store, (mean, std) = dls.store, dls.stats
+    table = store.classes
+    return dict(
+        n_in=store.n_in,
+        ignore=table.ignore,
+        classes=[dict(_named_color(entry), index=entry.index) for entry in table.classes],
+        ignored=[_named_color(entry) for entry in table.entries if entry.index == table.ignore],
+        bands=list(store.bands),
+        source_count=store.source_count,
+        dtype=store.dtype,
+        mean=[float(value) for value in mean],
+        std=[float(value) for value in std],
+        gsd=store.gsd and round(store.gsd, 4),
+        crop=dls.size
+    )
 
 # %% ../nbs/10_data.ipynb #36e2227a
+class _Patch:
+    "The grid of one patch."
+    def __init__(self, scene, window):
+        self.height, self.width, self.crs = window.height, window.width, scene.crs
+        self.transform = scene.transform @ type(scene.transform).translation(window.col, window.row)
+
+def _write_patch(folder, name, scene, labels, window, ignore):
+    "Image and label of a window, as files."
+    grid = _Patch(scene, window)
+    image = scene.read(*window)
+    label = np.where(scene.valid(*window), labels.read(*window), np.uint8(ignore))
+    write_cog(folder/'images'/name, grid, [(0, image)], count=scene.count, dtype=scene.dtype, nodata=scene.ds.nodata)
+    write_cog(folder/'labels'/name, grid, [(0, label)], nodata=ignore)
+
 def cut_patches(
     pairs:list, # of Pair
     folder:str|Path, # gets images/ and labels/
@@ -447,24 +542,16 @@ def cut_patches(
     overlap:float=0. # share of the patch side
 )->list: # the image files
     "Georeferenced patches of scenes and labels as files, edges mirrored."
-    store, folder, out = Store(pairs, classes), Path(folder), []
-    stems = [Path(p.image).stem for p in pairs]
-    for i, pair in enumerate(store.pairs):
+    store, folder = Store(pairs, classes), Path(folder)
+    stems = [Path(pair.image).stem for pair in pairs]
+    files = []
+    for i, stem in enumerate(stems):
         scene, labels = store.opened(i)
-        for w in Grid(*store.regions[i][2:], size, overlap):
-            w = w._replace(row=w.row + store.regions[i][0], col=w.col + store.regions[i][1])
-            like = _Patch(scene, w)
-            name = f'{stems[i] if stems.count(stems[i]) == 1 else f"{i}_{stems[i]}"}_{w.row}_{w.col}.tif'
-            write_cog(folder/'images'/name, like, [(0, scene.read(*w))], count=scene.count, dtype=scene.dtype,
-                      nodata=scene.ds.nodata)
-            write_cog(folder/'labels'/name, like,
-                      [(0, np.where(scene.valid(*w), labels.read(*w), np.uint8(store.classes.ignore)))],
-                      nodata=store.classes.ignore)
-            out.append(folder/'images'/name)
-    return out
-
-class _Patch:
-    "The grid of one patch."
-    def __init__(self, scene, w):
-        self.height, self.width, self.crs = w.height, w.width, scene.crs
-        self.transform = scene.transform @ type(scene.transform).translation(w.col, w.row)
+        if stems.count(stem) > 1: stem = f'{i}_{stem}'
+        row, col, height, width = store.regions[i]
+        for window in Grid(height, width, size, overlap):
+            window = window._replace(row=window.row + row, col=window.col + col)
+            name = f'{stem}_{window.row}_{window.col}.tif'
+            _write_patch(folder, name, scene, labels, window, store.classes.ignore)
+            files.append(folder/'images'/name)
+    return files

@@ -19,14 +19,14 @@ from typing import NamedTuple
 import fastai.vision.learner  # where fastai registers show_results for images and masks
 import numpy as np
 import torch
-from fastcore.foundation import L
 from fastai.callback.channelslast import ChannelsLast
 from fastai.callback.core import Callback
-from fastai.callback.fp16 import MixedPrecision, AMPMode
+from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.callback.schedule import fit_one_cycle  # gives Learner its method
 from fastai.learner import Learner
 from fastai.optimizer import Adam
 from fastai.torch_core import set_seed
+from fastcore.foundation import L
 
 from . import __version__
 from .bundle import load_bundle
@@ -36,6 +36,7 @@ from .classes import ClassTable
 from .data import data_spec
 from .datasets import short_names
 from .errors import BadInput
+from .files import atomic_path
 from .losses import make_loss
 from .metrics import Accuracy, BoundaryIoU, IoU, MeanIoU
 from .models.encoders import layer_rates
@@ -43,7 +44,6 @@ from .models.registry import ARCHS, check_arch, create_model, full_args, takes
 from .models.segmenter import resize
 from .pointrend.callback import PointRendCallback
 from .pointrend.model import PointRend
-from .files import atomic_path
 from .tiling import Grid
 
 # %% ../nbs/43_learner.ipynb #900c2c20
@@ -54,22 +54,22 @@ def run_spec(
     arch_args:dict # of the architecture
 )->dict: # the bundle's spec, without threshold and receipt
     "What a bundle must say about a model and its data."
-    return dict(schema=1, arch=arch, encoder=encoder, arch_args=arch_args, n_out=dls.store.classes.n, **data_spec(dls),
-                patch_size=min(4*dls.size, 8192))
+    model = dict(schema=1, arch=arch, encoder=encoder, arch_args=arch_args, n_out=dls.store.classes.n)
+    return {**model, **data_spec(dls), 'patch_size': min(4*dls.size, 8192)}
 
 # %% ../nbs/43_learner.ipynb #1771990e
 def default_metrics(
     classes:ClassTable # of the data set
 )->list: # fastai metrics
     "Accuracy, IoU and boundary IoU of the class table."
-    kw = dict(ignore_index=classes.ignore)
+    counted = dict(ignore_index=classes.ignore)
     if classes.n == 2:
-        return [
-            Accuracy(**kw),
-            IoU(1, name=f'{classes.names[1]}_iou', **kw),
-            BoundaryIoU(1, name=f'{classes.names[1]}_boundary_iou', **kw)
-        ]
-    return [Accuracy(**kw), MeanIoU(**kw), *(IoU(i, name=f'{n}_iou', **kw) for i, n in enumerate(classes.names))]
+        wanted = classes.names[1]
+        iou = IoU(1, name=f'{wanted}_iou', **counted)
+        boundary = BoundaryIoU(1, name=f'{wanted}_boundary_iou', **counted)
+        return [Accuracy(**counted), iou, boundary]
+    of_classes = [IoU(i, name=f'{name}_iou', **counted) for i, name in enumerate(classes.names)]
+    return [Accuracy(**counted), MeanIoU(**counted), *of_classes]
 
 # %% ../nbs/43_learner.ipynb #4163068a
 def judged_by(
@@ -78,22 +78,30 @@ def judged_by(
 )->str: # name of a metric, or of the loss
     "The IoU of the second of two classes, the mean IoU of more; without them the validation loss."
     figure = f'{classes.names[1]}_iou' if classes.n == 2 else MeanIoU.default_name
-    return figure if figure in [getattr(m, 'name', None) for m in metrics] else 'valid_loss'
+    names = [getattr(metric, 'name', None) for metric in metrics]
+    return figure if figure in names else 'valid_loss'
 
 # %% ../nbs/43_learner.ipynb #9a7b630a
+def _training_windows(dls):
+    "Windows that cover the training ground: number of the pair, (row, col, height, width)."
+    store = dls.store
+    windows = []
+    for pair in sorted({item.pair for item in dls.train_ds.items}):
+        row, col, height, width = store.regions[pair]
+        grid = Grid(height, width, dls.size, 0.)
+        windows += [(pair, (row + w.row, col + w.col, w.height, w.width)) for w in grid]
+    return windows
+
 def label_counts(
     dls, # DataLoaders of scene_dls
     most:int=512 # windows that are read; of more, a sample that is always the same
 )->np.ndarray: # (K,) pixels of each class
     "How many pixels of each class the training ground holds."
-    store, side = dls.store, dls.size
-    windows = []
-    for pair in sorted({item.pair for item in dls.train_ds.items}):
-        row, col, height, width = store.regions[pair]
-        windows += [(pair, (row + w.row, col + w.col, w.height, w.width)) for w in Grid(height, width, side, 0.)]
-    chosen = np.sort(np.random.default_rng(0).choice(len(windows), min(most, len(windows)), replace=False))
-    labels = (store.label(*windows[i]) for i in chosen)
-    return sum(np.bincount(y.ravel(), minlength=256)[:store.classes.n] for y in labels)
+    windows = _training_windows(dls)
+    chosen = np.random.default_rng(0).choice(len(windows), min(most, len(windows)), replace=False)
+    labels = (dls.store.label(*windows[i]) for i in np.sort(chosen))
+    counts = sum(np.bincount(label.ravel(), minlength=256) for label in labels)
+    return counts[:dls.store.classes.n]
 
 def balance(
     counts:np.ndarray, # (K,) pixels of each class
@@ -115,20 +123,28 @@ def splitter(
     "Parameter groups of a model: early encoder, late encoder, decoder."
     return model.groups()
 
+def _check_like(spec, old, name):
+    "Data that a bundle's model does not fit are an error."
+    for what in ('n_in', 'n_out', 'dtype'):
+        known = getattr(old, what)
+        if known is None or spec[what] == known: continue
+        raise BadInput(f'the scenes have {what} {spec[what]}', f'{known}, as {name}',
+                       'choose --bands or --classes to match, or train anew')
+    if not np.allclose([spec['mean'], spec['std']], old.stats, rtol=1e-3):
+        raise BadInput(f'the DataLoaders normalize otherwise than {name}', 'the same statistics',
+                       "make them with stats=(spec['mean'], spec['std'])")
+
 def _from_bundle(init, dls):
     "Model and spec of a bundle to go on with, if the data fit it."
     model, old = load_bundle(init)
     spec = run_spec(dls, old.arch, old.encoder, old.arch_args)
-    for what in ('n_in', 'n_out', 'dtype'):
-        if spec[what] != old.get(what, spec[what]):
-            raise BadInput(f'the scenes have {what} {spec[what]}', f'{old[what]}, as {Path(init).name}',
-                           'choose --bands or --classes to match, or train anew')
-    if not np.allclose([spec['mean'], spec['std']], old.stats, rtol=1e-3):
-        raise BadInput(f'the DataLoaders normalize otherwise than {Path(init).name}', 'the same statistics',
-                       "make them with stats=(spec['mean'], spec['std'])")
+    _check_like(spec, old, Path(init).name)
     return model, spec
 
-def _new_model(dls, arch, encoder, pretrained, weights, arch_args):
+def _new_model(dls, arch, encoder, pretrained, weights, defaults, arch_args):
+    "Model and spec of an architecture; of the defaults it gets those that it takes."
+    own = {name: value for name, value in defaults.items() if takes(arch, name)}
+    arch_args = {**own, **arch_args}
     scratch = not pretrained and weights is None
     if scratch and takes(arch, 'norm'): arch_args = {'norm': 'batch', **arch_args}
     arch_args = full_args(arch, arch_args)
@@ -136,17 +152,18 @@ def _new_model(dls, arch, encoder, pretrained, weights, arch_args):
     spec = run_spec(dls, arch, encoder, arch_args)
     return create_model(arch, encoder, spec['n_in'], spec['n_out'], pretrained, weights, **arch_args), spec
 
-def _precision(mixed):
-    if mixed is False or not torch.cuda.is_available(): return []
-    return [MixedPrecision(AMPMode.BF16 if torch.cuda.is_bf16_supported() else AMPMode.FP16)]
-
 def print_epoch(learn, values):
     "One line an epoch with the names of its figures, where there is no progress bar; none for epochs done before."
     names = learn.recorder.metric_names
-    some = [(n, v) for n, v in zip(names, values) if v is not None and (v == v or len(learn.dls.valid_ds))]
-    if len(values) == len(names):
-        print(', '.join(f'{n} {v:.4f}' if isinstance(v, float) else f'{n} {v}' for n, v in some), flush=True)
+    if len(values) != len(names): return
+    validates = len(learn.dls.valid_ds) > 0
+    texts = []
+    for name, value in zip(names, values):
+        if value is None or (value != value and not validates): continue
+        texts.append(f'{name} {value:.4f}' if isinstance(value, float) else f'{name} {value}')
+    print(', '.join(texts), flush=True)
 
+# %% ../nbs/43_learner.ipynb #0d6f8168
 class AuxiliaryLoss(Callback):
     "Adds the loss of an auxiliary head, which speaks in training only."
     order = 5.5  # after PointRendCallback has taken its part, before GradientAccumulation (6)
@@ -166,12 +183,17 @@ class AuxiliaryLoss(Callback):
         self.learn.loss = self.loss_grad.clone()
         del self.pred.aux
 
+def _precision(mixed):
+    "Mixed precision where there is a GPU, unless it is not wanted."
+    if mixed is False or not torch.cuda.is_available(): return []
+    mode = AMPMode.BF16 if torch.cuda.is_bf16_supported() else AMPMode.FP16
+    return [MixedPrecision(mode)]
+
 def _model_callbacks(model, mixed):
     "What the model and the machine need."
-    return [
-        ChannelsLast(), *_precision(mixed),
-        AuxiliaryLoss(), *([PointRendCallback()] if isinstance(model, PointRend) else [])
-    ]
+    callbacks = [ChannelsLast(), *_precision(mixed), AuxiliaryLoss()]
+    if isinstance(model, PointRend): callbacks.append(PointRendCallback())
+    return callbacks
 
 # %% ../nbs/43_learner.ipynb #2b76e24a
 DEFAULTS = dict(
@@ -192,11 +214,30 @@ DEFAULTS = dict(
 )
 GOING_ON = dict(schedule='phases', lr=1e-3, wd=10**-3.5, arch_args={}) # with a bundle: gently
 PRESETS = dict(
-    unet_resnet=dict(schedule='cycle', epochs=16, lr=1e-4, wd=1e-4, opt_func=partial(Adam, decouple_wd=False),
-                     arch_args={}, threshold=.7),
-    inria=dict(schedule='phases', lr=1e-3, wd=10**-3.5, opt_func=Adam, loss='ce', class_weights=None,
-               ema=None, mixup=0., cutmix=0., keep='last', patience=None,
-               arch_args=dict(norm=None, side=False, decoder_width=None)))
+    unet_resnet=dict(
+        schedule='cycle',
+        epochs=16,
+        lr=1e-4,
+        wd=1e-4,
+        opt_func=partial(Adam, decouple_wd=False),
+        arch_args={},
+        threshold=.7
+    ),
+    inria=dict(
+        schedule='phases',
+        lr=1e-3,
+        wd=10**-3.5,
+        opt_func=Adam,
+        loss='ce',
+        class_weights=None,
+        ema=None,
+        mixup=0.,
+        cutmix=0.,
+        keep='last',
+        patience=None,
+        arch_args=dict(norm=None, side=False, decoder_width=None)
+    )
+)
 TOLD = ('schedule', 'class_weights', 'ema', 'mixup', 'cutmix', 'keep', 'patience')  # of them, what a receipt repeats
 
 def settings_of(
@@ -207,12 +248,15 @@ def settings_of(
     "What a training does."
     if preset is not None and preset not in PRESETS:
         raise BadInput(f'preset {preset!r}', f'one of {", ".join(PRESETS)}')
-    told = {k: v for k, v in given.items() if v is not None}
-    how = {**DEFAULTS, **(GOING_ON if init else {}), **PRESETS.get(preset, {}), **told}
-    if how['ema'] is True: how['ema'] = .999
-    how['mixup'] = .4 if how['mixup'] is True else how['mixup'] or 0.
-    if how['keep'] not in ('best', 'last'): raise BadInput(f'keep {how["keep"]!r}', 'best or last')
-    return {k: v or None if k in ('ema', 'patience') else v for k, v in how.items()}
+    said = {name: value for name, value in given.items() if value is not None}
+    settings = {**DEFAULTS, **(GOING_ON if init else {}), **PRESETS.get(preset, {}), **said}
+    if settings['keep'] not in ('best', 'last'): raise BadInput(f'keep {settings["keep"]!r}', 'best or last')
+    if settings['ema'] is True: settings['ema'] = .999
+    if settings['mixup'] is True: settings['mixup'] = .4
+    settings['ema'] = settings['ema'] or None
+    settings['mixup'] = settings['mixup'] or 0.
+    settings['patience'] = settings['patience'] or None
+    return settings
 
 # %% ../nbs/43_learner.ipynb #ad0cca65
 def _class_weights(dls, wanted):
@@ -223,28 +267,42 @@ def _class_weights(dls, wanted):
         raise BadInput(f'class weights {wanted!r}', f'balanced, or {len(names)} numbers')
     weights = balance(label_counts(dls)) if wanted == 'balanced' else list(wanted)
     if len(weights) != len(names): raise BadInput(f'{len(weights)} class weights', f'{len(names)}: {", ".join(names)}')
-    if not all(w >= 0 for w in weights) or not sum(weights):
+    if not all(weight >= 0 for weight in weights) or not sum(weights):
         raise BadInput(f'class weights {weights}', 'numbers from 0, not all of them 0')
     return weights
 
-def _run_callbacks(how, figure, log, ignore):
+def _run_callbacks(settings, figure, log, ignore):
     "What the settings of a run ask for."
-    cbs = [History(log), ProgressLines()]
-    if how['ema']: cbs.append(EMACallback(how['ema']))
-    if how['mixup'] or how['cutmix']: cbs.append(MixPatches(how['mixup'], how['cutmix'], ignore_index=ignore))
-    if how['keep'] == 'best': cbs.append(KeepBest(figure))
-    if how['patience']: cbs.append(Patience(how['patience'], figure))
-    return cbs
+    mixup, cutmix = settings['mixup'], settings['cutmix']
+    callbacks = [History(log), ProgressLines()]
+    if settings['ema']: callbacks.append(EMACallback(settings['ema']))
+    if mixup or cutmix: callbacks.append(MixPatches(mixup, cutmix, ignore_index=ignore))
+    if settings['keep'] == 'best': callbacks.append(KeepBest(figure))
+    if settings['patience']: callbacks.append(Patience(settings['patience'], figure))
+    return callbacks
 
-def _loss(dls, how):
+def _loss(dls, settings):
     "The loss by its name, with class weights and the ignored index."
-    if not isinstance(how['loss'], str): return how['loss']
-    return make_loss(how['loss'], weight=how['class_weights'], ignore_index=dls.store.classes.ignore)
+    loss = settings['loss']
+    if not isinstance(loss, str): return loss
+    return make_loss(loss, weight=settings['class_weights'], ignore_index=dls.store.classes.ignore)
 
 def _check_init(**given):
-    if own := [k for k, v in given.items() if v]:
+    "What a bundle brings cannot be given beside it."
+    if own := [name for name, value in given.items() if value]:
         raise BadInput(f'init together with {own[0]}', 'one of the two', 'a bundle brings its own model')
 
+def _note_run(learn, spec, settings, preset, seed):
+    "What training and receipt need to know of a Learner."
+    learn.logger = partial(print_epoch, learn)
+    learn.spec = spec
+    learn.seed = seed
+    learn.how = settings
+    learn.preset = preset
+    if 'threshold' in settings and spec['n_out'] <= 2:
+        spec['threshold'] = dict(value=settings['threshold'], criterion=f'preset {preset}')
+
+# %% ../nbs/43_learner.ipynb #6a88b91d
 def seg_learner(
     dls, # DataLoaders of scene_dls
     arch:str='se_unet', # name in ARCHS
@@ -272,52 +330,57 @@ def seg_learner(
     path='.', # of the Learner
     **arch_args # of the architecture, e.g. decoder_width=64
 )->Learner: # with .spec, ready for save_bundle and predict_scene
-    "A Learner that segments scenes."
+    "A Learner that segments scenes; its many settings are handed on to `settings_of`."
     set_seed(seed)
-    how = settings_of(preset, bool(init), loss=loss, class_weights=class_weights, wd=wd, opt_func=opt_func,
-                      schedule=schedule, ema=ema, mixup=mixup, cutmix=cutmix, keep=keep, patience=patience)
-    if init: _check_init(encoder=encoder, pointrend=pointrend, weights=weights, **dict.fromkeys(arch_args, True))
-    own = {k: v for k, v in how['arch_args'].items() if init is None and takes(arch, k)}
-    args = {**own, **arch_args, 'pointrend': pointrend}
-    if init: model, spec = _from_bundle(init, dls)
-    else: model, spec = _new_model(dls, check_arch(arch), encoder, pretrained, weights, args)
-    how['class_weights'] = _class_weights(dls, how['class_weights'])
-    metrics = default_metrics(dls.store.classes) if metrics is None else metrics
+    settings = settings_of(preset, bool(init), loss=loss, class_weights=class_weights, wd=wd, opt_func=opt_func,
+                           schedule=schedule, ema=ema, mixup=mixup, cutmix=cutmix, keep=keep, patience=patience)
+    if init:
+        _check_init(encoder=encoder, pointrend=pointrend, weights=weights, **dict.fromkeys(arch_args, True))
+        model, spec = _from_bundle(init, dls)
+    else:
+        arch_args['pointrend'] = pointrend
+        model, spec = _new_model(dls, check_arch(arch), encoder, pretrained, weights, settings['arch_args'], arch_args)
     classes = dls.store.classes
-    cbs = _model_callbacks(model, mixed) + _run_callbacks(how, judged_by(metrics, classes), log, classes.ignore)
-    learn = Learner(dls, model, loss_func=_loss(dls, how), splitter=splitter, metrics=metrics, wd=how['wd'],
-                    opt_func=how['opt_func'], path=path, cbs=cbs)
-    learn.logger = partial(print_epoch, learn)
-    learn.spec, learn.seed, learn.how, learn.preset = spec, seed, how, preset
+    settings['class_weights'] = _class_weights(dls, settings['class_weights'])
+    if metrics is None: metrics = default_metrics(classes)
+    figure = judged_by(metrics, classes)
+    cbs = _model_callbacks(model, mixed) + _run_callbacks(settings, figure, log, classes.ignore)
+    learn = Learner(dls, model, loss_func=_loss(dls, settings), splitter=splitter, metrics=metrics, cbs=cbs,
+                    wd=settings['wd'], opt_func=settings['opt_func'], path=path)
     learn.pretrained = bool(pretrained or weights or init)
-    if 'threshold' in how and spec['n_out'] <= 2:
-        spec['threshold'] = dict(value=how['threshold'], criterion=f'preset {preset}')
+    _note_run(learn, spec, settings, preset, seed)
     return learn
 
 # %% ../nbs/43_learner.ipynb #23d768b4
-def _plain(o):
+def _plain(value):
     "Tensors and plain Python values, all the way down."
-    if isinstance(o, dict): return {k: _plain(v) for k, v in o.items()}
-    if isinstance(o, tuple): return tuple(map(_plain, o))
-    if isinstance(o, (list, L)): return list(map(_plain, o))
-    if isinstance(o, np.generic): return o.item()
-    return o.tolist() if isinstance(o, np.ndarray) else o
+    if isinstance(value, dict): return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple): return tuple(map(_plain, value))
+    if isinstance(value, (list, L)): return list(map(_plain, value))
+    if isinstance(value, np.generic): return value.item()
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 def random_state(
     learn:Learner # whose training DataLoader shuffles
 )->dict: # plain values and tensors
     "Where all random numbers of a training stand."
     kind, keys, *rest = np.random.get_state()
-    return dict(python=random.getstate(), torch=torch.get_rng_state(), numpy=[kind, keys.tolist(), *rest],
-                shuffle=learn.dls.train.rng.getstate())
+    return dict(
+        python=random.getstate(),
+        torch=torch.get_rng_state(),
+        numpy=[kind, keys.tolist(), *rest],
+        shuffle=learn.dls.train.rng.getstate()
+    )
 
 def restore_random_state(
     learn:Learner, # the same, or one that goes on for it
     s:dict # of random_state
 ):
     "Go on drawing from there."
-    random.setstate(s['python']); torch.set_rng_state(s['torch'])
-    np.random.set_state((s['numpy'][0], np.array(s['numpy'][1], np.uint32), *s['numpy'][2:]))
+    random.setstate(s['python'])
+    torch.set_rng_state(s['torch'])
+    kind, keys, *rest = s['numpy']
+    np.random.set_state((kind, np.array(keys, np.uint32), *rest))
     learn.dls.train.rng.setstate(s['shuffle'])
 
 def _draw_on(learn, state):
@@ -325,6 +388,7 @@ def _draw_on(learn, state):
     restore_random_state(learn, state['rng'])
     learn.dls.store.epoch = state['drawn']
 
+# %% ../nbs/43_learner.ipynb #645efad2
 class Checkpoint(Callback):
     "Keeps the state of a run after each epoch, and takes it up again."
     order = 80  # after Recorder, so that an epoch counts only when it is complete
@@ -332,19 +396,28 @@ class Checkpoint(Callback):
         path:str|Path, # the state file
         phase:int=0 # which fit of the run this is
     ):
-        self.path, self.phase, self.trained, self.state = Path(path), phase, False, None
+        self.path, self.phase = Path(path), phase
+        self.trained, self.state = False, None
     def before_train(self):
         if self.state: _draw_on(self.learn, self.state)
         self.state, self.trained = None, True
     def after_epoch(self):
         if not self.trained: return
-        parts = {cb.name: cb.run_state() for cb in run_parts(self.learn)}
-        state = dict(phase=self.phase, epoch=self.epoch, model=self.model.state_dict(), opt=self.opt.state_dict(),
-                     drawn=self.learn.dls.store.epoch, rng=random_state(self.learn), parts=parts)
         data = BytesIO()
-        torch.save(_plain(state), data)       # a full disk is an OSError only where Python itself writes
+        torch.save(_plain(self._run_state()), data) # a full disk is an OSError only where Python itself writes
         with atomic_path(self.path) as tmp: tmp.write_bytes(data.getbuffer())
         self.trained = False
+    def _run_state(self):
+        "All that the run needs to go on."
+        return dict(
+            phase=self.phase,
+            epoch=self.epoch,
+            model=self.model.state_dict(),
+            opt=self.opt.state_dict(),
+            drawn=self.learn.dls.store.epoch,
+            rng=random_state(self.learn),
+            parts={cb.name: cb.run_state() for cb in run_parts(self.learn)}
+        )
     def load(self, learn, state):
         "Put a saved state into a Learner."
         learn.model.load_state_dict(state['model'])
@@ -384,10 +457,23 @@ def epochs_for(
     "As many epochs as make `STEPS` steps, within bounds."
     return min(max(math.ceil(STEPS/batches), FEWEST), MOST)
 
-def _rate(lr, share, groups=()):
+def _rate(lr, share, groups):
     "Rates of a phase; a transformer's layers learn slower toward the image."
     if isinstance(share, tuple): return slice(lr*share[0], lr*share[1])
     return layer_rates(groups, lr*share)
+
+def _phase_name(learn, schedule):
+    "What the receipt calls the part in which all weights learn."
+    if learn.preset and learn.how['schedule'] == 'cycle': return f'preset {learn.preset}'
+    return schedule['name'] if learn.pretrained else 'from scratch'
+
+def _epochs(learn, schedule, epochs, frozen):
+    "Epochs of the two phases, as given, as set, or as the schedule has them; whole from scratch if a number is given."
+    if frozen is None:
+        whole = epochs is not None and not learn.pretrained
+        frozen = 0 if whole else learn.how.get('frozen') or schedule['frozen']
+    if epochs is None: epochs = learn.how.get('epochs') or schedule['epochs'] or epochs_for(len(learn.dls.train))
+    return epochs, frozen
 
 def recipe(
     learn:Learner, # of seg_learner or instance_learner
@@ -396,20 +482,19 @@ def recipe(
     lr:float|None=None # of the frozen phase and of one cycle; None: of the settings
 )->list: # of Phases
     "The phases of this Learner's training."
-    how, kept = learn.how, learn.pretrained
-    if how['schedule'] not in SCHEDULES:
-        raise BadInput(f'schedule {how["schedule"]!r}', f'one of {", ".join(SCHEDULES)}')
-    schedule, groups = SCHEDULES[how['schedule']], learn.model.groups()
-    if lr is None: lr = how['lr']*(GENTLY if kept and len(groups) > 3 else 1)
-    if frozen is None and not kept and epochs is not None: frozen = 0
-    if frozen is None: frozen = how.get('frozen') or schedule['frozen']
-    if epochs is None: epochs = how.get('epochs') or schedule['epochs'] or epochs_for(len(learn.dls.train))
-    name = schedule['name'] if kept else 'from scratch'
-    if learn.preset and how['schedule'] == 'cycle': name = f'preset {learn.preset}'
-    if not kept: return [Phase(name, frozen + epochs, lr, False)]
-    rates = _rate(lr, schedule['lr'], groups)
-    return [Phase('frozen', frozen, lr, True), Phase(name, epochs, rates, False)][frozen == 0:]
+    settings, groups = learn.how, learn.model.groups()
+    if settings['schedule'] not in SCHEDULES:
+        raise BadInput(f'schedule {settings["schedule"]!r}', f'one of {", ".join(SCHEDULES)}')
+    schedule = SCHEDULES[settings['schedule']]
+    layered = learn.pretrained and len(groups) > 3
+    if lr is None: lr = settings['lr']*(GENTLY if layered else 1)
+    epochs, frozen = _epochs(learn, schedule, epochs, frozen)
+    name = _phase_name(learn, schedule)
+    if not learn.pretrained: return [Phase(name, frozen + epochs, lr, False)]
+    unfrozen = Phase(name, epochs, _rate(lr, schedule['lr'], groups), False)
+    return [unfrozen] if frozen == 0 else [Phase('frozen', frozen, lr, True), unfrozen]
 
+# %% ../nbs/43_learner.ipynb #425925cf
 @contextmanager
 def one_run(
     learn:Learner, # whose callbacks have one memory for all fits inside
@@ -417,10 +502,11 @@ def one_run(
 ):
     "The fits inside are one run: its parts begin here and finish here."
     parts = run_parts(learn)
+    known = (state or {}).get('parts', {})
     for cb in parts:
         cb.within = True
         cb.reset()
-        if known := (state or {}).get('parts', {}).get(cb.name): cb.load_run_state(known)
+        if known.get(cb.name): cb.load_run_state(known[cb.name])
     try:
         yield parts
         for cb in parts: cb.finish()
@@ -434,13 +520,13 @@ def _fit_phase(learn, i, phases, state, checkpoint):
     phase, start = phases[i], 0
     learn.freeze() if phase.frozen else learn.unfreeze()
     learn.history.phase = i
-    if hasattr(learn, 'progress_lines'): learn.progress_lines.later = sum(p.epochs for p in phases[i + 1:])
-    cb = Checkpoint(checkpoint, i) if checkpoint else None
+    if hasattr(learn, 'progress_lines'): learn.progress_lines.later = sum(later.epochs for later in phases[i + 1:])
+    saver = Checkpoint(checkpoint, i) if checkpoint else None
     if state and state['phase'] == i:
-        cb.load(learn, state)
+        saver.load(learn, state)
         start = state['epoch'] + 1
         if start == phase.epochs or _stalled(learn): return _draw_on(learn, state)
-    learn.fit_one_cycle(phase.epochs, phase.lr, cbs=cb, start_epoch=start)
+    learn.fit_one_cycle(phase.epochs, phase.lr, cbs=saver, start_epoch=start)
 
 def fit_recipe(
     learn:Learner, # of seg_learner or instance_learner
@@ -450,40 +536,78 @@ def fit_recipe(
     checkpoint:str|Path|None=None # state file: an interrupted run goes on from its last epoch
 )->Learner: # the same
     "Train by the Learner's schedule."
-    begun, state = time.perf_counter(), read_state(checkpoint) if checkpoint else None
+    begun = time.perf_counter()
+    state = read_state(checkpoint) if checkpoint else None
     if not hasattr(learn, 'history'): learn.add_cbs([History(), ProgressLines()])
-    phases = [p for p in recipe(learn, epochs, frozen, lr) if p.epochs > 0]
+    phases = [phase for phase in recipe(learn, epochs, frozen, lr) if phase.epochs > 0]
     if learn.how['schedule'] == 'phases' and not learn.pretrained:
-        print(f'No pretrained weights: nothing is frozen, {sum(p.epochs for p in phases)} epochs in one cycle.')
+        total = sum(phase.epochs for phase in phases)
+        print(f'No pretrained weights: nothing is frozen, {total} epochs in one cycle.')
+    first = state['phase'] if state else 0
     with one_run(learn, state):
-        for i in range(state['phase'] if state else 0, len(phases)): _fit_phase(learn, i, phases, state, checkpoint)
+        for i in range(first, len(phases)): _fit_phase(learn, i, phases, state, checkpoint)
     if checkpoint: Path(checkpoint).unlink(missing_ok=True)
     learn.spec['receipt'] = training_receipt(learn, phases, time.perf_counter() - begun)
     return learn
 
 # %% ../nbs/43_learner.ipynb #cfedf8a7
-def _name(f):
-    return f'{_name(f.func)} {f.keywords}' if isinstance(f, partial) else getattr(f, '__name__', type(f).__name__)
+def _name(function):
+    "The name of a function or an object, with what a partial has set."
+    if isinstance(function, partial): return f'{_name(function.func)} {function.keywords}'
+    return getattr(function, '__name__', type(function).__name__)
+
 def _plain_lr(lr): return [lr.start, lr.stop] if isinstance(lr, slice) else lr
 
 def _trained(dls):
     "The ground that was trained on: name of the scene, row, column, height, width."
-    names = short_names(p.image for p in dls.store.pairs)
-    return [[names[dls.store.pairs[i].image], *map(int, dls.store.regions[i])]
-            for i in sorted({item.pair for item in dls.train_ds.items})]
+    store = dls.store
+    names = short_names(pair.image for pair in store.pairs)
+    used = sorted({item.pair for item in dls.train_ds.items})
+    return [[names[store.pairs[i].image], *map(int, store.regions[i])] for i in used]
 
-def training_receipt(learn, phases, seconds):
+def _run_facts(learn, phases):
+    "How it was trained."
+    return dict(
+        phases=[dict(name=phase.name, epochs=phase.epochs, lr=_plain_lr(phase.lr)) for phase in phases],
+        batch_size=learn.dls.train.bs,
+        batches=len(learn.dls.train),
+        crop=learn.dls.size,
+        history=history_lists(learn.history.rows),
+        settings={name: learn.how[name] for name in TOLD if name in learn.how},
+        pretrained=bool(learn.pretrained),
+        loss=_name(learn.loss_func),
+        weight_decay=float(learn.wd),
+        optimizer=_name(learn.opt_func),
+        seed=learn.seed
+    )
+
+def _last_figures(rows):
+    "Losses and metrics of the last epoch; without validation little is measured."
+    last = rows[-1] if rows else {}
+    apart = ('phase', 'epoch', 'lr', 'seconds')
+    figures = {name: value for name, value in last.items() if name not in apart and value is not None}
+    return {name: round(value, 6) for name, value in figures.items() if value == value}
+
+def _machine_facts(learn):
+    "Where it was trained."
+    return dict(
+        device=str(learn.dls.device),
+        threads=torch.get_num_threads(),
+        processor=platform.machine(),
+        versions=dict(satseg_fastai=__version__, torch=torch.__version__, python=platform.python_version())
+    )
+
+def training_receipt(
+    learn:Learner, # of seg_learner or instance_learner, trained
+    phases:list, # of Phases
+    seconds:float # that it took
+)->dict: # plain values
     "What a training run did, for the bundle."
-    row = (learn.history.rows[-1:] or [{}])[0]
-    apart = 'phase', 'epoch', 'lr', 'seconds'
-    # without validation little is measured
-    last = {k: v for k, v in row.items() if k not in apart and v is not None and v == v}
-    return dict(phases=[dict(name=n, epochs=e, lr=_plain_lr(lr)) for n, e, lr, _ in phases
-                        ], batch_size=learn.dls.train.bs, batches=len(learn.dls.train), crop=learn.dls.size,
-                history=history_lists(learn.history.rows), settings={k: learn.how[k] for k in TOLD if k in learn.how},
-                pretrained=bool(learn.pretrained), loss=_name(learn.loss_func), weight_decay=float(learn.wd),
-                optimizer=_name(learn.opt_func), seed=learn.seed, seconds=round(seconds, 1),
-                last={k: round(v, 6) for k, v in last.items()}, scenes=[p.image.name for p in learn.dls.store.pairs],
-                trained=_trained(learn.dls), device=str(learn.dls.device), threads=torch.get_num_threads(),
-                processor=platform.machine(), versions=dict(satseg_fastai=__version__, torch=torch.__version__,
-                                                            python=platform.python_version()))
+    return dict(
+        **_run_facts(learn, phases),
+        seconds=round(seconds, 1),
+        last=_last_figures(learn.history.rows),
+        scenes=[pair.image.name for pair in learn.dls.store.pairs],
+        trained=_trained(learn.dls),
+        **_machine_facts(learn)
+    )

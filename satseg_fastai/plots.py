@@ -25,25 +25,33 @@ def overview(
     bands:list|None=None # 1-based; None: all but alpha
 )->tuple: # (C,h,w) values, (h,w) bool valid
     "A raster at screen size, nearest neighbors."
-    with Scene(path, bands) as s:
-        f = max(1, -(-max(s.height, s.width)//most))
-        shape = (-(-s.height//f), -(-s.width//f))
-        shape = s.count, *shape
-        return s.ds.read(s.bands, out_shape=shape), s.ds.read_masks(s.bands, out_shape=shape).any(0)
+    with Scene(path, bands) as scene:
+        factor = max(1, -(-max(scene.height, scene.width)//most))
+        shape = (scene.count, -(-scene.height//factor), -(-scene.width//factor))
+        values = scene.ds.read(scene.bands, out_shape=shape)
+        valid = scene.ds.read_masks(scene.bands, out_shape=shape).any(0)
+    return values, valid
+
+def _value_range(values, known):
+    "Which values become black and white."
+    are_bytes = values.min(initial=0) >= 0 and 1 < values.max(initial=0) <= 255
+    if are_bytes: return 0, 255
+    return np.percentile(values[:, known], (2, 98)) if known.any() else (0, 1)
 
 def to_rgb(
     x:np.ndarray, # (C,h,w) values; the first three bands are shown, or the first alone in gray
     valid:np.ndarray|None=None # (h,w) bool; what is not valid becomes white
 )->np.ndarray: # (h,w,3) in [0,1]
     "Values as a picture."
-    x = x[[0, 1, 2] if len(x) > 2 else [0, 0, 0]].astype(np.float32)
-    ok = np.isfinite(x).all(0) & (True if valid is None else valid)
-    bytes_ = x.min(initial=0) >= 0 and 1 < x.max(initial=0) <= 255
-    if bytes_: lo, hi = 0, 255
-    else: lo, hi = np.percentile(x[:, ok], (2, 98)) if ok.any() else (0, 1)
-    y = np.clip((np.nan_to_num(x) - lo)/max(hi - lo, 1e-9), 0, 1).transpose(1, 2, 0)
-    y[~ok] = 1
-    return y
+    bands = [0, 1, 2] if len(x) > 2 else [0, 0, 0]
+    values = x[bands].astype(np.float32)
+    known = np.isfinite(values).all(0)
+    if valid is not None: known = known & valid
+    low, high = _value_range(values, known)
+    stretched = (np.nan_to_num(values) - low)/max(high - low, 1e-9)
+    rgb = np.clip(stretched, 0, 1).transpose(1, 2, 0)
+    rgb[~known] = 1
+    return rgb
 
 # %% ../nbs/80_plots.ipynb #4a9a2386
 def overlay(
@@ -55,7 +63,8 @@ def overlay(
     "A map laid over its scene."
     table = classes or building()
     shown = (mask != 255) & ((mask > 0) | (table.n > 2))
-    return np.clip(np.where(shown[..., None], (1 - alpha)*rgb + alpha*palette(table)[mask]/255, rgb), 0, 1)
+    colored = (1 - alpha)*rgb + alpha*palette(table)[mask]/255
+    return np.clip(np.where(shown[..., None], colored, rgb), 0, 1)
 
 def error_map(
     truth:np.ndarray, # (h,w) class indices
@@ -64,10 +73,13 @@ def error_map(
     cls:int=1 # the class to judge
 )->np.ndarray: # (h,w,3): found in green, wrongly found in red, missed in blue
     "Where a map is right and where it errs."
-    out = np.ones((*truth.shape, 3)) if rgb is None else .35 + .65*rgb.mean(-1, keepdims=True).repeat(3, -1)
-    t, m, ok = truth == cls, mask == cls, (truth != 255) & (mask != 255)
-    for name, where in dict(hit=t & m, false=~t & m, missed=t & ~m).items(): out[where & ok] = ERROR_COLORS[name]
-    return out
+    if rgb is None: picture = np.ones((*truth.shape, 3))
+    else: picture = .35 + .65*rgb.mean(-1, keepdims=True).repeat(3, -1)
+    there, said = truth == cls, mask == cls
+    known = (truth != 255) & (mask != 255)
+    kinds = dict(hit=there & said, false=~there & said, missed=there & ~said)
+    for name, pixels in kinds.items(): picture[pixels & known] = ERROR_COLORS[name]
+    return picture
 
 # %% ../nbs/80_plots.ipynb #9b1cf4a8
 def plot_curves(
@@ -77,54 +89,73 @@ def plot_curves(
 ): # the axes: ROC, and IoU and accuracy against the threshold
     "ROC curve, and what each threshold would give."
     import matplotlib.pyplot as plt
-    axs = plt.subplots(1, 2, figsize=(7, 2.8), dpi=70, layout='constrained')[1] if axs is None else axs
-    t = np.clip(curves.thresholds, 0, 1)
-    axs[0].plot(curves.fpr, curves.tpr)
-    axs[0].set(xlabel='false positive rate', ylabel='true positive rate', title='ROC')
-    axs[1].plot(t, curves.iou, label='IoU'); axs[1].plot(t, curves.accuracy, label='accuracy')
-    axs[1].set(xlabel='threshold', title='validation scenes', ylim=(0, 1))
+    if axs is None: _, axs = plt.subplots(1, 2, figsize=(7, 2.8), dpi=70, layout='constrained')
+    roc, scores = axs
+    thresholds = np.clip(curves.thresholds, 0, 1)
+    roc.plot(curves.fpr, curves.tpr)
+    roc.set(xlabel='false positive rate', ylabel='true positive rate', title='ROC')
+    scores.plot(thresholds, curves.iou, label='IoU')
+    scores.plot(thresholds, curves.accuracy, label='accuracy')
+    scores.set(xlabel='threshold', title='validation scenes', ylim=(0, 1))
     if threshold is not None:
-        i = int(np.argmin(abs(t - threshold)))
-        axs[0].plot(curves.fpr[i], curves.tpr[i], 'ko', ms=4)
-        axs[1].axvline(threshold, color='k', lw=.8, ls=':', label=f'{threshold:.3f}')
-    axs[1].legend(frameon=False, fontsize=8)
+        i = int(np.argmin(abs(thresholds - threshold)))
+        roc.plot(curves.fpr[i], curves.tpr[i], 'ko', ms=4)
+        scores.axvline(threshold, color='k', lw=.8, ls=':', label=f'{threshold:.3f}')
+    scores.legend(frameon=False, fontsize=8)
     return axs
 
 # %% ../nbs/80_plots.ipynb #44bccffd
-def _curves_of(parts, value=None): return {n: (d.get('curve'), d.get('value', value)) for n, d in parts.items()}
+_MOST_CURVES, _MOST_ROWS = 11, 9
 
-def _place_curves(t):
-    "Name -> (curve, threshold marked in it): the whole first, then places, or the classes."
-    whole = {'all': (t['curve'], t.get('value'))} if t.get('curve') else {}
-    parts = _curves_of(t.get('classes') or t.get('groups') or {}, t.get('value'))
-    return {**whole, **(parts if len(parts) > 1 or not whole else {})}
+def _curves_of(parts, value=None):
+    "Name -> (curve, threshold marked in it)."
+    return {name: (part.get('curve'), part.get('value', value)) for name, part in parts.items()}
 
-def _rows_of(t):
+def _place_curves(threshold):
+    "The curves of all that was validated on: the whole first, then places, or the classes."
+    value = threshold.get('value')
+    whole = {'all': (threshold['curve'], value)} if threshold.get('curve') else {}
+    parts = _curves_of(threshold.get('classes') or threshold.get('groups') or {}, value)
+    return {**whole, **parts} if len(parts) > 1 or not whole else whole
+
+def _class_curves(threshold, place):
+    "The curves of the classes in one place, each with the threshold of the whole."
+    values = {name: part.get('value') for name, part in threshold['classes'].items()}
+    parts = {name: dict(part, value=values.get(name)) for name, part in place['classes'].items()}
+    return _curves_of(parts)
+
+def _known_curves(row):
+    "Of the first curves of a row those that are stored."
+    first = list(row.items())[:_MOST_CURVES]
+    return {name: (curve_from_json(curve), value) for name, (curve, value) in first if curve}
+
+def _rows_of(threshold):
     "Title -> the curves of a row of pictures: all that was validated on; then, of several classes, each place."
-    places = {
-        n: _curves_of({c: dict(d, value=t['classes'].get(c, {}).get('value')) for c, d in g['classes'].items()})
-        for n, g in (t.get('groups') or {}).items()
-        if t.get('classes') and g.get('classes')
-    }
-    rows = {'': _place_curves(t), **(places if len(places) > 1 else {})}
-    return {
-        title: {n: (curve_from_json(c), v) for n, (c, v) in list(r.items())[:11] if c}
-        for title, r in list(rows.items())[:9]
-    }
+    groups = (threshold.get('groups') or {}) if threshold.get('classes') else {}
+    places = {title: _class_curves(threshold, place) for title, place in groups.items() if place.get('classes')}
+    rows = {'': _place_curves(threshold)}
+    if len(places) > 1: rows.update(places)
+    return {title: _known_curves(row) for title, row in list(rows.items())[:_MOST_ROWS]}
 
 # %% ../nbs/80_plots.ipynb #7b4c1892
-def _draw_place(axs, curves, value, name, color, width):
+def _draw_place(axs, curves, name, color, width):
     "One curve in the three pictures."
-    x, inner = np.clip(curves.thresholds[1:], 0, 1), slice(1, None)
-    i = None if value is None else 1 + int(np.argmin(abs(curves.thresholds[1:] - value)))
-    for ax, a, b in ((axs[0], curves.fpr, curves.tpr), (axs[1], curves.tpr[inner], curves.precision[inner])):
-        ax.plot(a, b, color=color, lw=width, label=name)
-    axs[2].plot(x, curves.iou[inner], color=color, lw=width)
-    axs[2].plot(x, curves.accuracy[inner], color=color, lw=width/2, alpha=.6)
-    if i is None: return
-    for ax, a, b in ((axs[0], curves.fpr, curves.tpr), (axs[1], curves.tpr, curves.precision),
-                     (axs[2], np.clip(curves.thresholds, 0, 1), curves.iou)):
-        ax.plot(a[i], b[i], 'o', color=color, ms=4)
+    roc, precision, scores = axs
+    line = dict(color=color, lw=width)
+    thresholds = np.clip(curves.thresholds, 0, 1)
+    roc.plot(curves.fpr, curves.tpr, label=name, **line)
+    precision.plot(curves.tpr[1:], curves.precision[1:], label=name, **line)
+    scores.plot(thresholds[1:], curves.iou[1:], **line)
+    scores.plot(thresholds[1:], curves.accuracy[1:], color=color, lw=width/2, alpha=.6)
+
+def _mark_place(axs, curves, value, color):
+    "Dots at the threshold chosen for a curve."
+    roc, precision, scores = axs
+    i = 1 + int(np.argmin(abs(curves.thresholds[1:] - value)))
+    dot = dict(marker='o', ls='none', color=color, ms=4)
+    roc.plot(curves.fpr[i], curves.tpr[i], **dot)
+    precision.plot(curves.tpr[i], curves.precision[i], **dot)
+    scores.plot(np.clip(curves.thresholds[i], 0, 1), curves.iou[i], **dot)
 
 # %% ../nbs/80_plots.ipynb #5bc9e703
 def plot_reliability(
@@ -133,28 +164,44 @@ def plot_reliability(
 ): # the axes
     "What was predicted against what was found; the area of a dot tells its share of pixels."
     import matplotlib.pyplot as plt
-    ax = plt.subplots(figsize=(3.2, 3), dpi=70, layout='constrained')[1] if ax is None else ax
-    p, share, n = np.array([r for r in calibration['bins'] if r[2]], float).reshape(-1, 3).T
-    ax.plot([0, 1], [0, 1], ':', color='gray'); ax.plot(p, share, color='k', lw=.8)
-    ax.scatter(p, share, s=8 + 120*n/max(n.sum(), 1), color='k')
-    warm = f', T {calibration["temperature"]:.2f}' if calibration.get('temperature') else ''
-    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel='probability', ylabel='share found',
-           title=f'reliability, ECE {calibration["ece"]:.3f}{warm}')
+    if ax is None: _, ax = plt.subplots(figsize=(3.2, 3), dpi=70, layout='constrained')
+    bins = [row for row in calibration['bins'] if row[2]]
+    predicted, there, pixels = np.array(bins, float).reshape(-1, 3).T
+    ax.plot([0, 1], [0, 1], ':', color='gray')
+    ax.plot(predicted, there, color='k', lw=.8)
+    ax.scatter(predicted, there, s=8 + 120*pixels/max(pixels.sum(), 1), color='k')
+    title = f'reliability, ECE {calibration["ece"]:.3f}'
+    if calibration.get('temperature'): title += f', T {calibration["temperature"]:.2f}'
+    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel='probability', ylabel='share found', title=title)
     return ax
 
 # %% ../nbs/80_plots.ipynb #941e2a2c
-def _plot_row(axs, drawn, t, title):
+def _mark_threshold(ax, threshold):
+    "The chosen threshold, and how far it would move."
+    interval = threshold.get('interval') or {}
+    value = threshold.get('value')
+    if interval.get('threshold'):
+        label = f'{interval["level"]:.0%} interval'
+        ax.axvspan(*interval['threshold'], color='k', alpha=.1, lw=0, label=label)
+    if isinstance(value, (int, float)):
+        ax.axvline(value, color='k', lw=.8, ls=':', label=f'{value:.3f}')
+        ax.legend(frameon=False, fontsize=8)
+
+_PANELS = { # title -> what stands at its axes
+    'ROC': ('false positive rate', 'true positive rate'),
+    'precision and recall': ('recall', 'precision'),
+    'IoU and accuracy': ('threshold', '')
+}
+
+def _plot_row(axs, drawn, threshold, title):
+    "The curves of a row of pictures."
     for i, (name, (curves, value)) in enumerate(drawn.items()):
-        _draw_place(axs, curves, value, name, 'k' if name == 'all' else f'C{i % 10}', 1.6 if name == 'all' else 1)
-    if low_high := (t.get('interval') or {}).get('threshold'):
-        axs[2].axvspan(*low_high, color='k', alpha=.1, lw=0, label=f'{t["interval"]["level"]:.0%} interval')
-    if isinstance(t.get('value'), (int, float)):
-        axs[2].axvline(t['value'], color='k', lw=.8, ls=':', label=f'{t["value"]:.3f}')
-        axs[2].legend(frameon=False, fontsize=8)
-    for ax, x, y, what in zip(axs, ('false positive rate', 'recall', 'threshold'),
-                              ('true positive rate', 'precision', ''),
-                              ('ROC', 'precision and recall', 'IoU and accuracy')):
-        ax.set(xlim=(0, 1), ylim=(0, 1.01), xlabel=x, ylabel=y, title=f'{title}: {what}' if title else what)
+        color, width = ('k', 1.6) if name == 'all' else (f'C{i % 10}', 1)
+        _draw_place(axs[:3], curves, name, color, width)
+        if value is not None: _mark_place(axs[:3], curves, value, color)
+    _mark_threshold(axs[2], threshold)
+    for ax, (panel, (x, y)) in zip(axs, _PANELS.items()):
+        ax.set(xlim=(0, 1), ylim=(0, 1.01), xlabel=x, ylabel=y, title=f'{title}: {panel}' if title else panel)
     if len(drawn) > 1: axs[1].legend(frameon=False, fontsize=8)
 
 def plot_validation(
@@ -164,11 +211,12 @@ def plot_validation(
 ):
     "What validation found, in pictures."
     import matplotlib.pyplot as plt
-    t = stored['threshold'] if isinstance(stored.get('threshold'), dict) else stored
-    rows, calibration = _rows_of(t), stored.get('calibration')
+    threshold = stored['threshold'] if isinstance(stored.get('threshold'), dict) else stored
+    rows, calibration = _rows_of(threshold), stored.get('calibration')
     if not rows[''] and not calibration: return None
-    axs = plt.subplots(len(rows), 4, figsize=(13, 3.2*len(rows)), dpi=70, layout='constrained', squeeze=False)[1]
-    for own, (title, drawn) in zip(axs, rows.items()): _plot_row(own, drawn, t, title)
+    size = (13, 3.2*len(rows))
+    _, axs = plt.subplots(len(rows), 4, figsize=size, dpi=70, layout='constrained', squeeze=False)
+    for own, (title, drawn) in zip(axs, rows.items()): _plot_row(own, drawn, threshold, title)
     for ax in axs[bool(calibration):, 3]: ax.set_axis_off()
     if calibration: plot_reliability(calibration, axs[0, 3])
     return axs
@@ -186,10 +234,20 @@ def history_panels(
     history:dict # of history_of
 )->dict: # title -> name -> a figure an epoch
     "Which figures are drawn together."
-    metrics = [k for k in history if k not in ('phase', 'epoch', 'lr', 'seconds') and not k.endswith('loss')]
-    losses, rates = [k for k in history if k.endswith('loss')], [k for k in history if k == 'lr']
+    losses = [name for name in history if name.endswith('loss')]
+    rates = [name for name in history if name == 'lr']
+    apart = {'phase', 'epoch', 'seconds', *losses, *rates}
+    metrics = [name for name in history if name not in apart]
     panels = dict(loss=losses, metrics=metrics[:8], rate=rates)
-    return {title: {k: history[k] for k in names} for title, names in panels.items() if names}
+    return {title: {name: history[name] for name in names} for title, names in panels.items() if names}
+
+def _plot_panel(ax, title, rows):
+    "Figures of one kind, an epoch after the other."
+    for name, row in rows.items():
+        figures = np.array(row, float)
+        ax.plot(np.arange(1, len(figures) + 1), figures, marker='.', label=name)
+    ax.set(xlabel='epoch', title=title)
+    if len(rows) > 1: ax.legend(frameon=False, fontsize=8)
 
 def plot_history(
     stored:dict # a bundle's spec, its receipt, or the history itself
@@ -198,17 +256,49 @@ def plot_history(
     import matplotlib.pyplot as plt
     history = history_of(stored)
     if not history: return None
-    panels, epochs = history_panels(history), np.arange(1, len(history['epoch']) + 1)
-    axs = plt.subplots(1, len(panels), figsize=(4*len(panels), 2.8), dpi=70, layout='constrained', squeeze=False)[1][0]
-    for ax, (title, rows) in zip(axs, panels.items()):
-        for name, row in rows.items(): ax.plot(epochs, np.array(row, float), marker='.', label=name)
-        for x in np.flatnonzero(np.diff(history.get('phase', []))): ax.axvline(x + 1.5, color='k', lw=.8, ls=':')
-        ax.set(xlabel='epoch', title=title)
-        if len(rows) > 1: ax.legend(frameon=False, fontsize=8)
-    return axs
-
+    panels = history_panels(history)
+    begun = np.flatnonzero(np.diff(history.get('phase', []))) + 1.5
+    size = (4*len(panels), 2.8)
+    _, axs = plt.subplots(1, len(panels), figsize=size, dpi=70, layout='constrained', squeeze=False)
+    for ax, (title, rows) in zip(axs[0], panels.items()):
+        _plot_panel(ax, title, rows)
+        for epoch in begun: ax.axvline(epoch, color='k', lw=.8, ls=':')
+    return axs[0]
 
 # %% ../nbs/80_plots.ipynb #2548a585
+def _map_panels(image, prob, mask, label, classes, most):
+    "Title -> picture of a map."
+    values, valid = overview(image, most)
+    probability, known = overview(prob, most)
+    mapped = overview(mask, most)[0][0]
+    rgb = to_rgb(values, valid)
+    scale = 65534 if probability.dtype == np.uint16 else 1
+    panels = dict(scene=rgb)
+    if label is not None:
+        truth = np.where(valid, overview(label, most)[0][0], 255)
+        panels['truth'] = overlay(rgb, truth, classes)
+    panels['probability'] = np.where(known, probability[0]/scale, np.nan)
+    panels['map'] = overlay(rgb, mapped, classes)
+    if label is not None: panels['errors'] = error_map(truth, mapped, rgb)
+    return panels
+
+def _map_axes(number):
+    "A figure, and its axes one after the other."
+    import matplotlib.pyplot as plt
+    columns = min(number, 4 if number > 6 else 3)
+    rows = -(-number//columns)
+    size = (3.4*columns, 3.6*rows)
+    figure, axs = plt.subplots(rows, columns, figsize=size, dpi=100, layout='constrained', squeeze=False)
+    for ax in axs.flat: ax.set(xticks=[], yticks=[])
+    for ax in axs.flat[number:]: ax.set_axis_off()
+    return figure, axs.ravel()
+
+def _error_legend(ax):
+    "Which color is which error, below a picture."
+    from matplotlib.patches import Rectangle
+    patches = [Rectangle((0, 0), 1, 1, color=color, label=name) for name, color in ERROR_COLORS.items()]
+    ax.legend(handles=patches, loc='upper center', bbox_to_anchor=(.5, 0), ncols=3, fontsize=8, frameon=False)
+
 def plot_map(
     image:str|Path, # the scene
     prob:str|Path, # its probability raster
@@ -220,31 +310,18 @@ def plot_map(
     most:int=700 # longer side of each picture in pixels
 ): # the figure
     "Scene, truth, probability, map, errors and curves."
-    import matplotlib.pyplot as plt
-    x, ok = overview(image, most); rgb = to_rgb(x, ok)
-    (p, p_ok), (m, _) = overview(prob, most), overview(mask, most)
-    panels = dict(scene=rgb, probability=np.where(p_ok, p[0]/(65534 if p.dtype == np.uint16 else 1), np.nan),
-                  map=overlay(rgb, m[0], classes))
-    if label is not None:
-        y = overview(label, most)[0][0]
-        panels = dict(scene=rgb, truth=overlay(rgb, np.where(ok, y, 255), classes), **dict(list(panels.items())[1:]),
-                      errors=error_map(np.where(ok, y, 255), m[0], rgb))
-    n = len(panels) + (2 if curves is not None else 0)
-    cols = min(n, 4 if n > 6 else 3)
-    fig, axs = plt.subplots(-(-n // cols), cols, figsize=(3.4*cols, 3.6* -(-n // cols)), dpi=100, layout='constrained',
-                            squeeze=False)
-    for ax, (name, img) in zip(axs.flat, panels.items()):
-        ax.imshow(img, cmap='magma', vmin=0, vmax=1); ax.set_title(name)
-    for ax in axs.flat: ax.set(xticks=[], yticks=[])
-    for ax in axs.flat[n:]: ax.set_axis_off()
-    if label is not None:
-        axs.flat[list(panels).index('errors')].legend(
-            handles=[plt.Rectangle((0, 0), 1, 1, color=c, label=k) for k, c in ERROR_COLORS.items()],
-            loc='upper center', bbox_to_anchor=(.5, 0), ncols=3, fontsize=8, frameon=False)
+    panels = _map_panels(image, prob, mask, label, classes, most)
+    n = len(panels)
+    figure, axs = _map_axes(n if curves is None else n + 2)
+    for ax, (title, picture) in zip(axs, panels.items()):
+        ax.imshow(picture, cmap='magma', vmin=0, vmax=1)
+        ax.set_title(title)
+        if title == 'errors': _error_legend(ax)
     if curves is not None:
-        for ax in axs.flat[n - 2:n]: ax.set(xticks=np.arange(0, 1.1, .25), yticks=np.arange(0, 1.1, .25))
-        plot_curves(curves, threshold, axs.flat[n - 2:n])
-    return fig
+        quarters = np.arange(0, 1.1, .25)
+        for ax in axs[n:n + 2]: ax.set(xticks=quarters, yticks=quarters)
+        plot_curves(curves, threshold, axs[n:n + 2])
+    return figure
 
 # %% ../nbs/80_plots.ipynb #6b504d42
 PICTURES = ('.png', '.svg', '.pdf', '.jpg')

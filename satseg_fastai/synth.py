@@ -4,18 +4,21 @@
 
 # %% auto #0
 __all__ = ['TOWN_CLASSES', 'GREENERY', 'SOIL', 'WATER', 'BUILDINGS', 'UTILITY', 'OUTSIDE', 'PALETTES', 'MATERIALS', 'LAYOUTS',
-           'MIXES', 'KINDS', 'DUST', 'Town', 'Palette', 'Canvas', 'Road', 'Plan', 'Wing', 'cast', 'make_town', 'Event',
+           'MIXES', 'KINDS', 'DUST', 'Town', 'Palette', 'Road', 'Plan', 'Canvas', 'Wing', 'cast', 'make_town', 'Event',
            'make_event', 'class_colors', 'write_town', 'make_scenes', 'color_rule_iou']
 
 # %% ../nbs/05_synth.ipynb #bd343d23
 import math
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
+
 import numpy as np
 from affine import Affine
 from fastcore.basics import patch
 from PIL import Image, ImageDraw
 from scipy import ndimage
+
 from .errors import BadInput
 from .files import atomic_path
 
@@ -47,97 +50,86 @@ class Palette(NamedTuple):
     paving: tuple  # of sidewalks, perhaps of lots
     water: tuple
 
-
 PALETTES = dict(
-    tile=Palette(((172, 98, 72), (148, 82, 62), (126, 92, 74), (168, 160, 152), (126, 120, 116)), (152, 118, 88),
-                 (104, 124, 70), (128, 138, 78), (58, 84, 48), (112, 110, 110), (158, 152, 146), (66, 92, 96)),
+    tile=Palette(
+        roofs=((172, 98, 72), (148, 82, 62), (126, 92, 74), (168, 160, 152), (126, 120, 116)),
+        soil=(152, 118, 88),
+        grass=(104, 124, 70),
+        crop=(128, 138, 78),
+        tree=(58, 84, 48),
+        asphalt=(112, 110, 110),
+        paving=(158, 152, 146),
+        water=(66, 92, 96)
+    ),
     metal=Palette(
-        ((178, 180, 180), (150, 146, 140), (146, 108, 84), (124, 136, 152), (190, 176, 154)), (184, 158, 124),
-        (142, 138, 92), (166, 152, 98), (84, 96, 58), (136, 130, 124), (176, 168, 156), (92, 108, 96)), white=Palette(
-            ((200, 195, 186), (190, 176, 152), (180, 134, 104), (164, 158, 150), (194, 181, 165)), (200, 179, 148),
-            (128, 134, 84), (168, 158, 104), (76, 92, 56), (124, 120, 116), (200, 192, 180), (58, 98, 120)),
-    slate=Palette(((112, 115, 124), (134, 130, 130), (142, 98, 80), (158, 154, 150), (114, 124, 116)), (122, 102, 82),
-                  (88, 116, 66), (112, 128, 66), (46, 74, 42), (98, 98, 102), (140, 138, 136), (54, 74, 84)),
-    tropic=Palette(((164, 128, 102), (134, 146, 142), (180, 172, 160), (146, 96, 74), (128, 132, 142)), (158, 114, 84),
-                   (96, 124, 70), (122, 146, 74), (50, 88, 44), (120, 112, 106), (166, 150, 134), (104, 100, 78)))
+        roofs=((178, 180, 180), (150, 146, 140), (146, 108, 84), (124, 136, 152), (190, 176, 154)),
+        soil=(184, 158, 124),
+        grass=(142, 138, 92),
+        crop=(166, 152, 98),
+        tree=(84, 96, 58),
+        asphalt=(136, 130, 124),
+        paving=(176, 168, 156),
+        water=(92, 108, 96)
+    ),
+    white=Palette(
+        roofs=((200, 195, 186), (190, 176, 152), (180, 134, 104), (164, 158, 150), (194, 181, 165)),
+        soil=(200, 179, 148),
+        grass=(128, 134, 84),
+        crop=(168, 158, 104),
+        tree=(76, 92, 56),
+        asphalt=(124, 120, 116),
+        paving=(200, 192, 180),
+        water=(58, 98, 120)
+    ),
+    slate=Palette(
+        roofs=((112, 115, 124), (134, 130, 130), (142, 98, 80), (158, 154, 150), (114, 124, 116)),
+        soil=(122, 102, 82),
+        grass=(88, 116, 66),
+        crop=(112, 128, 66),
+        tree=(46, 74, 42),
+        asphalt=(98, 98, 102),
+        paving=(140, 138, 136),
+        water=(54, 74, 84)
+    ),
+    tropic=Palette(
+        roofs=((164, 128, 102), (134, 146, 142), (180, 172, 160), (146, 96, 74), (128, 132, 142)),
+        soil=(158, 114, 84),
+        grass=(96, 124, 70),
+        crop=(122, 146, 74),
+        tree=(50, 88, 44),
+        asphalt=(120, 112, 106),
+        paving=(166, 150, 134),
+        water=(104, 100, 78)
+    )
+)
 
 # Beside its own materials every place holds some of any other: mixtures of brick, sand, stone, lime and slate.
-
-# %% ../nbs/05_synth.ipynb #c67c03a5
 MATERIALS = np.float32([(168, 96, 68), (188, 160, 124), (142, 138, 134), (212, 204, 192), (112, 120, 136)])
 
-def _jitter(rng, color, spread): return np.float32(color) + rng.normal(0, spread) + rng.normal(0, spread/3, 3)
+# %% ../nbs/05_synth.ipynb #c67c03a5
+def _jitter(rng, color, spread):
+    "A color a little lighter or darker, and a little off in hue."
+    lighter = rng.normal(0, spread)
+    hue = rng.normal(0, spread/3, 3)
+    return np.float32(color) + lighter + hue
+
 def _pick(rng, items): return items[int(rng.integers(len(items)))]
 
 def _material(rng, own, share, spread):
     "A color of the place's own with chance `share`, else a mixture of any two materials."
-    t = rng.random()
-    mixed = _pick(rng, MATERIALS)*t + _pick(rng, MATERIALS)*(1 - t)
-    return _jitter(rng, _pick(rng, own) if rng.random() < share else mixed, spread)
+    part = rng.random()
+    mixed = _pick(rng, MATERIALS)*part + _pick(rng, MATERIALS)*(1 - part)
+    color = _pick(rng, own) if rng.random() < share else mixed
+    return _jitter(rng, color, spread)
 
 # %% ../nbs/05_synth.ipynb #17dd9161
-class Canvas:
-    "The town while it is painted."
-    def __init__(self,
-        height:int, # pixels
-        width:int, # pixels
-        gsd:float=.3 # meters per pixel
-    ):
-        self.shape, self.gsd, self.extent = (height, width), gsd, (width*gsd, height*gsd)
-        self.rgb, self.cls = np.zeros((height, width, 3), np.float32), np.zeros((height, width), np.uint8)
-        self.top, self.taken = np.zeros(self.shape, np.float32), np.zeros(self.shape, bool)
-
-# %% ../nbs/05_synth.ipynb #dbc0900b
-@patch
-def frame(self:Canvas,
-    x:float, # center, meters
-    y:float,
-    angle:float, # of the u axis, radians
-    reach:float # half side of the square around the center, meters
-)->tuple: # slices, u, v of the pixel centers in there
-    "The pixels around a place in a rotated frame of their own."
-    (h, w), g = self.shape, self.gsd
-    r0, r1 = (int(min(max(t, 0), h)) for t in ((y-reach)/g, (y+reach)/g + 1))
-    c0, c1 = (int(min(max(t, 0), w)) for t in ((x-reach)/g, (x+reach)/g + 1))
-    dy, dx = (np.arange(r0, r1, dtype=np.float32)[:,None] + .5)*g - y, (np.arange(c0, c1, dtype=np.float32) + .5)*g - x
-    c, s = math.cos(angle), math.sin(angle)
-    return (slice(r0, r1), slice(c0, c1)), dx*c + dy*s, dy*c - dx*s
-
-@patch
-def paint(self:Canvas,
-    where, # slices, or ... for all
-    mask, # bool over the slices
-    color, # RGB, or one RGB per pixel of the slices
-    cls:int|None=None, # class index, None leaves it
-    top=None, # surface height in meters, None leaves it
-):
-    "Cover the masked pixels."
-    self.rgb[where][mask] = color[mask] if np.ndim(color) == 3 else color
-    if cls is not None: self.cls[where][mask] = cls
-    if top is not None: self.top[where][mask] = top[mask] if np.ndim(top) else top
-
-# %% ../nbs/05_synth.ipynb #4889a2f9
-@patch
-def lines(self:Canvas,
-    paths, # each (n,2), meters
-    width:float # meters
-)->np.ndarray: # bool (H,W)
-    "Thick lines with round joints."
-    im = Image.new('L', self.shape[::-1])
-    draw = ImageDraw.Draw(im)
-    w = max(1, round(width/self.gsd))
-    for points in paths:
-        ends = [tuple(q) for q in (np.asarray(points)/self.gsd).tolist()]
-        draw.line(ends, fill=1, width=w)
-        for x,y in ends[1:-1]: draw.ellipse((x - w/2, y - w/2, x + w/2, y + w/2), fill=1)
-    return np.asarray(im).view(bool)
-
-# %% ../nbs/05_synth.ipynb #18399c7c
 def _noise(shape, rng, cell):
     "Smooth noise of about unit deviation, one knot every `cell` pixels."
-    h, w = (max(2, math.ceil(n/cell) + 1) for n in shape)
-    z = Image.fromarray(rng.standard_normal((h, w), dtype=np.float32)*1.4)
-    return np.asarray(z.resize(shape[::-1], Image.BICUBIC, box=(0, 0, min(w, shape[1]/cell), min(h, shape[0]/cell))))
+    height, width = shape
+    rows, columns = (max(2, math.ceil(n/cell) + 1) for n in shape)
+    knots = Image.fromarray(rng.standard_normal((rows, columns), dtype=np.float32)*1.4)
+    box = (0, 0, min(columns, width/cell), min(rows, height/cell))
+    return np.asarray(knots.resize((width, height), Image.BICUBIC, box=box))
 
 # %% ../nbs/05_synth.ipynb #74a9c862
 class Road(NamedTuple):
@@ -148,47 +140,80 @@ class Road(NamedTuple):
 
 def _road(points, main): return Road(points, 8.4 if main else 5.4, main)
 
+def _axes(angle):
+    "Unit vectors along a direction and across it."
+    cos, sin = math.cos(angle), math.sin(angle)
+    return np.array([cos, sin]), np.array([-sin, cos])
+
 def _warp(rng, amp, wave):
     "A smooth displacement of the plane by about `amp` meters."
-    k, phase, way = rng.normal(0, 2*np.pi/wave, (4, 2)), rng.uniform(0, 2*np.pi, 4), rng.normal(0, amp/2, (4, 2))
-    return lambda p: p + np.sin(p@k.T + phase)@way
+    waves = rng.normal(0, 2*np.pi/wave, (4, 2))
+    phase = rng.uniform(0, 2*np.pi, 4)
+    ways = rng.normal(0, amp/2, (4, 2))
+    return lambda points: points + np.sin(points@waves.T + phase)@ways
 
 def _family(rng, extent, angle, gap):
     "Parallel roads across the scene, about `gap` meters apart; every third or so is a main road."
-    c, reach = np.array(extent)/2, math.hypot(*extent)/2 + gap
-    u, v = np.array([math.cos(angle), math.sin(angle)]), np.array([-math.sin(angle), math.cos(angle)])
-    at = np.cumsum(rng.uniform(.8, 1.25, int(2*reach/gap) + 2)*gap) - reach - rng.uniform(0, gap)
-    run, main = np.linspace(-reach, reach, int(reach/3))[:,None], int(rng.integers(3))
-    return [_road(c + run*u + d*v, i%3 == main) for i,d in enumerate(at)]
+    center = np.array(extent)/2
+    reach = math.hypot(*extent)/2 + gap
+    gaps = rng.uniform(.8, 1.25, int(2*reach/gap) + 2)*gap
+    offsets = np.cumsum(gaps) - reach - rng.uniform(0, gap)
+    main = int(rng.integers(3))
+    along, across = _axes(angle)
+    run = np.linspace(-reach, reach, int(reach/3))[:, None]
+    return [_road(center + run*along + offset*across, i%3 == main) for i, offset in enumerate(offsets)]
 
 # %% ../nbs/05_synth.ipynb #7a9a24c9
-def _bent(roads, warp): return [r._replace(points=warp(r.points)) for r in roads]
+def _bent(roads, warp): return [road._replace(points=warp(road.points)) for road in roads]
 
 def _grid(rng, extent, angle):
     "Two families of straight streets."
-    return _family(rng, extent, angle, 56) + _family(rng, extent, angle + np.pi/2, 78)
+    streets = _family(rng, extent, angle, 56)
+    crossing = _family(rng, extent, angle + np.pi/2, 78)
+    return streets + crossing
 
 def _rows(rng, extent, angle):
     "Close parallel streets with few cross streets."
-    return _bent(_family(rng, extent, angle, 47) + _family(rng, extent, angle + np.pi/2, 140), _warp(rng, 3, 160))
+    streets = _family(rng, extent, angle, 47)
+    crossing = _family(rng, extent, angle + np.pi/2, 140)
+    return _bent(streets + crossing, _warp(rng, 3, 160))
 
 def _organic(rng, extent, angle):
     "Two skewed families that wander."
-    return _bent(_family(rng, extent, angle, 60) + _family(rng, extent, angle + 1.2, 84), _warp(rng, 9, 130))
+    lanes = _family(rng, extent, angle, 60)
+    crossing = _family(rng, extent, angle + 1.2, 84)
+    return _bent(lanes + crossing, _warp(rng, 9, 130))
+
+def _spokes(rng, center, reach, angle):
+    "Five to seven roads out from a square."
+    number = int(rng.integers(5, 8))
+    even = angle + 2*np.pi*np.arange(number)/number
+    ways = [_axes(way)[0] for way in even + rng.uniform(-.15, .15, number)]
+    run = np.linspace(14, reach, int(reach/4))[:, None]
+    return [_road(center + run*way, i%2 == 0) for i, way in enumerate(ways)]
+
+def _rings(center, reach):
+    "Roads around a square."
+    turn = np.linspace(0, 2*np.pi, 90)
+    circle = np.stack([np.cos(turn), np.sin(turn)], 1)
+    radii = np.arange(14, reach, 57)
+    return [_road(center + radius*circle, i%3 == 1) for i, radius in enumerate(radii)]
 
 def _radial(rng, extent, angle):
     "Rings and spokes around a square."
-    c, reach = np.array(extent)*rng.uniform(.35, .65, 2), math.hypot(*extent)
-    t, n = np.linspace(0, 2*np.pi, 90), int(rng.integers(5, 8))
-    rays = [np.array([math.cos(a), math.sin(a)]) for a in angle + 2*np.pi*np.arange(n)/n + rng.uniform(-.15, .15, n)]
-    spokes = [_road(c + np.linspace(14, reach, int(reach/4))[:,None]*d, i%2 == 0) for i,d in enumerate(rays)]
-    rings = [_road(c + r*np.stack([np.cos(t), np.sin(t)], 1), i%3 == 1) for i,r in enumerate(np.arange(14, reach, 57))]
-    return _bent(spokes + rings, _warp(rng, 4, 120))
+    center = np.array(extent)*rng.uniform(.35, .65, 2)
+    reach = math.hypot(*extent)
+    roads = _spokes(rng, center, reach, angle) + _rings(center, reach)
+    return _bent(roads, _warp(rng, 4, 120))
 
 # %% ../nbs/05_synth.ipynb #9dab0d55
 LAYOUTS = dict(grid=_grid, radial=_radial, rows=_rows, organic=_organic)
-MIXES = dict(grid=dict(house=4, ell=3, block=3, court=1, hall=1), radial=dict(court=3, row=3, block=3, ell=2, house=1),
-             rows=dict(row=5, slab=2, house=2, hall=.5, ell=1), organic=dict(house=6, ell=3, hall=.7, block=1, row=1))
+MIXES = dict(
+    grid=dict(house=4, ell=3, block=3, court=1, hall=1),
+    radial=dict(court=3, row=3, block=3, ell=2, house=1),
+    rows=dict(row=5, slab=2, house=2, hall=.5, ell=1),
+    organic=dict(house=6, ell=3, hall=.7, block=1, row=1)
+)
 
 # %% ../nbs/05_synth.ipynb #65260bc5
 class Plan(NamedTuple):
@@ -203,103 +228,219 @@ class Plan(NamedTuple):
     coarse: np.ndarray # noise of about 4 m
     rural: np.ndarray  # bool (H,W): fields rather than yards
 
-def _plan(cv, palette, layout, rng):
+def _plan(canvas, palette, layout, rng):
     "Draw the plan of one town."
-    angle, azimuth = rng.uniform(0, np.pi), rng.uniform(math.radians(20), math.radians(70))
-    roads = LAYOUTS[layout](rng, cv.extent, angle)
-    fine, coarse, wild = (_noise(cv.shape, rng, c/cv.gsd) for c in (.4, 4, 70))
-    rural = wild + .25*coarse > np.quantile(wild[::8,::8], rng.uniform(.78, .88))
-    sun = np.array([-math.sin(azimuth), -math.cos(azimuth)])
-    return Plan(PALETTES[palette], layout, angle, roads, sun, math.tan(rng.uniform(.75, .95)), fine, coarse, rural)
+    angle = rng.uniform(0, np.pi)
+    azimuth = rng.uniform(math.radians(20), math.radians(70))
+    roads = LAYOUTS[layout](rng, canvas.extent, angle)
+    fine, coarse, wild = (_noise(canvas.shape, rng, meters/canvas.gsd) for meters in (.4, 4, 70))
+    limit = np.quantile(wild[::8, ::8], rng.uniform(.78, .88))
+    elevation = rng.uniform(.75, .95)
+    return Plan(
+        palette=PALETTES[palette],
+        layout=layout,
+        angle=angle,
+        roads=roads,
+        sun=np.array([-math.sin(azimuth), -math.cos(azimuth)]),
+        slope=math.tan(elevation),
+        fine=fine,
+        coarse=coarse,
+        rural=wild + .25*coarse > limit
+    )
+
+# %% ../nbs/05_synth.ipynb #9628a9dd
+class Canvas:
+    "The town while it is painted."
+    def __init__(self,
+        height:int, # pixels
+        width:int, # pixels
+        gsd:float=.3 # meters per pixel
+    ):
+        self.shape = (height, width)
+        self.gsd = gsd
+        self.extent = (width*gsd, height*gsd)
+        self.rgb = np.zeros((height, width, 3), np.float32)
+        self.cls = np.zeros(self.shape, np.uint8)
+        self.top = np.zeros(self.shape, np.float32)
+        self.taken = np.zeros(self.shape, bool)
+
+def _span(center, reach, size, gsd):
+    "Pixels of one axis within reach of a place."
+    ends = ((center - reach)/gsd, (center + reach)/gsd + 1)
+    first, last = (int(min(max(end, 0), size)) for end in ends)
+    return slice(first, last)
+
+def _offsets(span, center, gsd):
+    "Meters from a place to the centers of pixels, along one axis."
+    pixels = np.arange(span.start, span.stop, dtype=np.float32)
+    return (pixels + .5)*gsd - center
+
+# %% ../nbs/05_synth.ipynb #ea692966
+@patch
+def frame(self:Canvas,
+    x:float, # center, meters
+    y:float,
+    angle:float, # of the u axis, radians
+    reach:float # half side of the square around the center, meters
+)->tuple: # slices, u, v of the pixel centers in there
+    "The pixels around a place in a rotated frame of their own."
+    rows = _span(y, reach, self.shape[0], self.gsd)
+    columns = _span(x, reach, self.shape[1], self.gsd)
+    dy = _offsets(rows, y, self.gsd)[:, None]
+    dx = _offsets(columns, x, self.gsd)
+    cos, sin = math.cos(angle), math.sin(angle)
+    return (rows, columns), dx*cos + dy*sin, dy*cos - dx*sin
+
+@patch
+def paint(self:Canvas,
+    where, # slices, or ... for all
+    mask, # bool over the slices
+    color, # RGB, or one RGB per pixel of the slices
+    cls:int|None=None, # class index, None leaves it
+    top=None, # surface height in meters, None leaves it
+):
+    "Cover the masked pixels."
+    self.rgb[where][mask] = color[mask] if np.ndim(color) == 3 else color
+    if cls is not None: self.cls[where][mask] = cls
+    if top is not None: self.top[where][mask] = top[mask] if np.ndim(top) else top
+
+# %% ../nbs/05_synth.ipynb #9182fac0
+@patch
+def lines(self:Canvas,
+    paths, # each (n,2), meters
+    width:float # meters
+)->np.ndarray: # bool (H,W)
+    "Thick lines with round joints."
+    image = Image.new('L', self.shape[::-1])
+    draw = ImageDraw.Draw(image)
+    pixels = max(1, round(width/self.gsd))
+    half = pixels/2
+    for points in paths:
+        corners = [tuple(point) for point in (np.asarray(points)/self.gsd).tolist()]
+        draw.line(corners, fill=1, width=pixels)
+        for x, y in corners[1:-1]: draw.ellipse((x - half, y - half, x + half, y + half), fill=1)
+    return np.asarray(image).view(bool)
 
 # %% ../nbs/05_synth.ipynb #2af3087e
-def _parcels(cv, rng, angle, cell, n):
-    "A plot number below `n` for every pixel, and the coordinate along its furrows."
-    _, u, v = cv.frame(cv.extent[0]/2, cv.extent[1]/2, angle, max(cv.extent))
-    cuts = np.cumsum(rng.uniform(.7, 1.3, 2*int(2*max(cv.extent)/cell) + 4)*cell)
+def _parcels(canvas, rng, angle, cell, number):
+    "A plot number below `number` for every pixel, and the coordinate along its furrows."
+    x, y = canvas.extent
+    longer = max(x, y)
+    _, u, v = canvas.frame(x/2, y/2, angle, longer)
+    widths = rng.uniform(.7, 1.3, 2*int(2*longer/cell) + 4)*cell
+    cuts = np.cumsum(widths)
     strip = np.searchsorted(cuts, (v - v.min()).ravel()).reshape(v.shape)
-    size = rng.uniform(.7, 1.8, len(cuts)).astype(np.float32)*cell
-    shift = rng.uniform(0, 99, len(cuts)).astype(np.float32)*cell
-    plot = ((u - u.min() + shift[strip])/size[strip]).astype(np.int32)
-    return (plot*31 + strip*17)%n, v
+    lengths = rng.uniform(.7, 1.8, len(cuts)).astype(np.float32)*cell
+    starts = rng.uniform(0, 99, len(cuts)).astype(np.float32)*cell
+    plot = ((u - u.min() + starts[strip])/lengths[strip]).astype(np.int32)
+    return (plot*31 + strip*17)%number, v
 
-def _plots(rng, pal, shares, n):
-    "Class and color of `n` plots: greenery, soil or paving, each in tones of its own and of the roofs."
-    cls = rng.choice([GREENERY, SOIL, UTILITY], n, p=shares)
-    own = {
-        GREENERY: ((pal.grass, pal.grass, pal.crop), 1), SOIL: ((pal.soil, ), .55),
-        UTILITY: ((pal.paving, pal.asphalt), .45)
+def _plots(rng, palette, shares, number):
+    "Class and color of plots: greenery, soil or paving, each in tones of its own and of the roofs."
+    kinds = rng.choice([GREENERY, SOIL, UTILITY], number, p=shares)
+    tones = {
+        GREENERY: ((palette.grass, palette.grass, palette.crop), 1),
+        SOIL: ((palette.soil, ), .55),
+        UTILITY: ((palette.paving, palette.asphalt), .45)
     }
-    return cls.astype(np.uint8), np.float32([_material(rng, *own[int(c)], 8)*(1 if c == GREENERY else .9) for c in cls])
+    colors = [_material(rng, *tones[int(kind)], 8)*(1 if kind == GREENERY else .9) for kind in kinds]
+    return kinds.astype(np.uint8), np.float32(colors)
 
 # %% ../nbs/05_synth.ipynb #63a8122b
-def _ground(cv, plan, rng):
-    "Fields in the country and yards in the town."
-    n = 251
-    yards, _ = _parcels(cv, rng, plan.angle, 15, n)
-    fields, furrow = _parcels(cv, rng, plan.angle + rng.uniform(.2, 1), 42, n)
-    tables = [_plots(rng, plan.palette, p, n) for p in ((.62, .21, .17), (.55, .43, .02))]
-    cls, rgb = (np.concatenate(t) for t in zip(*tables))
-    plot = np.where(plan.rural, fields + n, yards)
-    cv.cls[:], cv.rgb[:] = cls[plot], rgb[plot]
-    rough = np.where(cv.cls == UTILITY, .04, .07).astype(np.float32)*plan.coarse + .105*plan.fine
-    rough += np.sin(furrow*(2*np.pi/2.7))*.05*plan.rural
-    cv.rgb *= 1 + rough[...,None]
+_PLOTS = 251 # different ones in a town's yards, and as many in its fields
+_YARDS = (.62, .21, .17) # shares of greenery, soil and paving
+_FIELDS = (.55, .43, .02)
 
-def _worn(cv, plan, rng):
+def _ground(canvas, plan, rng):
+    "Fields in the country and yards in the town."
+    yards, _ = _parcels(canvas, rng, plan.angle, 15, _PLOTS)
+    fields, furrow = _parcels(canvas, rng, plan.angle + rng.uniform(.2, 1), 42, _PLOTS)
+    tables = [_plots(rng, plan.palette, shares, _PLOTS) for shares in (_YARDS, _FIELDS)]
+    classes, colors = (np.concatenate(table) for table in zip(*tables))
+    plot = np.where(plan.rural, fields + _PLOTS, yards)
+    canvas.cls[:] = classes[plot]
+    canvas.rgb[:] = colors[plot]
+    canvas.rgb *= _roughness(canvas, plan, furrow)[..., None]
+
+def _roughness(canvas, plan, furrow):
+    "Brightness of the ground: patches, grain, and furrows in the country."
+    contrast = np.where(canvas.cls == UTILITY, .04, .07).astype(np.float32)
+    rough = contrast*plan.coarse + .105*plan.fine
+    rough += np.sin(furrow*(2*np.pi/2.7))*.05*plan.rural
+    return 1 + rough
+
+def _worn(canvas, plan, rng):
     "Soil shows through worn grass, weeds grow over soil."
-    z = _noise(cv.shape, rng, 7/cv.gsd) + .5*plan.coarse
-    for mask, cls, color in (((z > 1.7) & (cv.cls == GREENERY), SOIL, plan.palette.soil),
-                             ((z < -1.5) & (cv.cls == SOIL), GREENERY, plan.palette.grass)):
-        cv.rgb[mask] = np.float32(color)*(1 + .1*plan.fine[mask])[:,None]
-        cv.cls[mask] = cls
+    wear = _noise(canvas.shape, rng, 7/canvas.gsd) + .5*plan.coarse
+    bare = (wear > 1.7) & (canvas.cls == GREENERY)
+    weedy = (wear < -1.5) & (canvas.cls == SOIL)
+    for mask, cls, color in ((bare, SOIL, plan.palette.soil), (weedy, GREENERY, plan.palette.grass)):
+        canvas.rgb[mask] = np.float32(color)*(1 + .1*plan.fine[mask])[:, None]
+        canvas.cls[mask] = cls
 
 # %% ../nbs/05_synth.ipynb #4e60979f
-def _river(cv, rng):
+def _river(canvas, rng):
     "A wandering band across the scene, as a mask, and the same with its banks."
-    w, h = cv.extent
-    angle, off = rng.uniform(0, np.pi), rng.uniform(.18, .34)*min(w, h)*_pick(rng, (-1, 1))
-    d, n = np.array([math.cos(angle), math.sin(angle)]), np.array([-math.sin(angle), math.cos(angle)])
-    line = np.array([w/2, h/2]) + np.linspace(-w - h, w + h, 300)[:,None]*d + off*n
-    line, width = _warp(rng, 8, 170)(line), rng.uniform(9, 16)
-    return cv.lines([line], width), cv.lines([line], width + 5)
+    width, height = canvas.extent
+    along, across = _axes(rng.uniform(0, np.pi))
+    offset = rng.uniform(.18, .34)*min(width, height)*_pick(rng, (-1, 1))
+    run = np.linspace(-width - height, width + height, 300)[:, None]
+    line = np.array([width/2, height/2]) + run*along + offset*across
+    course = _warp(rng, 8, 170)(line)
+    broad = rng.uniform(9, 16)
+    return canvas.lines([course], broad), canvas.lines([course], broad + 5)
 
-def _pond(cv, rng):
+def _pond(canvas, rng):
     "A blob, as a mask, and the same with its bank."
-    x, y, radius = *(rng.uniform(.2, .8, 2)*cv.extent), rng.uniform(.08, .12)*min(cv.extent) + 6
-    _, u, v = cv.frame(0, 0, 0, 2*max(cv.extent))
-    t = np.arctan2(v - y, u - x)
-    d = np.hypot(u - x, v - y) - radius*(1 + .2*np.sin(2*t + x) + .1*np.sin(3*t + y))
-    return d < 0, d < 2.5
+    x, y = rng.uniform(.2, .8, 2)*canvas.extent
+    radius = rng.uniform(.08, .12)*min(canvas.extent) + 6
+    _, u, v = canvas.frame(0, 0, 0, 2*max(canvas.extent))
+    around = np.arctan2(v - y, u - x)
+    shore = radius*(1 + .2*np.sin(2*around + x) + .1*np.sin(3*around + y))
+    beyond = np.hypot(u - x, v - y) - shore
+    return beyond < 0, beyond < 2.5
 
-def _water(cv, plan, rng):
+def _water(canvas, plan, rng):
     "A river or a pond."
-    water, bank = _pick(rng, (_river, _pond))(cv, rng)
-    bank = bank & ~water
-    cv.paint(..., bank, np.float32(plan.palette.soil)*(.9 + .06*plan.coarse + .1*plan.fine)[...,None], SOIL)
-    cv.paint(..., water, np.float32(plan.palette.water)*(1 + .04*plan.coarse + .02*plan.fine)[...,None], WATER)
-    cv.taken |= bank | water
+    draw = _pick(rng, (_river, _pond))
+    water, shore = draw(canvas, rng)
+    bank = shore & ~water
+    mud = .9 + .06*plan.coarse + .1*plan.fine
+    depth = 1 + .04*plan.coarse + .02*plan.fine
+    canvas.paint(..., bank, np.float32(plan.palette.soil)*mud[..., None], SOIL)
+    canvas.paint(..., water, np.float32(plan.palette.water)*depth[..., None], WATER)
+    canvas.taken |= bank | water
 
 # %% ../nbs/05_synth.ipynb #8c36dd0d
+def _far_along(points):
+    "How far along a line its points lie."
+    steps = np.diff(points, axis=0).T
+    return np.r_[0, np.cumsum(np.hypot(*steps))]
+
 def _dashes(points, on=3., period=7.):
     "Pieces of a line, `on` meters long, one every `period` meters."
-    s = np.r_[0, np.cumsum(np.hypot(*np.diff(points, axis=0).T))]
-    at = lambda d: np.stack([np.interp(d, s, points[:,0]), np.interp(d, s, points[:,1])], 1)
-    start = np.arange(0, s[-1] - on, period)
-    return np.stack([at(start), at(start + on)], 1)
+    far = _far_along(points)
+    start = np.arange(0, far[-1] - on, period)
+    def places(distance): return np.stack([np.interp(distance, far, axis) for axis in points.T], 1)
+    return np.stack([places(start), places(start + on)], 1)
 
-def _roads(cv, plan, rng):
+def _strips(canvas, roads, extra=0.):
+    "A mask of each road, `extra` meters wider than its carriageway."
+    water = canvas.cls == WATER
+    return [canvas.lines([road.points], road.width + extra) & ~(water & (not road.main)) for road in roads]
+
+def _roads(canvas, plan, rng):
     "Sidewalks, carriageways and markings."
-    pal, water = plan.palette, cv.cls == WATER
-    lanes = [cv.lines([r.points], r.width) & ~(water & (not r.main)) for r in plan.roads]
-    walks = np.any([cv.lines([r.points], r.width + 3.2) & ~(water & (not r.main)) for r in plan.roads], 0)
-    count = np.sum(lanes, 0, dtype=np.uint8)
+    lanes = np.sum(_strips(canvas, plan.roads), 0, dtype=np.uint8)
+    walks = np.any(_strips(canvas, plan.roads, 3.2), 0)
     dirt = 1 + .05*plan.coarse + .03*plan.fine
-    cv.paint(..., walks, np.float32(pal.paving)*(dirt + .04)[...,None], UTILITY)
-    cv.paint(..., count > 0, _jitter(rng, pal.asphalt, 4)*dirt[...,None], UTILITY)
-    dashes = [d for r in plan.roads for d in _dashes(r.points) if r.main]
-    cv.paint(..., cv.lines(dashes, .4) & (count == 1), (214, 210, 200))
-    cv.taken |= walks
+    paving = np.float32(plan.palette.paving)*(dirt + .04)[..., None]
+    asphalt = _jitter(rng, plan.palette.asphalt, 4)*dirt[..., None]
+    canvas.paint(..., walks, paving, UTILITY)
+    canvas.paint(..., lanes > 0, asphalt, UTILITY)
+    dashes = [dash for road in plan.roads if road.main for dash in _dashes(road.points)]
+    canvas.paint(..., canvas.lines(dashes, .4) & (lanes == 1), (214, 210, 200))
+    canvas.taken |= walks
 
 # %% ../nbs/05_synth.ipynb #e97bccb2
 class Wing(NamedTuple):
@@ -311,235 +452,361 @@ class Wing(NamedTuple):
     roof: str='gable'  # gable, hip, flat
 
 def _house(rng):
-    return [Wing(0, 0, rng.uniform(5.2, 8), rng.uniform(4.3, 5.8),
-                 _pick(rng, ('gable', 'gable', 'hip')))], rng.uniform(4, 7)
-def _hall(rng): return [Wing(0, 0, rng.uniform(12, 17), rng.uniform(8, 11), 'gable')], rng.uniform(6, 9)
-def _slab(rng): return [Wing(0, 0, rng.uniform(14, 22), rng.uniform(5.5, 7), 'flat')], rng.uniform(10, 14)
-def _row(rng): return [Wing(0, 0, 3.1*rng.integers(4, 9), rng.uniform(4.6, 5.6), 'gable')], rng.uniform(5, 8)
+    wing = Wing(0, 0, rng.uniform(5.2, 8), rng.uniform(4.3, 5.8), _pick(rng, ('gable', 'gable', 'hip')))
+    return [wing], rng.uniform(4, 7)
+
+def _hall(rng):
+    wing = Wing(0, 0, rng.uniform(12, 17), rng.uniform(8, 11), 'gable')
+    return [wing], rng.uniform(6, 9)
+
+def _slab(rng):
+    wing = Wing(0, 0, rng.uniform(14, 22), rng.uniform(5.5, 7), 'flat')
+    return [wing], rng.uniform(10, 14)
+
+def _row(rng):
+    wing = Wing(0, 0, 3.1*rng.integers(4, 9), rng.uniform(4.6, 5.6), 'gable')
+    return [wing], rng.uniform(5, 8)
 
 def _block(rng):
     a, b = rng.uniform(6.5, 10, 2)
-    wings = [Wing(0, 0, a, b, 'flat'), Wing(rng.uniform(-.3, .3)*a, 0, a*.6, b + 1.8, 'flat')]
-    return wings[:int(rng.integers(1, 3))], rng.uniform(6, 12)
+    body = Wing(0, 0, a, b, 'flat')
+    stairs = Wing(rng.uniform(-.3, .3)*a, 0, a*.6, b + 1.8, 'flat')
+    wings = [body, stairs][:int(rng.integers(1, 3))]
+    return wings, rng.uniform(6, 12)
 
 def _ell(rng):
-    a, b, c, roof = rng.uniform(7, 10), rng.uniform(4, 5), rng.uniform(6, 9), _pick(rng, ('gable', 'hip'))
-    return [Wing(0, -c/2, a, b, roof),
-            Wing((a - b)*_pick(rng, (-1, 1)), c/2 - b/2, b*.95, c, roof)], rng.uniform(4.5, 7)
+    a = rng.uniform(7, 10)
+    b = rng.uniform(4, 5)
+    c = rng.uniform(6, 9)
+    roof = _pick(rng, ('gable', 'hip'))
+    body = Wing(0, -c/2, a, b, roof)
+    arm = Wing((a - b)*_pick(rng, (-1, 1)), c/2 - b/2, b*.95, c, roof)
+    return [body, arm], rng.uniform(4.5, 7)
 
 def _court(rng):
-    a, b, t = rng.uniform(12, 16), rng.uniform(11, 14), rng.uniform(3.9, 4.6)
-    ring = [(0, t - b, a, t), (0, b - t, a, t), (t - a, 0, t, b), (a - t, 0, t, b)]
-    return [Wing(*w, 'hip') for w in ring], rng.uniform(7, 11)
+    a = rng.uniform(12, 16)
+    b = rng.uniform(11, 14)
+    deep = rng.uniform(3.9, 4.6)
+    front, back = Wing(0, deep - b, a, deep, 'hip'), Wing(0, b - deep, a, deep, 'hip')
+    left, right = Wing(deep - a, 0, deep, b, 'hip'), Wing(a - deep, 0, deep, b, 'hip')
+    return [front, back, left, right], rng.uniform(7, 11)
 
-def _shed(rng): return [Wing(0, 0, rng.uniform(1.6, 3), rng.uniform(1.4, 2.2), _pick(rng, ('gable', 'flat')))], 2.6
+def _shed(rng):
+    wing = Wing(0, 0, rng.uniform(1.6, 3), rng.uniform(1.4, 2.2), _pick(rng, ('gable', 'flat')))
+    return [wing], 2.6
+
 KINDS = dict(house=_house, ell=_ell, block=_block, court=_court, row=_row, slab=_slab, hall=_hall, shed=_shed)
 
 # %% ../nbs/05_synth.ipynb #a37c1169
+def _covers(u, v, wing, margin):
+    within_length = abs(u - wing.u) < wing.a + margin
+    within_width = abs(v - wing.v) < wing.b + margin
+    return within_length & within_width
+
 def _inside(u, v, wings, margin=0.):
     "Which pixels the wings, grown by `margin` meters, cover."
-    return np.any([(abs(u - w.u) < w.a + margin) & (abs(v - w.v) < w.b + margin) for w in wings], 0)
+    return np.any([_covers(u, v, wing, margin) for wing in wings], 0)
 
-def _wing_surface(u, v, w, pitch):
+def _wing_surface(u, v, wing, pitch):
     "Rise above the eaves (-1 outside) and the downhill direction of one wing's roof."
-    p, q = w.a - abs(u - w.u), w.b - abs(v - w.v)
-    if w.roof == 'hip': d = np.minimum(p, q)
-    else: d = q + 0*p if w.a >= w.b else p + 0*q
-    slope = 0 if w.roof == 'flat' else pitch
-    z = np.where((p > 0) & (q > 0), slope*d, -1)
-    along_u = np.where((d == p) & (slope > 0), np.sign(u - w.u), 0)
-    along_v = np.where((d != p) & (slope > 0), np.sign(v - w.v), 0)
-    return z, along_u, along_v
+    p = wing.a - abs(u - wing.u)
+    q = wing.b - abs(v - wing.v)
+    if wing.roof == 'hip': eave = np.minimum(p, q)
+    else: eave = q if wing.a >= wing.b else p
+    slope = 0 if wing.roof == 'flat' else pitch
+    rise = np.where((p > 0) & (q > 0), slope*eave, -1)
+    along_u = np.where((eave == p) & (slope > 0), np.sign(u - wing.u), 0)
+    along_v = np.where((eave != p) & (slope > 0), np.sign(v - wing.v), 0)
+    return rise, along_u, along_v
 
 def _surface(u, v, wings, pitch):
     "Rise and downhill direction of the upper envelope."
-    parts = [_wing_surface(u, v, w, pitch) for w in wings]
-    best = np.argmax([z for z,_,_ in parts], 0)[None]
-    return [np.take_along_axis(np.stack(t), best, 0)[0] for t in zip(*parts)]
+    roofs = zip(*(_wing_surface(u, v, wing, pitch) for wing in wings))
+    rises, *ways = (np.stack(layer) for layer in roofs)
+    highest = np.argmax(rises, 0)[None]
+    return [np.take_along_axis(layer, highest, 0)[0] for layer in (rises, *ways)]
 
 # %% ../nbs/05_synth.ipynb #d215a8c7
+def _turned(u, v, angle, x=0, y=0):
+    "From a turned frame around (x, y) to the scene's."
+    cos, sin = math.cos(angle), math.sin(angle)
+    return x + u*cos - v*sin, y + u*sin + v*cos
+
 def _roof_light(du, dv, angle, sun):
     "Brightness of a sloped roof by the cosine of its direction to the sun."
-    c, s = math.cos(angle), math.sin(angle)
-    return 1.04 + .32*((du*c - dv*s)*sun[0] + (du*s + dv*c)*sun[1])
+    x, y = _turned(du, dv, angle)
+    return 1.04 + .32*(x*sun[0] + y*sun[1])
 
-def _roof_detail(u, v, z, wings, kind, inside):
-    "Courses, ridges, party walls and the rim."
-    flat = wings[0].roof == 'flat'
-    inner = _inside(u, v, [w._replace(a=w.a - .45, b=w.b - .45) for w in wings])
-    tone = np.where(inside & ~inner, 1.22 if flat else .84, 1).astype(np.float32)
-    if not flat:
-        tone *= np.where(z > z.max() - .12, 1.18, 1 + .08*np.sin(2*np.pi/1.2*(v if wings[0].a >= wings[0].b else u)))
-    if flat: tone *= np.where((u%3 < .35) | (v%3 < .35), .88, 1)
+def _seams(u, v): return np.where((u%3 < .35) | (v%3 < .35), .88, 1)
+
+def _courses(across, rise):
+    "Rows of tiles, and a light ridge."
+    tiles = 1 + .08*np.sin(2*np.pi/1.2*across)
+    return np.where(rise > rise.max() - .12, 1.18, tiles)
+
+def _roof_detail(u, v, rise, wings, kind):
+    "Courses or seams, ridges, party walls and the rim."
+    body = wings[0]
+    flat = body.roof == 'flat'
+    inner = [wing._replace(a=wing.a - .45, b=wing.b - .45) for wing in wings]
+    rim = _inside(u, v, wings) & ~_inside(u, v, inner)
+    tone = np.where(rim, 1.22 if flat else .84, 1).astype(np.float32)
+    across = v if body.a >= body.b else u
+    tone *= _seams(u, v) if flat else _courses(across, rise)
     if kind == 'hall': tone *= 1 + .09*np.sin(2*np.pi/1.5*u)
-    if kind == 'row': tone *= np.where(abs((u + wings[0].a)%6.2 - .15) < .16, .72, 1)
+    if kind == 'row': tone *= np.where(abs((u + body.a)%6.2 - .15) < .16, .72, 1)
     return tone
 
-def _units(cv, x, y, angle, wings, height, rng):
-    "Chimneys, vents and skylights."
-    for w in wings:
-        for _ in range(int(w.a*w.b/30) + 1):
-            du, dv = w.u + w.a*rng.uniform(-.7, .7), w.v + w.b*rng.uniform(-.7, .7)
-            c, s, size = math.cos(angle), math.sin(angle), rng.uniform(.35, 1.1)
-            where, p, q = cv.frame(x + du*c - dv*s, y + du*s + dv*c, angle, 2)
-            cv.paint(where, (abs(p) < size) & (abs(q) < size*.7),
-                     np.float32([1, 1, 1])*rng.uniform(70, 210), None, height + rng.uniform(.3, 2.4))
-
 # %% ../nbs/05_synth.ipynb #00680547
-def _build(cv, plan, x, y, angle, kind, wings, height, rng):
-    "Put up one building if its ground is free; tell whether it stands."
-    reach = 2 + max(math.hypot(abs(w.u) + w.a, abs(w.v) + w.b) for w in wings)
-    where, u, v = cv.frame(x, y, angle, reach)
-    if not u.size or (cv.taken[where] & _inside(u, v, wings, .9)).any(): return False
-    inside = _inside(u, v, wings)
-    z, du, dv = _surface(u, v, wings, rng.uniform(.35, .6))
-    tone = _roof_light(du, dv, angle, plan.sun)*_roof_detail(u, v, z, wings, kind, inside)
+class _Building(NamedTuple):
+    "What is to be built, where."
+    x: float
+    y: float
+    angle: float
+    kind: str
+    wings: list
+    height: float # of the eaves, meters
+
+def _unit(canvas, building, wing, rng):
+    "A chimney, a vent or a skylight."
+    u = wing.u + wing.a*rng.uniform(-.7, .7)
+    v = wing.v + wing.b*rng.uniform(-.7, .7)
+    size = rng.uniform(.35, 1.1)
+    x, y = _turned(u, v, building.angle, building.x, building.y)
+    where, p, q = canvas.frame(x, y, building.angle, 2)
+    gray = np.float32([1, 1, 1])*rng.uniform(70, 210)
+    top = building.height + rng.uniform(.3, 2.4)
+    canvas.paint(where, (abs(p) < size) & (abs(q) < size*.7), gray, None, top)
+
+def _roof(plan, building, where, u, v, rng):
+    "Color of a roof, and its rise above the eaves."
+    wings, body = building.wings, building.wings[0]
+    rise, du, dv = _surface(u, v, wings, rng.uniform(.35, .6))
+    light = _roof_light(du, dv, building.angle, plan.sun)
+    tone = light*_roof_detail(u, v, rise, wings, building.kind)
     tone = tone + .015*plan.fine[where] + rng.uniform(.01, .04)*plan.coarse[where]
     color = _material(rng, plan.palette.roofs, .7, 10)*1.06
-    if kind == 'row': tone = tone*rng.normal(1, .05, 64)[((u + wings[0].a)/6.2).astype(int)%64]
-    cv.paint(where, inside, (tone[...,None]*color).astype(np.float32), BUILDINGS, (height + z).astype(np.float32))
-    cv.taken[where] |= _inside(u, v, wings, .9)
-    if kind != 'shed': _units(cv, x, y, angle, wings, height, rng)
+    if building.kind == 'row':
+        house = ((u + body.a)/6.2).astype(int)%64
+        tone = tone*rng.normal(1, .05, 64)[house]
+    return (tone[..., None]*color).astype(np.float32), rise
+
+def _build(canvas, plan, building, rng):
+    "Put up one building if its ground is free; tell whether it stands."
+    wings = building.wings
+    reach = 2 + max(math.hypot(abs(wing.u) + wing.a, abs(wing.v) + wing.b) for wing in wings)
+    where, u, v = canvas.frame(building.x, building.y, building.angle, reach)
+    ground = _inside(u, v, wings, .9)
+    if not u.size or (canvas.taken[where] & ground).any(): return False
+    color, rise = _roof(plan, building, where, u, v, rng)
+    top = (building.height + rise).astype(np.float32)
+    canvas.paint(where, _inside(u, v, wings), color, BUILDINGS, top)
+    canvas.taken[where] |= ground
+    if building.kind == 'shed': return True
+    for wing in wings:
+        for _ in range(int(wing.a*wing.b/30) + 1): _unit(canvas, building, wing, rng)
     return True
 
 # %% ../nbs/05_synth.ipynb #97b6f140
+class _Place(NamedTuple):
+    "A place at the side of a road."
+    point: np.ndarray  # (x, y), meters
+    normal: np.ndarray # unit vector away from the road
+    angle: float       # of the road
+
 def _curb(road, side, offset):
-    "Length of a road, and the place at a distance along it: point, unit normal, direction."
-    s = np.r_[0, np.cumsum(np.hypot(*np.diff(road.points, axis=0).T))]
-    def at(d):
-        i = min(int(np.searchsorted(s, d, 'right')) - 1, len(s) - 2)
-        t = (road.points[i+1] - road.points[i])/(s[i+1] - s[i])
-        n = np.array([-t[1], t[0]])*side
-        return road.points[i] + t*(d - s[i]) + n*offset, n, math.atan2(t[1], t[0])
-    return s[-1], at
+    "Length of a road, and the place at a distance along it."
+    far = _far_along(road.points)
+    def place(distance):
+        i = min(int(np.searchsorted(far, distance, 'right')) - 1, len(far) - 2)
+        start, end = road.points[i:i + 2]
+        along = (end - start)/(far[i + 1] - far[i])
+        normal = np.array([-along[1], along[0]])*side
+        point = start + along*(distance - far[i]) + normal*offset
+        angle = math.atan2(along[1], along[0])
+        return _Place(point, normal, angle)
+    return far[-1], place
 
-def _at(cv, field, p):
+def _at(canvas, field, point):
     "A field's value at a place, the nearest one outside."
-    r, c = (int(min(max(t/cv.gsd, 0), n - 1)) for t,n in zip(p[::-1], cv.shape))
-    return field[r, c]
+    x, y = point
+    height, width = canvas.shape
+    row = min(max(y/canvas.gsd, 0), height - 1)
+    column = min(max(x/canvas.gsd, 0), width - 1)
+    return field[int(row), int(column)]
 
-def _in_scene(cv, p, margin): return all(-margin < t < e + margin for t,e in zip(p, cv.extent))
+def _in_scene(canvas, point, margin):
+    x, y = point
+    width, height = canvas.extent
+    return -margin < x < width + margin and -margin < y < height + margin
 
-def _front(cv, plan, p, n, angle, kind, rng):
+def _front(canvas, plan, place, kind, rng):
     "Try one building with its front to the road; the length that it took, 0 if none."
     wings, height = KINDS[kind](rng)
-    depth, length = -min(w.v - w.b for w in wings), 2*max(abs(w.u) + w.a for w in wings)
-    at = p + n*(1.8 + rng.uniform(.8, 4) + depth) + length/2*np.array([math.cos(angle), math.sin(angle)])
-    turned = angle if n[0]*-math.sin(angle) + n[1]*math.cos(angle) > 0 else angle + np.pi
-    return length if _build(cv, plan, *at, turned + rng.normal(0, .02), kind, wings, height, rng) else 0
+    depth = -min(wing.v - wing.b for wing in wings)
+    length = 2*max(abs(wing.u) + wing.a for wing in wings)
+    along, across = _axes(place.angle)
+    x, y = place.point + place.normal*(1.8 + rng.uniform(.8, 4) + depth) + length/2*along
+    angle = place.angle if place.normal@across > 0 else place.angle + np.pi
+    building = _Building(x, y, angle + rng.normal(0, .02), kind, wings, height)
+    return length if _build(canvas, plan, building, rng) else 0
 
 # %% ../nbs/05_synth.ipynb #4e7573d4
-def _next_front(cv, plan, p, n, angle, kinds, share, rng):
+def _next_front(canvas, plan, place, kinds, shares, rng):
     "Build here or not; the meters to go on."
-    if not _in_scene(cv, p, 12): return 6.
-    if rng.random() < (.93 if _at(cv, plan.rural, p + 12*n) else .08): return 9.
-    took = _front(cv, plan, p, n, angle, rng.choice(kinds, p=share), rng) or _front(cv, plan, p, n, angle, 'house', rng)
-    return took + rng.uniform(1.2, 5) if took else 3.
+    if not _in_scene(canvas, place.point, 12): return 6.
+    behind = place.point + 12*place.normal
+    empty = .93 if _at(canvas, plan.rural, behind) else .08
+    if rng.random() < empty: return 9.
+    kind = rng.choice(kinds, p=shares)
+    length = _front(canvas, plan, place, kind, rng) or _front(canvas, plan, place, 'house', rng)
+    return length + rng.uniform(1.2, 5) if length else 3.
 
-def _fronts(cv, plan, rng):
+def _fronts(canvas, plan, rng):
     "Buildings along the roads."
     mix = MIXES[plan.layout]
-    kinds, share = list(mix), np.array(list(mix.values()))/sum(mix.values())
-    for road in plan.roads:
-        for side in (-1, 1):
-            (length, at), d = _curb(road, side, road.width/2), rng.uniform(0, 8)
-            while d < length: d += _next_front(cv, plan, *at(d), kinds, share, rng)
+    kinds = list(mix)
+    shares = np.array(list(mix.values()))/sum(mix.values())
+    for road, side in product(plan.roads, (-1, 1)):
+        length, place = _curb(road, side, road.width/2)
+        distance = rng.uniform(0, 8)
+        while distance < length: distance += _next_front(canvas, plan, place(distance), kinds, shares, rng)
 
-def _backs(cv, plan, rng):
+def _scattered(canvas, rng, number):
+    "Random places of the scene, (n,2) in meters."
+    return rng.uniform(0, 1, (number, 2))*canvas.extent
+
+def _backs(canvas, plan, rng):
     "Sheds and back houses on free ground."
-    w, h = cv.extent
-    for x,y in rng.uniform(0, 1, (int(w*h/60), 2))*(w, h):
-        if _at(cv, plan.rural, (x, y)) and rng.random() < .95: continue
+    width, height = canvas.extent
+    for x, y in _scattered(canvas, rng, int(width*height/60)):
+        if _at(canvas, plan.rural, (x, y)) and rng.random() < .95: continue
         kind = _pick(rng, ('shed', 'house', 'house', 'ell', 'block'))
-        _build(cv, plan, x, y, plan.angle + rng.normal(0, .1), kind, *KINDS[kind](rng), rng)
+        angle = plan.angle + rng.normal(0, .1)
+        _build(canvas, plan, _Building(x, y, angle, kind, *KINDS[kind](rng)), rng)
 
 # %% ../nbs/05_synth.ipynb #f3bdf5e6
-def _rect(cv, x, y, angle, a, b):
+_CAR_COLORS = ((225, 225, 222), (60, 62, 66), (150, 152, 156), (150, 50, 44), (52, 72, 118), (190, 184, 170))
+
+def _rect(canvas, x, y, angle, a, b):
     "A rectangle: slices, mask, u, v."
-    where, u, v = cv.frame(x, y, angle, math.hypot(a, b) + 1)
-    return where, (abs(u) < a) & (abs(v) < b), u, v
+    where, u, v = canvas.frame(x, y, angle, math.hypot(a, b) + 1)
+    inside = (abs(u) < a) & (abs(v) < b)
+    return where, inside, u, v
 
-def _car(cv, x, y, angle, rng):
-    "A car with its windshields."
-    a = rng.uniform(2, 2.5) if rng.random() < .93 else 4.5
-    where, body, u, v = _rect(cv, x, y, angle, a, a*.42 if a < 3 else 1.25)
-    color = _jitter(
-        rng, _pick(rng,
-                   ((225, 225, 222), (60, 62, 66), (150, 152, 156), (150, 50, 44), (52, 72, 118), (190, 184, 170))), 8)
-    cv.paint(where, body, color, UTILITY, 1.5 if a < 3 else 3)
-    cv.paint(where, body & (abs(abs(u) - .55*a) < .3), color*.45)
+def _car(canvas, x, y, angle, rng):
+    "A car, or now and then a truck, with windshields."
+    truck = rng.random() >= .93
+    half = 4.5 if truck else rng.uniform(2, 2.5)
+    where, body, u, _ = _rect(canvas, x, y, angle, half, 1.25 if truck else half*.42)
+    color = _jitter(rng, _pick(rng, _CAR_COLORS), 8)
+    glass = abs(abs(u) - .55*half) < .3
+    canvas.paint(where, body, color, UTILITY, 3 if truck else 1.5)
+    canvas.paint(where, body & glass, color*.45)
 
-def _traffic(cv, plan, rng):
+def _traffic(canvas, plan, rng):
     "Cars on the lanes and along the curb."
-    for road in plan.roads:
-        for side in (-1, 1):
-            (length, at), d = _curb(road, side, road.width*_pick(rng, (.25, .4))), 0.
-            while (d := d + 6 + rng.exponential(26)) < length:
-                p, _, angle = at(d)
-                if _in_scene(cv, p, 3) and _at(cv, cv.cls, p) == UTILITY: _car(cv, *p, angle, rng)
+    for road, side in product(plan.roads, (-1, 1)):
+        length, place = _curb(road, side, road.width*_pick(rng, (.25, .4)))
+        distance = 6 + rng.exponential(26)
+        while distance < length:
+            point, _, angle = place(distance)
+            on_road = _in_scene(canvas, point, 3) and _at(canvas, canvas.cls, point) == UTILITY
+            if on_road: _car(canvas, *point, angle, rng)
+            distance = distance + 6 + rng.exponential(26)
 
 # %% ../nbs/05_synth.ipynb #e4e64162
-def _free(cv, where, mask): return mask.any() and not (cv.taken[where] & mask).any()
+def _free(canvas, where, mask): return mask.any() and not (canvas.taken[where] & mask).any()
 
-def _parking(cv, plan, x, y, angle, rng):
+def _court_line(u, v, a, b): return abs(np.maximum(abs(u) - a, abs(v) - b) + 1.2) < .2
+
+def _stalls(u, v, a, b): return (abs((u + a)%2.7) < .25) & (abs(v) > b - 5)
+
+def _parked(canvas, x, y, angle, a, b, rng):
+    "Cars in about every second stall."
+    for u in np.arange(1.5 - a, a - 1, 2.7):
+        for v in (2.6 - b, b - 2.6):
+            if rng.random() >= .5: continue
+            place = _turned(u, v, angle, x, y)
+            _car(canvas, *place, angle + np.pi/2, rng)
+
+def _parking(canvas, plan, x, y, angle, rng):
     "A parking lot with stalls and cars, or a court with its lines."
-    a, b, court = rng.uniform(8, 15), rng.uniform(6.5, 9), rng.random() < .35
-    where, mask, u, v = _rect(cv, x, y, angle, a, b)
-    if not _free(cv, where, mask): return
-    pal = plan.palette
-    color = _material(rng, (pal.asphalt, pal.paving), .5, 6)*.9
-    cv.paint(where, mask, color*(1 + .04*plan.coarse[where] + .09*plan.fine[where])[...,None], UTILITY)
-    line = abs(np.maximum(abs(u) - a, abs(v) - b) + 1.2) < .2 if court else (abs((u + a)%2.7) < .25) & (abs(v) > b - 5) 
-    cv.paint(where, mask & line, (212, 208, 198))
-    cv.taken[where] |= mask
-    c, s = math.cos(angle), math.sin(angle)
-    for du in () if court else np.arange(1.5 - a, a - 1, 2.7):
-        for dv in (2.6 - b, b - 2.6):
-            if rng.random() < .5: _car(cv, x + du*c - dv*s, y + du*s + dv*c, angle + np.pi/2, rng)
+    a = rng.uniform(8, 15)
+    b = rng.uniform(6.5, 9)
+    is_court = rng.random() < .35
+    where, mask, u, v = _rect(canvas, x, y, angle, a, b)
+    if not _free(canvas, where, mask): return
+    color = _material(rng, (plan.palette.asphalt, plan.palette.paving), .5, 6)*.9
+    light = 1 + .04*plan.coarse[where] + .09*plan.fine[where]
+    markings = _court_line(u, v, a, b) if is_court else _stalls(u, v, a, b)
+    canvas.paint(where, mask, color*light[..., None], UTILITY)
+    canvas.paint(where, mask & markings, (212, 208, 198))
+    canvas.taken[where] |= mask
+    if not is_court: _parked(canvas, x, y, angle, a, b, rng)
 
-def _lots(cv, plan, rng):
+def _lots(canvas, plan, rng):
     "Parking lots and courts, before the buildings take the ground."
-    w, h = cv.extent
-    for x,y in rng.uniform(0, 1, (3 + int(w*h/1500), 2))*(w, h):
-        if not _at(cv, plan.rural, (x, y)): _parking(cv, plan, x, y, plan.angle + _pick(rng, (0, np.pi/2)), rng)
+    width, height = canvas.extent
+    for x, y in _scattered(canvas, rng, 3 + int(width*height/1500)):
+        if _at(canvas, plan.rural, (x, y)): continue
+        angle = plan.angle + _pick(rng, (0, np.pi/2))
+        _parking(canvas, plan, x, y, angle, rng)
 
 # %% ../nbs/05_synth.ipynb #5b75d012
-def _stands(cv, plan, rng):
+def _pixels(canvas, points):
+    "Rows and columns of places in the scene."
+    x, y = (points/canvas.gsd).astype(int).T
+    height, width = canvas.shape
+    return np.minimum(y, height - 1), np.minimum(x, width - 1)
+
+def _stands(canvas, plan, rng):
     "Where trees stand, as (n,3): x, y, radius in meters."
-    w, h = cv.extent
-    xy = rng.uniform(0, 1, (int(w*h/26), 2))*(w, h)
-    r, c = (np.minimum((t/cv.gsd).astype(int), n - 1) for t,n in zip(xy.T[::-1], cv.shape))
-    grove = _noise(cv.shape, rng, 22/cv.gsd)[r, c]
-    chance = np.where(grove > 1.2, .9, .10)*np.where(plan.rural[r, c] & (grove < 1.2), .25, 1)
-    ok = (cv.cls[r, c] == GREENERY) | ((cv.cls[r, c] == SOIL) & (rng.random(len(xy)) < .25))
-    keep = ok & (rng.random(len(xy)) < chance)
-    return np.c_[xy, rng.uniform(1.3, 4.2, len(xy))][keep]
+    width, height = canvas.extent
+    points = _scattered(canvas, rng, int(width*height/26))
+    at = _pixels(canvas, points)
+    grove = _noise(canvas.shape, rng, 22/canvas.gsd)[at]
+    sparse = np.where(plan.rural[at] & (grove < 1.2), .25, 1)
+    chance = np.where(grove > 1.2, .9, .10)*sparse
+    on_soil = (canvas.cls[at] == SOIL) & (rng.random(len(points)) < .25)
+    grows = (canvas.cls[at] == GREENERY) | on_soil
+    stands = grows & (rng.random(len(points)) < chance)
+    radius = rng.uniform(1.3, 4.2, len(points))
+    return np.c_[points, radius][stands]
 
-def _crown(cv, plan, x, y, radius, rng):
+def _lobed(u, v, radius, rng):
+    "Distance from a crown's center, 1 at its edge."
+    first, second = rng.uniform(0, 2*np.pi, 2)
+    around = np.arctan2(v, u)
+    lobes = 1 + .13*np.sin(3*around + first) + .1*np.sin(5*around + second)
+    return np.hypot(u, v)/(radius*lobes)
+
+def _crown(canvas, plan, x, y, radius, rng):
     "One tree."
-    where, u, v = cv.frame(x, y, 0, radius*1.3 + .5)
-    t, k = np.arctan2(v, u), rng.uniform(0, 2*np.pi, 2)
-    d = np.hypot(u, v)/(radius*(1 + .13*np.sin(3*t + k[0]) + .1*np.sin(5*t + k[1])))
-    light = 1 + .3*(u*plan.sun[0] + v*plan.sun[1])/radius + .16*plan.fine[where] - .18*d**2
+    where, u, v = canvas.frame(x, y, 0, radius*1.3 + .5)
+    far = _lobed(u, v, radius, rng)
+    to_sun = u*plan.sun[0] + v*plan.sun[1]
+    light = 1 + .3*to_sun/radius + .16*plan.fine[where] - .18*far**2
     color = _jitter(rng, plan.palette.tree, 8)
-    dome = np.maximum(cv.top[where], radius*1.7*np.sqrt(np.clip(1 - d**2, 0, 1)) + 1)
-    cv.paint(where, d < 1, color*light[...,None], GREENERY, dome)
+    dome = radius*1.7*np.sqrt(np.clip(1 - far**2, 0, 1)) + 1
+    top = np.maximum(canvas.top[where], dome)
+    canvas.paint(where, far < 1, color*light[..., None], GREENERY, top)
 
-def _trees(cv, plan, rng):
+def _trees(canvas, plan, rng):
     "Plant the trees; returns (n,3) rows, columns, radii in pixels."
-    stands = _stands(cv, plan, rng)
-    for x,y,radius in stands: _crown(cv, plan, x, y, radius, rng)
-    return stands[:,[1, 0, 2]]/cv.gsd
+    stands = _stands(canvas, plan, rng)
+    for x, y, radius in stands: _crown(canvas, plan, x, y, radius, rng)
+    return stands[:, [1, 0, 2]]/canvas.gsd
 
 # %% ../nbs/05_synth.ipynb #26be8795
-def _shift(z, dr, dc):
+def _shift(surface, rows, columns):
     "Move an array by whole pixels, lowest ground coming in."
-    out = np.full_like(z, -99)
-    (h, w), src, dst = z.shape, [], []
-    for d,n in ((dr, h), (dc, w)):
-        src.append(slice(max(0, -d), n - max(0, d))); dst.append(slice(max(0, d), n - max(0, -d)))
-    out[tuple(dst)] = z[tuple(src)]
-    return out
+    moved = np.full_like(surface, -99)
+    ways = list(zip((rows, columns), surface.shape))
+    source = tuple(slice(max(0, -by), n - max(0, by)) for by, n in ways)
+    target = tuple(slice(max(0, by), n - max(0, -by)) for by, n in ways)
+    moved[target] = surface[source]
+    return moved
 
 def cast(
     top:np.ndarray, # (H,W) surface height in meters
@@ -548,32 +815,48 @@ def cast(
     gsd:float # meters per pixel
 )->np.ndarray: # bool (H,W)
     "Which pixels lie in the shadow of something else."
-    roof, step, reach = top.copy(), 1, float(top.max())/slope/gsd
+    roof = top.copy()
+    reach = float(top.max())/slope/gsd
+    step = 1
     while step < reach:
-        dr, dc = round(-sun[1]*step), round(-sun[0]*step)
-        np.maximum(roof, _shift(roof, dr, dc) - math.hypot(dr, dc)*gsd*slope, out=roof)
+        rows, columns = round(-sun[1]*step), round(-sun[0]*step)
+        sunk = math.hypot(rows, columns)*gsd*slope
+        np.maximum(roof, _shift(roof, rows, columns) - sunk, out=roof)
         step *= 2
     return roof > top + .25
 
 # %% ../nbs/05_synth.ipynb #85f2ac8c
-def _expose(cv, plan, rng):
-    "The image: shadow, light, blur of the optics, noise of the sensor; never 0."
-    shade = ndimage.gaussian_filter(cast(cv.top, plan.sun, plan.slope, cv.gsd).astype(np.float32), .6)
-    light = (1 + .04*_noise(cv.shape, rng, 200))*rng.uniform(.94, 1.06)
-    out, deep = np.empty((3, *cv.shape), np.uint8), rng.uniform(.48, .6)
-    gray, dull = cv.rgb.mean(-1), rng.uniform(.1, .25)
-    for i,tint in enumerate((1.06, 1., .86)):
-        band = ((1 - dull)*cv.rgb[...,i] + dull*gray)*light*(1 - deep*tint*shade)
-        band = ndimage.gaussian_filter(band, .55) + 2.5*rng.standard_normal(cv.shape, dtype=np.float32)
-        out[i] = np.clip(band*rng.uniform(.97, 1.03) + 6, 1, 255)
-    return out
+def _sensed(band, rng):
+    "Blur of the optics and noise of the sensor; from 1 to 255."
+    blurred = ndimage.gaussian_filter(band, .55)
+    noisy = blurred + 2.5*rng.standard_normal(band.shape, dtype=np.float32)
+    return np.clip(noisy*rng.uniform(.97, 1.03) + 6, 1, 255)
+
+def _expose(canvas, plan, rng):
+    "The image: shadow, light, optics and sensor; never 0."
+    dark = cast(canvas.top, plan.sun, plan.slope, canvas.gsd)
+    shade = ndimage.gaussian_filter(dark.astype(np.float32), .6)
+    light = (1 + .04*_noise(canvas.shape, rng, 200))*rng.uniform(.94, 1.06)
+    deep = rng.uniform(.48, .6)
+    dull = rng.uniform(.1, .25)
+    gray = canvas.rgb.mean(-1)
+    image = np.empty((3, *canvas.shape), np.uint8)
+    for i, tint in enumerate((1.06, 1., .86)):
+        color = (1 - dull)*canvas.rgb[..., i] + dull*gray
+        image[i] = _sensed(color*light*(1 - deep*tint*shade), rng)
+    return image
 
 def _inside_collar(shape, rng):
     "A turned and ragged quadrilateral, as a strip of flight leaves it."
-    h, w = shape
-    y, x = np.linspace(-1, 1, h, dtype=np.float32)[:,None], np.linspace(-1, 1, w, dtype=np.float32)
-    a, n = rng.uniform(.06, .12)*_pick(rng, (-1, 1)), .02*_noise(shape, rng, 40)
-    return (abs(x*math.cos(a) + y*math.sin(a)) + n < .9) & (abs(y*math.cos(a) - x*math.sin(a)) + n < .9)
+    height, width = shape
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, width, dtype=np.float32)
+    angle = rng.uniform(.06, .12)*_pick(rng, (-1, 1))
+    ragged = .02*_noise(shape, rng, 40)
+    cos, sin = math.cos(angle), math.sin(angle)
+    across = abs(x*cos + y*sin) + ragged
+    along = abs(y*cos - x*sin) + ragged
+    return (across < .9) & (along < .9)
 
 # %% ../nbs/05_synth.ipynb #6be59435
 def _choose(name, what, table, rng):
@@ -582,27 +865,47 @@ def _choose(name, what, table, rng):
     if name in table: return name
     raise BadInput(f'there is no {what} {name!r}', 'one of ' + ', '.join(table), f'choose one, or leave {what} out')
 
-def _georeference(seed, gsd): return Affine(gsd, 0, 332000. + seed%97*2000, 0, -gsd, 3058000. - seed//97%97*2000)
+def _georeference(seed, gsd):
+    "A place of its own in UTM for each of many seeds."
+    west = 332000. + seed%97*2000
+    north = 3058000. - seed//97%97*2000
+    return Affine(gsd, 0, west, 0, -gsd, north)
 
 # %% ../nbs/05_synth.ipynb #f060bfe8
-def _painted(height, width, seed, gsd=.3, palette=None, layout=None):
-    "Canvas, plan and trees of a town before the picture is taken, and the streams that are left."
+def _check_town(height, width, seed):
     if min(height, width) < 64:
         raise BadInput(f'a town of {height} x {width} pixels', '64 x 64 or more', 'ask for a larger one')
     if seed < 0: raise BadInput(f'seed {seed}', 'a whole number, 0 or more')
+
+_PAINTERS = (_ground, _worn, _water, _roads, _lots, _fronts, _backs, _traffic)
+
+def _painted(height, width, seed, gsd=.3, palette=None, layout=None):
+    "Canvas, plan and trees of a town before the picture is taken, and the streams that are left."
+    _check_town(height, width, seed)
     streams = iter(np.random.default_rng([seed, i]) for i in range(20))
     rng = next(streams)
-    palette, layout = _choose(palette, 'palette', PALETTES, rng), _choose(layout, 'layout', LAYOUTS, rng)
-    cv = Canvas(height, width, gsd)
-    plan = _plan(cv, palette, layout, rng)
-    for step in (_ground, _worn, _water, _roads, _lots, _fronts, _backs, _traffic): step(cv, plan, next(streams))
-    return cv, plan, _trees(cv, plan, next(streams)), streams
+    palette = _choose(palette, 'palette', PALETTES, rng)
+    layout = _choose(layout, 'layout', LAYOUTS, rng)
+    canvas = Canvas(height, width, gsd)
+    plan = _plan(canvas, palette, layout, rng)
+    for painter in _PAINTERS: painter(canvas, plan, next(streams))
+    trees = _trees(canvas, plan, next(streams))
+    return canvas, plan, trees, streams
 
-def _town(cv, image, trees, valid, seed):
-    image[:,~valid], cv.cls[~valid] = 0, OUTSIDE
-    trees = trees[valid[tuple(trees[:,:2].astype(int).T)]]
-    return Town(image, cv.cls, (cv.cls == BUILDINGS).astype(np.uint8), valid, trees, _georeference(seed, cv.gsd),
-                'EPSG:32645')
+def _town(canvas, image, trees, valid, seed):
+    "A picture and its labels; nothing is known outside of the valid pixels."
+    image[:, ~valid] = 0
+    canvas.cls[~valid] = OUTSIDE
+    rows, columns = trees[:, :2].astype(int).T
+    return Town(
+        image=image,
+        classes=canvas.cls,
+        buildings=(canvas.cls == BUILDINGS).astype(np.uint8),
+        valid=valid,
+        trees=trees[valid[rows, columns]],
+        transform=_georeference(seed, canvas.gsd),
+        crs='EPSG:32645'
+    )
 
 # %% ../nbs/05_synth.ipynb #17fa24d8
 def make_town(
@@ -615,10 +918,10 @@ def make_town(
     collar:bool=False, # leave an irregular border without data
 )->Town:
     "A town from above, with its labels."
-    cv, plan, trees, streams = _painted(height, width, seed, gsd, palette, layout)
-    image = _expose(cv, plan, next(streams))
-    valid = _inside_collar(cv.shape, next(streams)) if collar else np.ones(cv.shape, bool)
-    return _town(cv, image, trees, valid, seed)
+    canvas, plan, trees, streams = _painted(height, width, seed, gsd, palette, layout)
+    image = _expose(canvas, plan, next(streams))
+    valid = _inside_collar(canvas.shape, next(streams)) if collar else np.ones(canvas.shape, bool)
+    return _town(canvas, image, trees, valid, seed)
 
 # %% ../nbs/05_synth.ipynb #e42cecc5
 class Event(NamedTuple):
@@ -628,43 +931,61 @@ class Event(NamedTuple):
     buildings: np.ndarray # (H,W) int32, number of each building before, from 1; 0 elsewhere
     fate: np.ndarray      # (n,) by number, from 1: 0 stands, 1 damaged, 2 destroyed
 
-def _fates(cv, destroyed, damaged, rng):
+def _fates(canvas, destroyed, damaged, rng):
     "Buildings by number, and what becomes of each; sheds are left alone."
-    ids, n = ndimage.label(cv.cls == BUILDINGS)
-    large = np.flatnonzero(np.bincount(ids.ravel())[1:]*cv.gsd**2 > 25)
-    fate, hit = np.zeros(n, np.uint8), rng.permutation(large)
-    a, b = round(destroyed*len(large)), round((destroyed + damaged)*len(large))
-    fate[hit[:a]], fate[hit[a:b]] = 2, 1
-    return ids, fate
+    buildings, number = ndimage.label(canvas.cls == BUILDINGS)
+    areas = np.bincount(buildings.ravel())[1:]*canvas.gsd**2
+    large = np.flatnonzero(areas > 25)
+    hit = rng.permutation(large)
+    fallen, touched = round(destroyed*len(large)), round((destroyed + damaged)*len(large))
+    fate = np.zeros(number, np.uint8)
+    fate[hit[:fallen]] = 2
+    fate[hit[fallen:touched]] = 1
+    return buildings, fate
 
-def _lost(ids, fate, rng):
+def _lost(buildings, fate, rng):
     "Pixels of buildings that are gone: all of some, of others one side of a line."
-    lost = np.isin(ids, 1 + np.flatnonzero(fate == 2))
+    lost = np.isin(buildings, 1 + np.flatnonzero(fate == 2))
     for i in np.flatnonzero(fate == 1):
-        at, angle = np.nonzero(ids == i + 1), rng.uniform(0, 2*np.pi)
-        d = at[0]*math.cos(angle) + at[1]*math.sin(angle)
-        far = d > np.quantile(d, rng.uniform(.4, .65))
-        lost[at[0][far], at[1][far]] = True
+        rows, columns = np.nonzero(buildings == i + 1)
+        angle = rng.uniform(0, 2*np.pi)
+        distance = rows*math.cos(angle) + columns*math.sin(angle)
+        far = distance > np.quantile(distance, rng.uniform(.4, .65))
+        lost[rows[far], columns[far]] = True
     return lost
 
 # %% ../nbs/05_synth.ipynb #c1e90238
 DUST = np.float32((158, 148, 136))
 
-def _rubble(cv, plan, lost, rng):
-    "Pieces in the tone of the roof and dust, also on the ground around."
-    open_ground = (cv.cls == SOIL) | (cv.cls == UTILITY) | ((cv.cls == GREENERY) & (cv.top < 1))
-    around = ndimage.binary_dilation(lost, iterations=max(1, round(1.2/cv.gsd))) & open_ground
-    pieces, color = _noise(cv.shape, rng, 1.1/cv.gsd), DUST*np.ones_like(cv.rgb)
-    smooth = ndimage.gaussian_filter(cv.rgb, (8, 8, 0))
-    color[lost] = .5*DUST + .5*smooth[lost]
-    cv.paint(..., lost | around,
-             (color*(1 + .13*pieces + .12*plan.fine + .08*plan.coarse)[..., None]).astype(np.float32), SOIL,
-             (.35*abs(pieces)).astype(np.float32))
+def _littered(canvas, lost):
+    "Where rubble lies: on lost buildings, and on open ground around them."
+    low_green = (canvas.cls == GREENERY) & (canvas.top < 1)
+    is_open = (canvas.cls == SOIL) | (canvas.cls == UTILITY) | low_green
+    near = ndimage.binary_dilation(lost, iterations=max(1, round(1.2/canvas.gsd)))
+    return lost | (near & is_open)
 
-def _season(cv, rng):
+def _rubble(canvas, plan, lost, rng):
+    "Pieces in the tone of the roof and dust, also on the ground around."
+    pieces = _noise(canvas.shape, rng, 1.1/canvas.gsd)
+    smooth = ndimage.gaussian_filter(canvas.rgb, (8, 8, 0))
+    color = DUST*np.ones_like(canvas.rgb)
+    color[lost] = .5*DUST + .5*smooth[lost]
+    light = 1 + .13*pieces + .12*plan.fine + .08*plan.coarse
+    color = (color*light[..., None]).astype(np.float32)
+    top = (.35*abs(pieces)).astype(np.float32)
+    canvas.paint(..., _littered(canvas, lost), color, SOIL, top)
+
+def _season(canvas, rng):
     "Dry grass: greenery turns towards soil."
-    green = cv.cls == GREENERY
-    cv.rgb[green] *= np.float32((1.12, 1.03, .94))*rng.uniform(.94, 1.06)
+    green = canvas.cls == GREENERY
+    canvas.rgb[green] *= np.float32((1.12, 1.03, .94))*rng.uniform(.94, 1.06)
+
+def _later_sun(plan, rng):
+    "The plan under a sun that stands elsewhere, and higher or lower."
+    turn = rng.uniform(-.5, .5)
+    cos, sin = math.cos(turn), math.sin(turn)
+    sun = np.array([[cos, -sin], [sin, cos]])@plan.sun
+    return plan._replace(sun=sun, slope=plan.slope*rng.uniform(.8, 1.2))
 
 # %% ../nbs/05_synth.ipynb #c5b98eb0
 def make_event(
@@ -681,25 +1002,26 @@ def make_event(
     "A town before and after an event."
     if min(destroyed, damaged) < 0 or destroyed + damaged > 1:
         raise BadInput(f'shares of {destroyed} destroyed and {damaged} damaged', 'two shares of together at most 1')
-    before, rng = make_town(height, width, seed, gsd, palette, layout), np.random.default_rng([seed, event, 20])
-    cv, plan, trees, _ = _painted(height, width, seed, gsd, palette, layout)
-    ids, fate = _fates(cv, destroyed, damaged, rng)
-    _rubble(cv, plan, _lost(ids, fate, rng), rng)
-    _season(cv, rng)
-    turn = rng.uniform(-.5, .5)
-    sun = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]]) @ plan.sun
-    image = _expose(cv, plan._replace(sun=sun, slope=plan.slope*rng.uniform(.8, 1.2)), rng)
-    return Event(before, _town(cv, image, trees, np.ones(cv.shape, bool), seed), ids, fate)
+    before = make_town(height, width, seed, gsd, palette, layout)
+    rng = np.random.default_rng([seed, event, 20])
+    canvas, plan, trees, _ = _painted(height, width, seed, gsd, palette, layout)
+    buildings, fate = _fates(canvas, destroyed, damaged, rng)
+    _rubble(canvas, plan, _lost(buildings, fate, rng), rng)
+    _season(canvas, rng)
+    image = _expose(canvas, _later_sun(plan, rng), rng)
+    after = _town(canvas, image, trees, np.ones(canvas.shape, bool), seed)
+    return Event(before, after, buildings, fate)
 
 # %% ../nbs/05_synth.ipynb #61b43a0e
 def _write_tiff(path, bands, town, nodata=None):
     "A tiled, deflated GeoTIFF on the town's grid."
     import rasterio
-    n, h, w = bands.shape
-    profile = dict(driver='GTiff', width=w, height=h, count=n, dtype='uint8', crs=town.crs, transform=town.transform,
-                   nodata=nodata, tiled=True, blockxsize=256, blockysize=256, compress='deflate')
+    count, height, width = bands.shape
+    shape = dict(count=count, height=height, width=width, dtype='uint8')
+    place = dict(crs=town.crs, transform=town.transform, nodata=nodata)
+    layout = dict(driver='GTiff', tiled=True, blockxsize=256, blockysize=256, compress='deflate')
     with atomic_path(path) as tmp:
-        with rasterio.open(tmp, 'w', **profile) as dst: dst.write(bands)
+        with rasterio.open(tmp, 'w', **shape, **place, **layout) as file: file.write(bands)
 
 def class_colors(
     classes:np.ndarray # (H,W) uint8 index into `TOWN_CLASSES`; others are black
@@ -717,11 +1039,12 @@ def write_town(
     classes:bool=True # write the color mask too
 )->dict: # image, label and classes: paths
     "Write a town, each file complete or not at all."
-    paths = dict(image=Path(folder)/'images'/f'{name}.tif', label=Path(folder)/'labels'/f'{name}.tif')
+    folder = Path(folder)
+    paths = dict(image=folder/'images'/f'{name}.tif', label=folder/'labels'/f'{name}.tif')
     _write_tiff(paths['image'], town.image, town, None if town.valid.all() else 0)
     _write_tiff(paths['label'], town.buildings[None], town)
     if classes:
-        paths['classes'] = Path(folder)/'classes'/f'{name}.png'
+        paths['classes'] = folder/'classes'/f'{name}.png'
         with atomic_path(paths['classes']) as tmp: Image.fromarray(class_colors(town.classes)).save(tmp, 'PNG')
     return paths
 
@@ -740,24 +1063,31 @@ def make_scenes(
     "Write several towns of different materials and streets."
     palettes, layouts = list(palettes or PALETTES), list(layouts or LAYOUTS)
     seeds = np.random.default_rng(seed).choice(2**31, n, replace=False)
-    return [
-        write_town(make_town(size, size, int(s), gsd, palettes[i % len(palettes)], layouts[i % len(layouts)], collar),
-                   folder, f'town_{i:02d}', classes) for i, s in enumerate(seeds)
-    ]
+    paths = []
+    for i, own_seed in enumerate(seeds):
+        palette, layout = palettes[i%len(palettes)], layouts[i%len(layouts)]
+        town = make_town(size, size, int(own_seed), gsd, palette, layout, collar)
+        paths.append(write_town(town, folder, f'town_{i:02d}', classes))
+    return paths
 
 # %% ../nbs/05_synth.ipynb #dffcc3d8
+_COLORS = 1 << 15 # of 5 bits a channel
+
 def _codes(image, blur):
     "15-bit color of every pixel, after a mean over `blur` pixels."
-    if blur > 1: image = np.stack([ndimage.uniform_filter(b.astype(np.float32), blur) for b in image])
-    r, g, b = image.astype(np.int32) >> 3
-    return r << 10 | g << 5 | b
+    if blur > 1: image = np.stack([ndimage.uniform_filter(band.astype(np.float32), blur) for band in image])
+    red, green, blue = image.astype(np.int32) >> 3
+    return red << 10 | green << 5 | blue
 
 def _color_table(codes, truth):
     "Whether a color means a building: colors by falling share of buildings, cut at the best IoU."
-    tp, n = np.bincount(codes[truth], minlength=1<<15), np.bincount(codes, minlength=1<<15)
-    order = np.argsort(-tp/np.maximum(n, 1), kind='stable')
-    hit, said = tp[order].cumsum(), n[order].cumsum()
-    return np.isin(np.arange(1<<15), order[:int(np.argmax(hit/(truth.sum() + said - hit))) + 1])
+    on_buildings = np.bincount(codes[truth], minlength=_COLORS)
+    everywhere = np.bincount(codes, minlength=_COLORS)
+    order = np.argsort(-on_buildings/np.maximum(everywhere, 1), kind='stable')
+    hit = on_buildings[order].cumsum()
+    union = truth.sum() + everywhere[order].cumsum() - hit
+    best = int(np.argmax(hit/union))
+    return np.isin(np.arange(_COLORS), order[:best + 1])
 
 # %% ../nbs/05_synth.ipynb #9aef4b35
 def color_rule_iou(
@@ -769,12 +1099,15 @@ def color_rule_iou(
     test_valid=None # (H,W) bool
 )->float: # IoU of the better of the raw and the 7 x 7 mean colors
     "What color alone can do on an unseen scene."
-    keep = [np.ones(m.shape, bool) for m in train_masks] if train_valid is None else train_valid
-    truth = np.concatenate([m[k] > 0 for m,k in zip(train_masks, keep)])
-    seen, true = np.ones(test_mask.shape, bool) if test_valid is None else test_valid, test_mask > 0
+    if train_valid is None: train_valid = [np.ones(mask.shape, bool) for mask in train_masks]
+    if test_valid is None: test_valid = np.ones(test_mask.shape, bool)
+    truth = np.concatenate([mask[valid] > 0 for mask, valid in zip(train_masks, train_valid)])
+    wanted = test_mask > 0
     ious = []
     for blur in (1, 7):
-        table = _color_table(np.concatenate([_codes(im, blur)[k] for im,k in zip(train_images, keep)]), truth)
-        said = table[_codes(test_image, blur)]
-        ious.append((said & true & seen).sum()/max(1, ((said | true) & seen).sum()))
+        codes = np.concatenate([_codes(image, blur)[valid] for image, valid in zip(train_images, train_valid)])
+        said = _color_table(codes, truth)[_codes(test_image, blur)]
+        hit = (said & wanted & test_valid).sum()
+        union = ((said | wanted) & test_valid).sum()
+        ious.append(hit/max(1, union))
     return float(max(ious))
