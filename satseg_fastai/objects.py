@@ -291,7 +291,6 @@ def _ground_plane(paths):
     "A plane in meters around vector files, where no raster gives a grid."
     import pyogrio
     import rasterio
-    from pyproj import CRS, Transformer
     infos = [pyogrio.read_info(path, layer=polygon_layer(path), force_total_bounds=True) for path in paths]
     if lone := [path for path, info in zip(paths, infos) if not info['crs']]:
         raise BadInput(f'{lone[0]} has no CRS', 'polygons with a CRS', 'set it in QGIS (Layer > Set CRS)')
@@ -299,18 +298,24 @@ def _ground_plane(paths):
     if not boxes: return Place(name, 1, 1, rasterio.CRS.from_user_input(infos[0]['crs']), Affine.identity())
     west, south = (min(box[side] for box in boxes) for side in (0, 1))
     east, north = (max(box[side] for box in boxes) for side in (2, 3))
-    crs = CRS(f'+proj=laea +lat_0={(south + north)/2} +lon_0={(west + east)/2} +datum=WGS84')
-    flat = Transformer.from_crs(4326, crs, always_xy=True)
-    left, bottom, right, top = flat.transform_bounds(west, south, east, north, densify_pts=21)
-    height, width = int(top - bottom) + 3, int(right - left) + 3
-    transform = Affine(1, 0, int(left) - 1, 0, -1, int(top) + 1)
-    return Place(name, height, width, rasterio.CRS.from_wkt(crs.to_wkt()), transform)
+    return _plane(name, west, south, east, north)
 
 def _degrees(info):
     "The bounds of a layer as longitudes and latitudes."
     from pyproj import Transformer
     turn = Transformer.from_crs(info['crs'], 4326, always_xy=True)
     return turn.transform_bounds(*info['total_bounds'], densify_pts=21)
+
+def _plane(name, west, south, east, north):
+    "A grid of one meter that holds a box of longitudes and latitudes."
+    import rasterio
+    from pyproj import CRS, Transformer
+    crs = CRS(f'+proj=laea +lat_0={(south + north)/2} +lon_0={(west + east)/2} +datum=WGS84')
+    flat = Transformer.from_crs(4326, crs, always_xy=True)
+    left, bottom, right, top = flat.transform_bounds(west, south, east, north, densify_pts=21)
+    height, width = int(top - bottom) + 3, int(right - left) + 3
+    transform = Affine(1, 0, int(left) - 1, 0, -1, int(top) + 1)
+    return Place(name, height, width, rasterio.CRS.from_wkt(crs.to_wkt()), transform)
 
 def label_objects(
     labels, # of `labels.open_labels`
@@ -552,7 +557,8 @@ def _check_maps(pairs, classes):
     with Scene(pairs[0].image) as first: return mask_classes(first)
 
 def _error_files(pairs, folder):
-    "Where each error map goes, checked before any is written."
+    "Where each error map goes, checked before any is written; None of each where there is no folder."
+    if folder is None: return [None]*len(pairs)
     folder = Path(folder)
     if folder.exists() and not folder.is_dir(): raise BadInput(f'{folder} is a file', 'a folder for the error maps')
     files = [MapFiles(folder, beside(pair.image).stem).errors for pair in pairs]
@@ -600,7 +606,7 @@ def evaluate_maps(
     table = _check_maps(pairs, classes)
     cls = object_class(cls, table)
     kind = labels_kind([pair.label for pair in pairs], table)
-    files = [None]*len(pairs) if errors is None else _error_files(pairs, errors)
+    files = _error_files(pairs, errors)
     settings = dict(classes=classes, threshold=threshold, attribute=attribute, kind=kind)
     matching = dict(cls=cls, iou=iou, min_area=min_area) if objects else None
     total = partial(_total, iou=iou, name=table.names[cls])
@@ -610,9 +616,12 @@ def evaluate_maps(
         counted.setdefault(pair.group, []).append(own)
         scenes.append(_scene_scores(pair, total([own])))
         if each: each(scenes[-1])
+    return dict(**_sums(counted, total), scenes=scenes, worst=_worst(scenes, table, cls, worst))
+
+def _sums(counted, total):
+    "Scores of all maps and of each group."
     every = [own for group in counted.values() for own in group]
-    groups = {name: total(group) for name, group in counted.items()}
-    return dict(total=total(every), groups=groups, scenes=scenes, worst=_worst(scenes, table, cls, worst))
+    return dict(total=total(every), groups={name: total(group) for name, group in counted.items()})
 
 # %% ../nbs/66_objects.ipynb #5d9e413e
 def _share(value):
