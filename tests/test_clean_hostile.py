@@ -78,8 +78,9 @@ def test_a_full_disk(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('given, message', [
-    (dict(objects=(-5,)), 'min_object is -5'), (dict(unit='ha'), "unit 'ha'"), (dict(connectivity=3), 'connectivity 3')],
-    ids=str)
+    (dict(objects=(-5,)), 'min_object is -5'),
+    (dict(unit='ha'), "unit 'ha'"),
+    (dict(connectivity=3), 'connectivity 3')], ids=str)
 def test_no_search(tmp_path, given, message):
     mask = write_raster(tmp_path/'mask.tif', MASK, nodata=255)
     with pytest.raises(BadInput, match=message): search_clean([(mask, mask, None)], TABLE, **given)

@@ -32,7 +32,8 @@ def test_labels_of_another_size(tmp_path, label):
     with pytest.raises(BadInput, match='50'): evaluate(label, small)
 
 
-@pytest.mark.parametrize('region', [(0, 0, 900, 900), (0, 0, 71, 30), (-1, 0, 3, 3), (0, 0, 0, 5), (5, 28, 3, 3)], ids=str)
+@pytest.mark.parametrize('region', [
+    (0, 0, 900, 900), (0, 0, 71, 30), (-1, 0, 3, 3), (0, 0, 0, 5), (5, 28, 3, 3)], ids=str)
 def test_no_region(label, region):
     with pytest.raises(BadInput, match='the region .* inside the 70 x 30 pixels of label.tif'):
         evaluate(label, label, region=region)
