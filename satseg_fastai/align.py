@@ -8,7 +8,9 @@ __all__ = ['REACH', 'GROUPS', 'LEAST', 'lag_sums', 'correlation', 'best_shift', 
            'align_scenes', 'MovedSource', 'write_moved', 'describe_shift', 'shift_json']
 
 # %% ../nbs/69_align.ipynb #9695a8f6
-import math, warnings
+import math
+import warnings
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -18,8 +20,7 @@ from scipy import ndimage
 from scipy.fft import irfft2, next_fast_len, rfft2
 
 from .bundle import read_spec
-from .classes import ClassTable
-from .datasets import Pair, folder_pairs
+from .datasets import folder_pairs
 from .errors import BadInput, NoPlace, Note
 from .labels import Labels, Place, ShapeSource, labels_kind, open_labels, place_of, write_labels
 from .levels import LEVELS, NODATA, score_levels
@@ -40,10 +41,11 @@ def lag_sums(
 )->np.ndarray: # (6, 2·ry+1, 2·rx+1): n, Σp, Σp², Σm, Σm², Σpm at each shift of the labels, down and right
     "Sums over the pixels that labels, moved by each shift, share with a map."
     size = [next_fast_len(n, real=True) for n in prob.shape]
-    image = [rfft2(x, size) for x in _powers(prob, seen)]
-    labels = [rfft2(x, size).conj() for x in _powers(label, known)]
-    pairs = ((0, 0), (1, 0), (2, 0), (0, 1), (0, 2), (1, 1))
-    return np.stack([irfft2(image[i]*labels[j], size)[:2*reach[0] + 1, :2*reach[1] + 1] for i, j in pairs])
+    rows, cols = (2*largest + 1 for largest in reach)
+    image = [rfft2(power, size) for power in _powers(prob, seen)]
+    labels = [rfft2(power, size).conj() for power in _powers(label, known)]
+    exponents = ((0, 0), (1, 0), (2, 0), (0, 1), (0, 2), (1, 1))
+    return np.stack([irfft2(image[i]*labels[j], size)[:rows, :cols] for i, j in exponents])
 
 def _powers(x, ok):
     "1, x and x² where x counts, else 0."
@@ -56,9 +58,13 @@ def correlation(
 )->np.ndarray: # (S,T), 0 where there is nothing to correlate
     "Correlation of labels and probability at each shift."
     n, p, pp, m, mm, pm = sums
-    var_p, var_m = n*pp - p*p, n*mm - m*m
-    ok = (n >= max(1, least*n.max())) & (np.minimum(var_p, var_m) > 1e-9*n*n)
-    return np.where(ok, (n*pm - p*m)/np.sqrt(np.where(ok, var_p*var_m, 1)), 0)
+    var_p = n*pp - p*p
+    var_m = n*mm - m*m
+    overlapping = n >= max(1, least*n.max())
+    varied = np.minimum(var_p, var_m) > 1e-9*n*n
+    counts = overlapping & varied
+    spread = np.sqrt(np.where(counts, var_p*var_m, 1))
+    return np.where(counts, (n*pm - p*m)/spread, 0)
 
 # %% ../nbs/69_align.ipynb #2fdec624
 def best_shift(
@@ -68,25 +74,31 @@ def best_shift(
     "The shift at which labels fit best, between pixels."
     surface = ndimage.gaussian_filter(surface, smooth, mode='nearest')
     reach = (np.array(surface.shape) - 1)//2
-    top = np.array(np.unravel_index(np.argmax(np.where(_ellipse(reach, reach), surface, -np.inf)), surface.shape))
-    if not _ellipse(reach, np.maximum(reach - 1, 1))[tuple(top)]: return tuple(map(float, top - reach)), True
-    (i, j), offset = top, np.zeros(2)
-    slope, bend = _parabola(surface[i-1:i+2, j-1:j+2])
-    if np.linalg.det(bend) > 0: offset = -np.linalg.solve(bend, slope)
-    return tuple(map(float, top - reach + offset.clip(-1, 1))), False
+    allowed = np.where(_ellipse(reach, reach), surface, -np.inf)
+    top = np.unravel_index(allowed.argmax(), surface.shape)
+    inner = _ellipse(reach, np.maximum(reach - 1, 1))
+    at_edge = not inner[top]
+    offset = 0 if at_edge else _between_pixels(surface, *top)
+    return tuple(map(float, np.array(top) - reach + offset)), at_edge
 
 def _ellipse(reach, radii):
     "Shifts inside an ellipse."
     down, right = np.ogrid[-reach[0]:reach[0] + 1, -reach[1]:reach[1] + 1]
     return (down/radii[0])**2 + (right/radii[1])**2 <= 1
 
-_V, _U = np.mgrid[-1:2, -1:2].reshape(2, -1)
-_FIT = np.linalg.pinv(np.stack([np.ones(9), _V, _U, _V*_V/2, _V*_U, _U*_U/2], 1))
+def _between_pixels(surface, row, col):
+    "Where the top of a surface lies, from its highest pixel: by a parabola, and at most a pixel away."
+    slope, bend = _parabola(surface[row - 1:row + 2, col - 1:col + 2])
+    if np.linalg.det(bend) > 0: return -np.linalg.solve(bend, slope).clip(-1, 1)
+    return np.zeros(2)
+
+_DOWN, _RIGHT = np.mgrid[-1:2, -1:2].reshape(2, -1)
+_FIT = np.linalg.pinv(np.stack([np.ones(9), _DOWN, _RIGHT, _DOWN*_DOWN/2, _DOWN*_RIGHT, _RIGHT*_RIGHT/2], 1))
 
 def _parabola(nine):
     "Slope and second derivatives of the parabola of least squares through 3 x 3 values."
-    _, a, b, aa, ab, bb = _FIT @ nine.ravel()
-    return np.array([a, b]), np.array([[aa, ab], [ab, bb]])
+    _, down, right, down2, mixed, right2 = _FIT @ nine.ravel()
+    return np.array([down, right]), np.array([[down2, mixed], [mixed, right2]])
 
 # %% ../nbs/69_align.ipynb #d2138016
 def ground_shift(
@@ -98,18 +110,24 @@ def ground_shift(
     if place.crs is None or not on_earth(place.crs): return None
     from pyproj import Geod
     from rasterio.warp import transform
-    ends = [place.transform @ (place.width/2 + c, place.height/2 + r) for c, r in ((0, 0), (right, down))]
-    lon, lat = transform(place.crs, 'EPSG:4326', *zip(*ends))
-    azimuth, _, length = Geod(ellps='WGS84').inv(lon[0], lat[0], lon[1], lat[1])
-    return float(length*math.sin(math.radians(azimuth))), float(length*math.cos(math.radians(azimuth)))
+    row, col = place.height/2, place.width/2
+    ends = [place.transform @ (col, row), place.transform @ (col + right, row + down)]
+    longitudes, latitudes = transform(place.crs, 'EPSG:4326', *zip(*ends))
+    azimuth, _, length = Geod(ellps='WGS84').inv(longitudes[0], latitudes[0], longitudes[1], latitudes[1])
+    angle = math.radians(azimuth)
+    return float(length*math.sin(angle)), float(length*math.cos(angle))
 
-def pixel_sides(place):
-    "Meters from row to row and from column to column; 1 without a CRS."
-    down, right = ground_shift(place, 1, 0), ground_shift(place, 0, 1)
+def pixel_sides(
+    place:Place # the scene's grid
+)->tuple: # from row to row, from column to column
+    "Sides of a pixel in meters; 1 without a CRS."
+    down = ground_shift(place, 1, 0)
+    right = ground_shift(place, 0, 1)
     return (math.hypot(*down), math.hypot(*right)) if down else (1., 1.)
 
 # %% ../nbs/69_align.ipynb #bde4f8b8
 REACH, GROUPS = 64, 32  # most pixels of a shift, most groups of blocks
+_RADIUS = dict(m=10., px=32.)
 
 class Search(NamedTuple):
     "How far to look, and on which pixels."
@@ -124,46 +142,64 @@ def plan_search(
 )->Search:
     "Search radius and pixels of a scene."
     unit = 'm' if ground_shift(place, 1, 0) else 'px'
-    radius = radius or (10. if unit == 'm' else 32.)
     shape, sides = np.array([place.height, place.width]), np.array(pixel_sides(place))
     if shape.min() < 16:
         raise BadInput(f'{place.name} has {place.height} x {place.width} pixels', '16 or more a side', 'leave it out')
-    pixels = np.minimum(radius/sides, shape/2)
+    pixels = np.minimum((radius or _RADIUS[unit])/sides, shape/2)
     factor = math.ceil(pixels.max()/REACH)
-    reach = np.minimum(np.maximum(np.ceil(pixels/factor), 3), shape//(2*factor)).astype(int)
+    wanted = np.maximum(np.ceil(pixels/factor), 3)
+    reach = np.minimum(wanted, shape//(2*factor)).astype(int)
     return Search(tuple(reach.tolist()), factor, tuple((sides*factor).tolist()), unit)
 
-def _averaged(x, ok, factor):
+def _averaged(values, counts, factor):
     "Means of factor x factor pixels over those that count; half of them must."
-    if factor == 1: return x, ok
-    tiles = lambda v: v.reshape(v.shape[0]//factor, factor, v.shape[1]//factor, factor).sum((1, 3))
-    n = tiles(ok.astype(float))
-    return tiles(np.where(ok, x, 0))/np.maximum(n, 1), n >= factor**2/2
+    if factor == 1: return values, counts
+    def sums(pixels):
+        rows, cols = (n//factor for n in pixels.shape)
+        return pixels.reshape(rows, factor, cols, factor).sum((1, 3))
+
+    n = sums(counts.astype(float))
+    means = sums(np.where(counts, values, 0))/np.maximum(n, 1)
+    return means, n >= factor**2/2
 
 def _inside(window, height, width):
-    "Where a window lies inside a scene."
-    found = np.zeros(window[2:], bool)
-    found[crop_rule(window[0], window[2], height)[0], crop_rule(window[1], window[3], width)[0]] = True
-    return found
+    "Which pixels of a window lie inside a scene."
+    rows, _ = crop_rule(window.row, window.height, height)
+    cols, _ = crop_rule(window.col, window.width, width)
+    there = np.zeros((window.height, window.width), bool)
+    there[rows, cols] = True
+    return there
 
 # %% ../nbs/69_align.ipynb #5b4867c2
 def _block_windows(place, search):
     "Windows of a scene, in averaged pixels: a sixth of its side, 48 to 512, at most 2048 of the scene's own."
     height, width = (-(-n//search.factor) for n in (place.height, place.width))
-    side = max(48, min(round((height*width)**.5/6), 512, 2048//search.factor))
-    across = lambda n: np.linspace(0, n, max(1, round(n/side)) + 1).astype(int).tolist()
-    rows, cols = (list(zip(across(n), across(n)[1:])) for n in (height, width))
-    return [Window(top, left, bottom - top, right - left) for top, bottom in rows for left, right in cols]
+    sixth = round((height*width)**.5/6)
+    side = max(48, min(sixth, 512, 2048//search.factor))
+    rows, cols = _cuts(height, side), _cuts(width, side)
+    return [Window(top, left, bottom - top, right - left)
+            for top, bottom in pairwise(rows) for left, right in pairwise(cols)]
+
+def _cuts(length, side):
+    "A length in parts of about one side: where each begins, and the end."
+    parts = max(1, round(length/side))
+    return np.linspace(0, length, parts + 1).astype(int).tolist()
+
+def _fine(window, factor):
+    "A window of averaged pixels in the scene's own."
+    return Window(*(factor*n for n in window))
 
 def _block_sums(prob, labels, window, search, band, index):
     "`lag_sums` of one block of a scene."
-    f, (down, right) = search.factor, search.reach
-    near = Window(window.row - down, window.col - right, window.height + 2*down, window.width + 2*right)
-    near, own = (Window(*(f*v for v in w)) for w in (near, window))
-    levels, y = score_levels(prob.read(*near)[band]), labels.read(*own)
-    seen = (levels != NODATA) & _inside(near, prob.height, prob.width)
-    known = (y != labels.classes.ignore) & _inside(own, prob.height, prob.width)
-    return lag_sums(*_averaged(levels/LEVELS, seen, f), *_averaged((y == index).astype(float), known, f), search.reach)
+    down, right = search.reach
+    around = Window(window.row - down, window.col - right, window.height + 2*down, window.width + 2*right)
+    around, own = _fine(around, search.factor), _fine(window, search.factor)
+    levels, classes = score_levels(prob.read(*around)[band]), labels.read(*own)
+    seen = (levels != NODATA) & _inside(around, prob.height, prob.width)
+    known = (classes != labels.classes.ignore) & _inside(own, prob.height, prob.width)
+    mapped = _averaged(levels/LEVELS, seen, search.factor)
+    labeled = _averaged((classes == index).astype(float), known, search.factor)
+    return lag_sums(*mapped, *labeled, search.reach)
 
 def scene_sums(
     prob:str|Path, # probability raster
@@ -172,14 +208,16 @@ def scene_sums(
     index:int=1 # class whose labels and probability are compared
 )->np.ndarray: # (G,6,S,T): `lag_sums` of each group of blocks
     "Sums of a scene at every shift, for groups of neighboring blocks."
-    with Scene(prob) as s:
-        check_probability(s, labels.classes)
-        windows, band = _block_windows(place_of(s), search), 0 if s.count == 1 else index
-        groups = min(GROUPS, len(windows))
-        found = np.zeros((groups, 6, *(2*r + 1 for r in search.reach)))
+    rows, cols = (2*largest + 1 for largest in search.reach)
+    with Scene(prob) as scene:
+        check_probability(scene, labels.classes)
+        windows = _block_windows(place_of(scene), search)
+        band = 0 if scene.count == 1 else index
+        groups = np.zeros((min(GROUPS, len(windows)), 6, rows, cols))
         for i, window in enumerate(windows):
-            found[i*groups//len(windows)] += _block_sums(s, labels, window, search, band, index)
-    return found
+            group = i*len(groups)//len(windows)
+            groups[group] += _block_sums(scene, labels, window, search, band, index)
+    return groups
 
 # %% ../nbs/69_align.ipynb #4b243b1a
 def bootstrap_shifts(
@@ -188,19 +226,22 @@ def bootstrap_shifts(
     seed:int=0 # of the draws
 )->np.ndarray: # (draws,2) shifts down and right, pixels
     "Where the peak would be with other groups of the same kind."
-    n = len(groups)
+    n, shape = len(groups), groups.shape[1:]
     counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1/n), draws).astype(float)
-    flat, shape = groups.reshape(n, -1), groups.shape[1:]
-    parts = (c @ flat for c in np.array_split(counts, -(-draws//20)))
-    return np.array([best_shift(correlation(sums.reshape(shape)))[0] for part in parts for sums in part])
+    flat = groups.reshape(n, -1)
+    parts = (some @ flat for some in np.array_split(counts, -(-draws//20)))
+    surfaces = (correlation(sums.reshape(shape)) for part in parts for sums in part)
+    return np.array([best_shift(surface)[0] for surface in surfaces])
 
 def second_peak(
     surface:np.ndarray # (S,T) correlation
 )->float: # share of the highest peak, 0 where there is no other
     "How high the second peak is."
     surface = ndimage.gaussian_filter(surface, 1.)
-    tops = np.sort(surface[surface == ndimage.maximum_filter(surface, 7)])[::-1]
-    return float(max(tops[1], 0)/tops[0]) if len(tops) > 1 and tops[0] > 0 else 0.
+    is_top = surface == ndimage.maximum_filter(surface, 7)
+    tops = np.sort(surface[is_top])[::-1]
+    if len(tops) > 1 and tops[0] > 0: return float(max(tops[1], 0)/tops[0])
+    return 0.
 
 # %% ../nbs/69_align.ipynb #61c9170a
 LEAST = .1  # correlation
@@ -218,12 +259,20 @@ class Shift(NamedTuple):
     second:float # second peak as a share of the first
     blocks:int # groups of blocks that hold labels of the class
     doubt:str # why it is not to be trusted; empty where it is
+
     @property
-    def length(self): return math.hypot(*(self.meters or (self.down, self.right)))
+    def length(self):
+        "How far, in meters; in pixels without a CRS."
+        return math.hypot(*(self.meters or (self.down, self.right)))
+
     @property
-    def small(self): return max(abs(self.down), abs(self.right)) < .5
+    def small(self):
+        "Whether it is less than half a pixel."
+        return max(abs(self.down), abs(self.right)) < .5
+
     @property
     def verdict(self):
+        "'unsure', 'fits' or 'move'."
         if self.doubt: return 'unsure'
         return 'fits' if self.small or self.length < 2*self.error else 'move'
 
@@ -235,26 +284,40 @@ def estimate_shift(
     seed:int=0 # of the draws
 )->Shift:
     "The shift of a scene's labels with its error."
-    surface = correlation(groups.sum(0))
-    at, edge = best_shift(surface)
-    distances = (bootstrap_shifts(groups, draws, seed) - at)*search.sides
-    error = float(np.sqrt((distances**2).sum(1).mean() + np.prod(search.sides)*.01))
-    middle = tuple(search.reach)
-    height = float(surface[tuple(np.rint(at).astype(int) + middle)])
-    blocks = int((groups[:, 3, middle[0], middle[1]] > .5).sum())
-    down, right = (v*search.factor for v in at)
-    doubt = _doubt(groups.sum(0)[:, middle[0], middle[1]], blocks, len(groups), edge, height, error, search)
-    meters, heights = ground_shift(place, down, right), (height, float(surface[middle]), second_peak(surface))
-    return Shift(place.name, down, right, meters, error, search.unit, *heights, blocks, doubt)
+    total, (row, col) = groups.sum(0), search.reach
+    surface = correlation(total)
+    peak, at_edge = best_shift(surface)
+    down, right = (pixels*search.factor for pixels in peak)
+    shift = Shift(
+        name=place.name,
+        down=down,
+        right=right,
+        meters=ground_shift(place, down, right),
+        error=_standard_error(bootstrap_shifts(groups, draws, seed) - peak, search),
+        unit=search.unit,
+        correlation=float(surface[row + round(peak[0]), col + round(peak[1])]),
+        unmoved=float(surface[row, col]),
+        second=second_peak(surface),
+        blocks=int((groups[:, 3, row, col] > .5).sum()),
+        doubt='')
+    return shift._replace(doubt=_doubt(shift, total[:, row, col], len(groups), at_edge, search))
 
-def _doubt(sums, blocks, n, edge, height, error, search):
+def _standard_error(steps, search):
+    "Root mean square length of the draws' steps from the estimate; a tenth of a pixel at least."
+    lengths2 = ((steps*search.sides)**2).sum(1)
+    return float(np.sqrt(lengths2.mean() + np.prod(search.sides)*.01))
+
+def _doubt(shift, unmoved, groups, at_edge, search):
     "Why a shift is not to be trusted, or nothing."
     largest, pixel = search.reach[0]*search.sides[0], min(search.sides)
-    if blocks < 4: return f'{blocks} of {n} blocks hold labels of the class, 4 are needed'
-    if sums[0] - sums[3] < 1: return 'the labels hold nothing else'
-    if height < LEAST: return f'map and labels hardly agree anywhere (correlation {height:.2f})'
-    if edge: return f'the best place is at the edge of the search ({largest:.0f} {search.unit}): try a larger --radius'
-    if error > max(pixel, largest/20): return f'the blocks disagree by {error:.1f} {search.unit}'
+    everything, labeled = unmoved[0], unmoved[3]
+    if shift.blocks < 4: return f'{shift.blocks} of {groups} blocks hold labels of the class, 4 are needed'
+    if everything - labeled < 1: return 'the labels hold nothing else'
+    if shift.correlation < LEAST:
+        return f'map and labels hardly agree anywhere (correlation {shift.correlation:.2f})'
+    if at_edge:
+        return f'the best place is at the edge of the search ({largest:.0f} {search.unit}): try a larger --radius'
+    if shift.error > max(pixel, largest/20): return f'the blocks disagree by {shift.error:.1f} {search.unit}'
     return ''
 
 # %% ../nbs/69_align.ipynb #7d47990d
@@ -262,48 +325,84 @@ def _class_index(table, name):
     "The class whose place is compared: the second of two, else the one that is named, else buildings."
     if name is not None: return table.index(name)
     if table.n == 2: return 1
-    found = [i for i, n in enumerate(table.names) if n.lower().startswith('building')]
-    if len(found) == 1: return found[0]
+    buildings = [i for i, own in enumerate(table.names) if own.lower().startswith('building')]
+    if len(buildings) == 1: return buildings[0]
     raise BadInput(f'{table.n} classes: {", ".join(table.names)}', 'one that is compared', 'choose it with --class')
 
-def _mapped(model, images, labels, attribute):
+def _mapped(model, images, labels):
     "Pairs, the class table, and whether the pairs' images are probability rasters already."
     if Path(model).is_dir():
         pairs = match_maps(model, labels, 'scene', prefer='prob')
-        with Scene(pairs[0].image) as s: return pairs, mask_classes(s), True
+        with Scene(pairs[0].image) as first: return pairs, mask_classes(first), True
     if images is None: raise BadInput('a bundle without --images', 'the scenes that it is to look at')
     spec, pairs = read_spec(model), folder_pairs(images, labels, touching=False)
     if n := trained_on(spec, pairs):
         warnings.warn(f'{n} of {len(pairs)} scenes were trained on: a model learns the shift of its own labels', Note)
     return pairs, spec.table, False
 
-def _probabilities(model, pairs, ready, kw):
+def _probabilities(model, pairs, ready, options):
     "Each pair with its probability raster; one that was made for it vanishes."
+    if ready:
+        yield from ((pair, pair.image) for pair in pairs)
+        return
+    from satseg_fastai.scene.predict import predict_scene
     for pair in pairs:
-        if ready: yield pair, pair.image; continue
-        from satseg_fastai.scene.predict import predict_scene
         with TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter('ignore', NoPlace)
-            predict_scene(model, pair.image, Path(folder)/'prob.tif', **kw)
+            predict_scene(model, pair.image, Path(folder)/'prob.tif', **options)
             yield pair, Path(folder)/'prob.tif'
 
 # %% ../nbs/69_align.ipynb #080ce675
 class Together:
     "Sums of many scenes of one pixel size, in at most 32 groups: parts of few scenes, several of many."
-    def __init__(self, n): self.n, self.added, self.groups, self.place, self.search = n, 0, None, None, None
-    def add(self, groups, place, search):
-        if self.groups is None: self._begin(groups, place, search)
-        if search[:2] != self.search[:2] or not np.allclose(search.sides, self.search.sides, rtol=.02):
-            own, others = (f'{s.sides[0]/s.factor:.3g} {s.unit}' for s in (search, self.search))
-            found = f'{place.name} has other pixels or another size ({own} a pixel)'
-            raise BadInput(found, f'{others} as the others', 'leave --together out')
-        for i, part in enumerate(groups): self.groups[int((self.added + i/len(groups))*len(self.groups)/self.n)] += part
-        self.added += 1
-    def _begin(self, groups, place, search):
-        n = self.n*max(1, GROUPS//self.n) if self.n <= GROUPS else GROUPS
-        self.groups, self.search = np.zeros((n, *groups.shape[1:])), search
-        self.place = place._replace(name=f'all {self.n} scenes')
+    def __init__(self,
+        n:int # scenes
+    ):
+        self.n, self.added = n, 0
+        self.groups = self.place = self.search = None
 
+    def add(self,
+        groups:np.ndarray, # (G,6,S,T) of `scene_sums`
+        place:Place, # the scene's grid
+        search:Search # how they were made
+    ):
+        "Add one more scene; its pixels must be as large as those of the first."
+        if self.groups is None: self._begin(groups, place, search)
+        self._check_pixels(place, search)
+        for i, part in enumerate(groups):
+            scenes = self.added + i/len(groups)
+            self.groups[int(scenes*len(self.groups)/self.n)] += part
+        self.added += 1
+
+    def _begin(self, groups, place, search):
+        "The first scene says how large everything is."
+        number = self.n*(GROUPS//self.n) if self.n <= GROUPS else GROUPS
+        self.groups = np.zeros((number, *groups.shape[1:]))
+        self.place = place._replace(name=f'all {self.n} scenes')
+        self.search = search
+
+    def _check_pixels(self, place, search):
+        same_reach = search[:2] == self.search[:2]
+        if same_reach and np.allclose(search.sides, self.search.sides, rtol=.02): return
+        own, others = (f'{plan.sides[0]/plan.factor:.3g} {plan.unit}' for plan in (search, self.search))
+        raise BadInput(f'{place.name} has other pixels or another size ({own} a pixel)',
+                       f'{others} as the others', 'leave --together out')
+
+def _sums_of_scenes(model, pairs, ready, opened, radius, index, options):
+    "For each scene what `estimate_shift` needs: the sums, the grid, the search."
+    for pair, prob in _probabilities(model, pairs, ready, options):
+        place = place_of(prob)._replace(name=beside(pair.image).stem)
+        labels = opened(pair.label, place)
+        search = plan_search(labels.place, radius)
+        yield scene_sums(prob, labels, search, index), labels.place, search
+
+def _in_one(scenes, n):
+    "The sums of all scenes as those of one."
+    total = Together(n)
+    for scene in scenes: total.add(*scene)
+    return total.groups, total.place, total.search
+
+# %% ../nbs/69_align.ipynb #754d8702
 def align_scenes(
     model:str|Path, # bundle, or a folder of probability rasters that `satseg predict` wrote
     images, # folder of scenes, one scene or a pattern; None for a folder of maps
@@ -320,41 +419,53 @@ def align_scenes(
 )->list: # of Shift: one for each scene, or one for all
     "How far the labels of scenes lie beside the image."
     if radius is not None and not 0 < radius < math.inf: raise BadInput(f'a radius of {radius}', 'a length above 0')
-    pairs, table, ready = _mapped(model, images, labels, attribute)
-    index, kind = _class_index(table, name), labels_kind([p.label for p in pairs], table)
-    places, total, found = _places_to_write(out, pairs), Together(len(pairs)), []
-    def tell(shift):
-        found.append(shift)
-        if each: each(shift)
-    for pair, prob in _probabilities(model, pairs, ready, kw):
-        own = open_labels(pair.label, place_of(prob)._replace(name=beside(pair.image).stem), table, attribute, kind)
-        search = plan_search(own.place, radius)
-        groups = scene_sums(prob, own, search, index)
-        if together: total.add(groups, own.place, search)
-        else: tell(estimate_shift(groups, own.place, search, seed=seed))
-    if together: tell(estimate_shift(total.groups, total.place, total.search, seed=seed))
-    for i, (pair, dst) in enumerate(zip(pairs, places)):
-        own = open_labels(pair.label, pair.image, table, attribute, kind)
-        write_moved(dst, own, found[0 if together else i])
-    return found
+    pairs, table, ready = _mapped(model, images, labels)
+    index = _class_index(table, name)
+    kind = labels_kind([pair.label for pair in pairs], table)
+    places = _places_to_write(out, pairs)
+    opened = lambda label, scene: open_labels(label, scene, table, attribute, kind)
+    scenes = _sums_of_scenes(model, pairs, ready, opened, radius, index, kw)
+    shifts = []
+    for scene in [_in_one(scenes, len(pairs))] if together else scenes:
+        shifts.append(estimate_shift(*scene, seed=seed))
+        if each: each(shifts[-1])
+    of_scenes = shifts*len(pairs) if together else shifts
+    for pair, place, shift in zip(pairs, places, of_scenes):
+        write_moved(place, opened(pair.label, pair.image), shift)
+    return shifts
 
 # %% ../nbs/69_align.ipynb #e9fde88e
-def _resourced(labels, source): return Labels(labels.path, labels.place, labels.classes, source, labels.kind)
+def _resourced(labels, source):
+    "Labels that read from another source."
+    return Labels(labels.path, labels.place, labels.classes, source, labels.kind)
+
+def _whole(pixels):
+    "Whole pixels, away from zero."
+    return int(math.copysign(math.ceil(abs(pixels)), pixels))
 
 class MovedSource:
     "Windows of labels that are moved; what comes in over the edge is ignored."
-    def __init__(self, labels, down, right):
-        self.labels, self.step = labels, (round(down), round(right))
-        if not isinstance(labels.source, ShapeSource): return
+    def __init__(self,
+        labels:Labels, # as they are
+        down:float, # pixels that they move
+        right:float # pixels; of masks both are rounded
+    ):
+        self.labels, self.exact = labels, isinstance(labels.source, ShapeSource)
+        if self.exact: self._move_shapes(down, right)
+        self.step = tuple(map(_whole if self.exact else round, (down, right)))
+
+    def _move_shapes(self, down, right):
         from shapely.affinity import translate
-        shapes = [(translate(g, right, down), c) for g, c in labels.source.shapes]
-        self.labels = _resourced(labels, ShapeSource(shapes, labels.source.fill))
-        self.step = tuple(int(math.copysign(math.ceil(abs(v)), v)) for v in (down, right))
+        source = self.labels.source
+        shapes = [(translate(shape, right, down), index) for shape, index in source.shapes]
+        self.labels = _resourced(self.labels, ShapeSource(shapes, source.fill))
+
     def __call__(self, row, col, height, width):
+        window = Window(row, col, height, width)
         moved = Window(row - self.step[0], col - self.step[1], height, width)
-        exact = isinstance(self.labels.source, ShapeSource)
-        y = self.labels.read(*((row, col, height, width) if exact else moved))
-        return np.where(_inside(moved, self.labels.height, self.labels.width), y, np.uint8(self.labels.classes.ignore))
+        values = self.labels.read(*(window if self.exact else moved))
+        known = _inside(moved, self.labels.height, self.labels.width)
+        return np.where(known, values, np.uint8(self.labels.classes.ignore))
 
 def write_moved(
     dst:str|Path, # GeoTIFF to write
@@ -368,18 +479,24 @@ def write_moved(
 def _places_to_write(out, pairs):
     "A file for each scene's moved labels; never over an input."
     if out is None: return []
-    places = [Path(out)/f'{beside(p.image).stem}.tif' for p in pairs]
-    inputs = {Path(f).resolve() for p in pairs for f in (p.image, p.label)}
-    if same := [f for f in places if f.resolve() in inputs]:
+    places = [Path(out)/f'{beside(pair.image).stem}.tif' for pair in pairs]
+    inputs = {Path(file).resolve() for pair in pairs for file in (pair.image, pair.label)}
+    if same := [place for place in places if place.resolve() in inputs]:
         raise BadInput(f'{same[0]} would be overwritten by its moved labels', 'another folder for the output')
     return places
 
 # %% ../nbs/69_align.ipynb #f0eb46f8
 def _way(shift):
     "A shift in words."
-    steps, (a, b) = ('m east', 'm west', 'm north', 'm south'), shift.meters or (shift.right, shift.down)
-    if shift.meters is None: steps = 'pixels right', 'pixels left', 'pixels down', 'pixels up'
-    return f'{abs(a):.1f} {steps[0 if a >= 0 else 1]} and {abs(b):.1f} {steps[2 if b >= 0 else 3]}'
+    if shift.meters is None:
+        first, second = shift.right, shift.down
+        words = 'pixels right', 'pixels left', 'pixels down', 'pixels up'
+    else:
+        first, second = shift.meters
+        words = 'm east', 'm west', 'm north', 'm south'
+    across = words[0] if first >= 0 else words[1]
+    along = words[2] if second >= 0 else words[3]
+    return f'{abs(first):.1f} {across} and {abs(second):.1f} {along}'
 
 def describe_shift(
     shift:Shift # of a scene
@@ -397,6 +514,7 @@ def shift_json(
     digits:int=3 # that are kept
 )->dict: # plain data
     "A shift as JSON holds it."
-    plain = {k: round(v, digits) if isinstance(v, float) else v for k, v in shift._asdict().items()}
-    meters = shift.meters and dict(east=round(shift.meters[0], digits), north=round(shift.meters[1], digits))
-    return {**plain, 'meters': meters, 'verdict': shift.verdict}
+    rounded = lambda value: round(value, digits) if isinstance(value, float) else value
+    facts = {name: rounded(value) for name, value in shift._asdict().items()}
+    meters = shift.meters and dict(zip(('east', 'north'), map(rounded, shift.meters)))
+    return {**facts, 'meters': meters, 'verdict': shift.verdict}

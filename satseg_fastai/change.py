@@ -7,7 +7,7 @@ __all__ = ['STATUS', 'TIE', 'MOST_OFF', 'on_grid', 'both_bands', 'looked_up', 'j
            'compare_maps', 'describe_changes']
 
 # %% ../nbs/68_change.ipynb #54b85f0f
-import os, warnings
+import os
 from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,21 +16,20 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from .areas.estimate import ValidationBlocks, error_limits, rate_draws
+from .areas.figures import area_text
+from .areas.zones import read_zones
 from .classes import ClassTable
 from .errors import BadInput
 from .labels import place_of
+from .maps.cut import first_pixels
+from .maps.layers import check_layer, write_layer
+from .maps.trace import Blobs, closed, select, stream_blobs
+from .maps.values import strip_bytes
 from .mask import mask_classes, strips
 from .measure import mask_bands, pixel_areas
 from .raster import Scene, bounded_cache
 from .scores import count_pairs
-from .areas.estimate import ValidationBlocks, rate_draws, error_limits
-from .areas.figures import area_text
-from .areas.zones import read_zones
-from .maps.cut import first_pixels
-from .maps.layers import check_layer
-from .maps.trace import Blobs, closed, select, stream_blobs
-from .maps.values import strip_bytes
-from .maps.layers import write_layer
 
 # %% ../nbs/68_change.ipynb #15ddb97c
 @contextmanager
@@ -40,23 +39,36 @@ def on_grid(
     like:Scene # another one of the same ground
 ): # yields a function (row, rows) -> uint8 class indices, 255 without data
     "A mask on the grid of another one."
-    from rasterio.vrt import WarpedVRT
     from rasterio.windows import Window
-    same_size = (scene.height, scene.width) == (like.height, like.width)
-    if scene.crs == like.crs and same_size and scene.transform.almost_equals(like.transform):
+    if _same_grid(scene, like):
         yield lambda row, n: next(mask_bands(scene, table, n, (row, 0, n, scene.width)))[1]
         return
-    if scene.crs is None or like.crs is None:
-        lost, other = (scene, like) if scene.crs is None else (like, scene)
-        raise BadInput(f'{lost.name} has no CRS and lies on another grid than {other.name}',
-                       'two maps with a CRS, or of one grid', 'assign its CRS with gdal_edit -a_srs')
+    _check_crs(scene, like)
     for _ in mask_bands(scene, table): pass  # values are checked as they are stored
+    def read(row, n):
+        classes = moved.read(1, window=Window(0, row, like.width, n))
+        return np.where(classes == table.ignore, np.uint8(255), classes)
+
+    with _warped(scene, like) as moved: yield read
+
+def _same_grid(scene, like):
+    "Whether pixels lie on pixels."
+    same_size = (scene.height, scene.width) == (like.height, like.width)
+    return scene.crs == like.crs and same_size and scene.transform.almost_equals(like.transform)
+
+def _check_crs(scene, like):
+    "Only a CRS tells how one grid lies on another."
+    if scene.crs is not None and like.crs is not None: return
+    lost, other = (scene, like) if scene.crs is None else (like, scene)
+    raise BadInput(f'{lost.name} has no CRS and lies on another grid than {other.name}',
+                   'two maps with a CRS, or of one grid', 'assign its CRS with gdal_edit -a_srs')
+
+def _warped(scene, like):
+    "A raster as GDAL moves it to another grid, by nearest neighbor."
+    from rasterio.vrt import WarpedVRT
     grid = dict(crs=like.crs, transform=like.transform, width=like.width, height=like.height)
     nodata = 255 if scene.ds.nodata is None else scene.ds.nodata
-    def read(row, n):
-        y = vrt.read(1, window=Window(0, row, like.width, n))
-        return np.where(y == table.ignore, np.uint8(255), y)
-    with WarpedVRT(scene.ds, **grid, src_nodata=nodata, nodata=255, tolerance=1e-6) as vrt: yield read
+    return WarpedVRT(scene.ds, **grid, src_nodata=nodata, nodata=255, tolerance=1e-6)
 
 def both_bands(
     readers:tuple, # of both masks, as `on_grid` gives them
@@ -68,10 +80,10 @@ def both_bands(
     "Two masks, pixel on pixel, from top to bottom."
     for row, n in strips(height, rows):
         top, end = max(0, row - margin), min(height, row + n + margin)
-        x, y = (read(top, end - top) for read in readers)
+        before, after = (read(top, end - top) for read in readers)
         own = slice(row - top, row - top + n)
-        pairs += count_pairs(x[own], y[own], 256)
-        yield row, (x, y), own
+        pairs += count_pairs(before[own], after[own], 256)
+        yield row, (before, after), own
 
 # %% ../nbs/68_change.ipynb #5e492d81
 STATUS = 'standing', 'damaged', 'gone', 'new', 'unseen'
@@ -88,10 +100,12 @@ def looked_up(
     "One map, and what the other has where its buildings are."
     for row, maps, own in bands:
         other = maps[1 - which]
-        found, known = other == index[1 - which], other[own] != 255
-        if tolerance: found = ndimage.binary_dilation(found, iterations=tolerance)
-        each = np.broadcast_to(areas[row:row + len(known), None], known.shape)
-        yield row, maps[which][own], [each, np.where(known, each, 0), np.where(known & ~found[own], each, 0)]
+        known = other[own] != 255
+        built = other == index[1 - which]
+        if tolerance: built = ndimage.binary_dilation(built, iterations=tolerance)
+        area = np.broadcast_to(areas[row:row + len(known), None], known.shape)
+        absent = known & ~built[own]
+        yield row, maps[which][own], [area, np.where(known, area, 0), np.where(absent, area, 0)]
 
 def judge(
     blobs:Blobs # of bands of `looked_up`
@@ -108,30 +122,38 @@ class Buildings(NamedTuple):
     area: np.ndarray   # m2 or pixels
     lost: np.ndarray   # share that is gone; of new ones NaN
 
-def _subset(b, keep): return Buildings(*(v[keep] for v in b))
+TIE = 1e-9 # a share as large as a limit, up to rounding
 
 def _before(blobs, damaged, gone, min_area):
     "Buildings of the first map."
     area, absent, seen = judge(blobs)
-    unseen, keep = seen < .5 - TIE, area >= min_area
-    status = np.select([unseen, absent >= gone - TIE, absent >= damaged - TIE], [4, 2, 1], 0)
-    return Buildings(
-        closed(select(blobs, keep)).shape, status[keep], area[keep],
-        np.where(unseen, np.nan, absent)[keep])
+    unseen = seen < .5 - TIE
+    limits = dict(unseen=unseen, gone=absent >= gone - TIE, damaged=absent >= damaged - TIE)
+    codes = [STATUS.index(name) for name in limits]
+    status = np.select(list(limits.values()), codes, STATUS.index('standing'))
+    return _outlined(blobs, area >= min_area, status, area, np.where(unseen, np.nan, absent))
 
 def _after(blobs, min_overlap, min_area):
     "New buildings of the second map."
     area, absent, seen = judge(blobs)
-    fresh = (absent > 1 - min_overlap + TIE) & (seen >= .5 - TIE) & (area >= min_area)
-    return Buildings(
-        closed(select(blobs, fresh)).shape, np.full(fresh.sum(), 3), area[fresh], np.full(fresh.sum(), np.nan))
+    fresh = (absent > 1 - min_overlap + TIE) & (seen >= .5 - TIE)
+    status = np.full(len(area), STATUS.index('new'))
+    return _outlined(blobs, fresh & (area >= min_area), status, area, np.full(len(area), np.nan))
 
-TIE = 1e-9 # a share as large as a limit, up to rounding
+def _outlined(blobs, keep, *facts):
+    "Those buildings that are kept, with their outlines."
+    return Buildings(closed(select(blobs, keep)).shape, *(values[keep] for values in facts))
 
-def _in_order(found):
+def _subset(buildings, keep): return Buildings(*(values[keep] for values in buildings))
+
+def _together(parts):
+    "Several sets of buildings as one."
+    return Buildings(*map(np.concatenate, zip(*parts)))
+
+def _in_order(bands):
     "Buildings of all bands by their first pixel."
-    b = Buildings(*map(np.concatenate, zip(*found)))
-    return _subset(b, np.lexsort(first_pixels(b.parts)[::-1]))
+    buildings = _together(bands)
+    return _subset(buildings, np.lexsort(first_pixels(buildings.parts)[::-1]))
 
 # %% ../nbs/68_change.ipynb #3c12bf62
 def find_changes(
@@ -145,31 +167,46 @@ def find_changes(
     tolerance:int=0 # pixels that a building may have moved
 )->Buildings: # of the first map, then the new ones
     "Status of each building."
-    least, held = min_area/areas.max() - 1, deque(maxlen=1)
-    each = (held.append(b) or b for b in bands), iter(held.pop, None)
-    steps = [
-        stream_blobs(looked_up(b, i, index, areas, tolerance), len(areas), [index[i]], min_pixels=least)
-        for i, b in enumerate(each)
-    ]
-    found = [(_before(p.done, damaged, gone, min_area), _after(q.done, min_overlap, min_area)) for p, q in zip(*steps)]
-    return Buildings(*map(np.concatenate, zip(*map(_in_order, zip(*found)))))
+    least = min_area/areas.max() - 1
+    def blobs_of(which, own_bands):
+        values = looked_up(own_bands, which, index, areas, tolerance)
+        return stream_blobs(values, len(areas), [index[which]], min_pixels=least)
+
+    old, new = [], []
+    for before, after in zip(*map(blobs_of, (0, 1), _in_step(bands))):
+        old.append(_before(before.done, damaged, gone, min_area))
+        new.append(_after(after.done, min_overlap, min_area))
+    return _together([_in_order(old), _in_order(new)])
+
+def _in_step(bands):
+    "The same bands twice: whoever takes the second one's gets what the first has just taken."
+    held = deque(maxlen=1)
+    def first():
+        for band in bands:
+            held.append(band)
+            yield band
+
+    return first(), iter(held.pop, None)
 
 # %% ../nbs/68_change.ipynb #bf5595d7
-def _figures(b):
+def _figures(buildings):
     "Counts and areas by status, and the share of the area seen that was lost."
-    out = {
-        s: dict(buildings=int((b.status == i).sum()), area=float(b.area[b.status == i].sum()))
-        for i, s in enumerate(STATUS)
-    }
-    there = (b.status != 3) & (b.status != 4)
-    lost = float((b.area*np.nan_to_num(b.lost))[there].sum())
-    return dict(status=out, lost_area=lost, share_lost=lost/float(b.area[there].sum()) if there.any() else None)
+    there = ~np.isin(buildings.status, [STATUS.index(name) for name in ('new', 'unseen')])
+    lost = float((buildings.area*np.nan_to_num(buildings.lost))[there].sum())
+    share = lost/float(buildings.area[there].sum()) if there.any() else None
+    status = {name: _count(buildings, index) for index, name in enumerate(STATUS)}
+    return dict(status=status, lost_area=lost, share_lost=share)
 
-def _in_zone(b, shape):
+def _count(buildings, index):
+    "How many have a status, and their area."
+    which = buildings.status == index
+    return dict(buildings=int(which.sum()), area=float(buildings.area[which].sum()))
+
+def _in_zone(buildings, shape):
     "Buildings whose inner point lies in a zone: each counts once where zones do not overlap."
     import shapely
     shapely.prepare(shape)
-    return shapely.contains(shape, shapely.point_on_surface(b.parts))
+    return shapely.contains(shape, shapely.point_on_surface(buildings.parts))
 
 # %% ../nbs/68_change.ipynb #908fddf7
 def _true_share(mapped, rates):
@@ -185,62 +222,80 @@ def net_change(
     seed:int=0 # of the bootstrap
 )->dict: # share (positive: less built ground), low, high; both None where the interval says nothing
     "Net share of the built area that was lost, with an interval for the errors of both maps."
-    found = []
-    for i, (n, b, c) in enumerate(zip(counts, blocks, index)):
-        each = np.asarray(b.confusions if isinstance(b, ValidationBlocks) else b)
-        pixels = np.asarray(n[:each.shape[-1]], float)
-        best, spread = rate_draws(b, c, pixels.sum()*len(each)/each.sum(), i + 1, level, seed=seed)
-        found.append([_true_share(pixels[c]/max(1, pixels.sum()), v) for v in (best, spread)])
-    (a, da), (b, db) = found
-    if a < 1e-6: return dict(share=None, low=None, high=None)
-    share = 1 - b/a
-    low, high = error_limits(np.clip(1 - db/np.maximum(da, 1e-6) - share, -MOST_OFF, MOST_OFF), level)
-    if share + low <= -1 and share + high >= 1 or max(-low, high) >= MOST_OFF:
-        return dict(share=float(share), low=None, high=None)
+    maps = zip(counts, blocks, index)
+    shares = [_built_share(*of_map, which, level, seed) for which, of_map in enumerate(maps, 1)]
+    (before, draws_before), (after, draws_after) = shares
+    if before < 1e-6: return dict(share=None, low=None, high=None)
+    share = 1 - after/before
+    errors = 1 - draws_after/np.maximum(draws_before, 1e-6) - share
+    low, high = error_limits(np.clip(errors, -MOST_OFF, MOST_OFF), level)
+    all_or_nothing = share + low <= -1 and share + high >= 1
+    if all_or_nothing or max(-low, high) >= MOST_OFF: return dict(share=float(share), low=None, high=None)
     return dict(share=float(share), low=float(share + low), high=float(min(1, share + high)))
+
+def _built_share(pixels, blocks, index, which, level, seed):
+    "Share of a map's ground that is built: the best estimate and its draws."
+    confusions = np.asarray(blocks.confusions if isinstance(blocks, ValidationBlocks) else blocks)
+    pixels = np.asarray(pixels[:confusions.shape[-1]], float)
+    scene_blocks = pixels.sum()*len(confusions)/confusions.sum()
+    rates = rate_draws(blocks, index, scene_blocks, which, level, seed=seed)
+    mapped = pixels[index]/max(1, pixels.sum())
+    return [_true_share(mapped, some) for some in rates]
 
 MOST_OFF = 9 # errors of the share beyond this are cut, and then the interval is none
 
 # %% ../nbs/68_change.ipynb #67d77c26
 def _check_shares(damaged, gone, min_overlap, min_area, tolerance):
-    if not 0 < damaged <= gone <= 1 or not 0 <= min_overlap <= 1 or min_area < 0 or tolerance < 0:
-        raise BadInput(
-            f'damaged {damaged}, gone {gone}, min_overlap {min_overlap}, min_area {min_area}, tolerance {tolerance}',
-            'shares with 0 < damaged <= gone <= 1, and no negative number')
+    "Shares in their order, and nothing below zero."
+    shares_fit = 0 < damaged <= gone <= 1 and 0 <= min_overlap <= 1
+    if shares_fit and not (min_area < 0 or tolerance < 0): return
+    raise BadInput(
+        f'damaged {damaged}, gone {gone}, min_overlap {min_overlap}, min_area {min_area}, tolerance {tolerance}',
+        'shares with 0 < damaged <= gone <= 1, and no negative number')
 
 def _titles(before, after):
     "Names of the maps, with as much of their folders as tells them apart."
     if Path(before).resolve() == Path(after).resolve(): raise BadInput(f'{before} twice', 'two maps of the same ground')
-    parts = [Path(os.path.abspath(p)).parts for p in (before, after)]
-    n = next(n for n in range(1, max(map(len, parts)) + 1) if parts[0][-n:] != parts[1][-n:])
-    return {k: '/'.join(p[-n:]) for k, p in zip(('before', 'after'), parts)}
+    old, new = (Path(os.path.abspath(path)).parts for path in (before, after))
+    longest = max(len(old), len(new))
+    n = next(n for n in range(1, longest + 1) if old[-n:] != new[-n:])
+    return dict(before='/'.join(old[-n:]), after='/'.join(new[-n:]))
 
-def _zone_rows(b, zones, place, column):
+def _zone_rows(buildings, zones, place, column):
     "Figures of each zone, the zone of each building, the first that holds it, and the names of zones elsewhere."
-    names, out, found = np.full(len(b.status), '', object), {}, read_zones(zones, place, column)[0]
-    for z in found:
-        if z.inside == 0: continue
-        inside = _in_zone(b, z.shape) if len(b.status) else np.zeros(0, bool)
-        out[z.name] = dict(inside=z.inside, **_figures(_subset(b, inside)))
-        names = np.where((names == '') & inside, z.name, names)
-    return out, names, [z.name for z in found if z.inside == 0]
+    if zones is None: return {}, None, []
+    every = read_zones(zones, place, column)[0]
+    names, rows = np.full(len(buildings.status), '', object), {}
+    for zone in every:
+        if zone.inside == 0: continue
+        inside = _in_zone(buildings, zone.shape) if len(names) else np.zeros(0, bool)
+        rows[zone.name] = dict(inside=zone.inside, **_figures(_subset(buildings, inside)))
+        names = np.where((names == '') & inside, zone.name, names)
+    return rows, names, [zone.name for zone in every if zone.inside == 0]
 
-def _write(dst, b, scene, names):
+def _columns(buildings, unit, zones):
+    "What a layer tells of each building."
+    lost = buildings.lost.astype(float)
+    columns = {
+        'status': np.array([STATUS[index] for index in buildings.status], object),
+        'share_lost': lost,
+        f'area_{unit}': buildings.area.astype(float),
+        f'lost_{unit}': buildings.area*lost}
+    return columns if zones is None else columns | dict(zone=zones)
+
+def _write(dst, buildings, scene, zones, rows=5000):
     "The polygons, on the CRS of the first map."
     import shapely
-    unit = 'px' if scene.gsd is None else 'm2'
-    lost = b.lost.astype(float)
-    columns = {
-        'status': np.array([STATUS[i] for i in b.status], object), 'share_lost': lost,
-        f'area_{unit}': b.area.astype(float), f'lost_{unit}': b.area*lost
-    }
-    if names is not None: columns['zone'] = names
-    world = lambda c: np.stack(scene.transform @ tuple(c.T), -1)
-    def chunk(i):
-        part = slice(i, i + 5000)
-        return shapely.transform(b.parts[part], world), {k: v[part] for k, v in columns.items()}
-    chunks = map(chunk, range(0, max(1, len(lost)), 5000))
-    return write_layer(dst, chunks, scene, 'MultiPolygon' if (shapely.get_type_id(b.parts) == 6).any() else 'Polygon')
+    columns = _columns(buildings, 'px' if scene.gsd is None else 'm2', zones)
+    on_crs = lambda points: np.stack(scene.transform @ tuple(points.T), -1)
+    def chunk(first):
+        part = slice(first, first + rows)
+        shapes = shapely.transform(buildings.parts[part], on_crs)
+        return shapes, {name: values[part] for name, values in columns.items()}
+
+    several = (shapely.get_type_id(buildings.parts) == shapely.GeometryType.MULTIPOLYGON).any()
+    chunks = map(chunk, range(0, max(1, len(buildings.parts)), rows))
+    return write_layer(dst, chunks, scene, 'MultiPolygon' if several else 'Polygon')
 
 # %% ../nbs/68_change.ipynb #69578ff5
 def compare_maps(
@@ -265,55 +320,76 @@ def compare_maps(
 )->dict:
     "What became of the buildings between two maps."
     _check_shares(damaged, gone, min_overlap, min_area, tolerance)
+    limits = dict(damaged=damaged, gone=gone, min_overlap=min_overlap, min_area=min_area, tolerance=tolerance)
     titles = _titles(before, after)
     if dst is not None: check_layer(dst)
-    with Scene(before) as s, Scene(after) as t:
-        tables = classes or mask_classes(s), classes or mask_classes(t)
-        index, areas = tuple(c.index(cls) for c in tables), pixel_areas(place_of(s))
-        each = np.ones(s.height) if areas is None else areas
-        rows = max(1, min(s.height, most//s.width))
-        pairs = np.zeros((256, 256), np.int64)
-        with bounded_cache(sum(strip_bytes(m, min(s.height, rows + 2*tolerance))
-                               for m in (s, t))), on_grid(s, tables[0], s) as x, on_grid(t, tables[1], s) as y:
-            b = find_changes(both_bands((x, y), s.height, rows, tolerance, pairs), index, each, damaged, gone,
-                             min_overlap, min_area, tolerance)
-        if not (both := pairs[:255, :255]).any():
-            raise BadInput(f'{t.name} does not overlap {s.name}', 'two maps of the same ground',
-                           'check their CRS and which scenes they are of')
-        rows, names, outside = ({}, None, []) if zones is None else _zone_rows(b, zones, place_of(s), column)
-        if dst is not None: _write(dst, b, s, names)
-    sure = blocks is not None and all(v is not None for v in blocks)
-    net = net_change((both.sum(1), both.sum(0)), blocks, index, seed=seed) if sure else None
-    return dict(**titles, unit='px' if areas is None else 'm2', **_figures(b), net=net, zones=rows, outside=outside,
-                notes=_notes(pairs, sure, cls))
+    with Scene(before) as old, Scene(after) as new:
+        tables = [classes or mask_classes(scene) for scene in (old, new)]
+        index = tuple(table.index(cls) for table in tables)
+        areas = pixel_areas(place_of(old))
+        buildings, pairs = _follow((old, new), tables, index, areas, limits, most)
+        _check_overlap(pairs, old, new)
+        rows, names, outside = _zone_rows(buildings, zones, place_of(old), column)
+        if dst is not None: _write(dst, buildings, old, names)
+    net = _net(pairs, blocks, index, seed)
+    facts = dict(unit='px' if areas is None else 'm2', **_figures(buildings), net=net)
+    return dict(**titles, **facts, zones=rows, outside=outside, notes=_notes(pairs, net, cls))
 
-def _notes(pairs, sure, cls):
+def _follow(scenes, tables, index, areas, limits, most):
+    "Buildings of both maps, and (256,256) pixels by value before and after."
+    (old, new), tolerance = scenes, limits['tolerance']
+    rows = max(1, min(old.height, most//old.width))
+    with_margin = min(old.height, rows + 2*tolerance)
+    cache = sum(strip_bytes(scene, with_margin) for scene in scenes)
+    pairs = np.zeros((256, 256), np.int64)
+    with bounded_cache(cache), on_grid(old, tables[0], old) as first, on_grid(new, tables[1], old) as second:
+        bands = both_bands((first, second), old.height, rows, tolerance, pairs)
+        pixel = np.ones(old.height) if areas is None else areas
+        return find_changes(bands, index, pixel, **limits), pairs
+
+def _net(pairs, blocks, index, seed):
+    "The net change where both maps have data; None without blocks of both."
+    if blocks is None or any(own is None for own in blocks): return None
+    both = pairs[:255, :255]
+    return net_change((both.sum(1), both.sum(0)), blocks, index, seed=seed)
+
+def _check_overlap(pairs, old, new):
+    "Somewhere both maps must have data."
+    if pairs[:255, :255].any(): return
+    raise BadInput(f'{new.name} does not overlap {old.name}', 'two maps of the same ground',
+                   'check their CRS and which scenes they are of')
+
+def _notes(pairs, net, cls):
+    "What a reader of the figures must know."
     unseen = pairs[:255, 255].sum()/max(1, pairs[:255].sum())
-    notes = [f'{100*unseen:.1f} % of the ground before has no data after'] if unseen > .001 else []
-    return notes if sure else notes + [
-        f'no validation blocks of both maps: the change of {cls} areas is as mapped, without an interval'
-    ]
+    notes = []
+    if unseen > .001: notes.append(f'{100*unseen:.1f} % of the ground before has no data after')
+    if net is None:
+        notes.append(f'no validation blocks of both maps: the change of {cls} areas is as mapped, without an interval')
+    return notes
 
 # %% ../nbs/68_change.ipynb #0bfdd8a1
 def describe_changes(
     figures:dict # of `compare_maps`
 )->list: # lines of text
     "Buildings by status, of the scene and of each zone, the loss, the notes."
-    def one(f):
-        counts = ', '.join(
-            f'{v["buildings"]:,} {s} ({area_text([v["area"]], figures["unit"])})' for s, v in f['status'].items()
-            if v['buildings'])
-        return (counts or 'no buildings') + (f'; {100*f["share_lost"]:.1f} % of the area lost, as mapped'
-                                             if f['share_lost'] is not None else '')
-
-    lines = [
-        f'{figures["before"]} to {figures["after"]}: {one(figures)}',
-        *(f'  zone {n} ({100*z["inside"]:.0f} % inside): {one(z)}' for n, z in figures['zones'].items())
-    ]
-    if (n := figures['net']) and n['share'] is not None:
-        known = n['low'] is not None
-        lines.append('net loss of built area: ' +
-                     (f'{100*n["share"]:.1f} % (95 % {100*n["low"]:.1f} to {100*n["high"]:.1f} %)'
-                      if known else 'too uncertain to tell'))
+    unit, net = figures['unit'], figures['net']
+    lines = [f'{figures["before"]} to {figures["after"]}: {_status_text(figures, unit)}']
+    for name, zone in figures['zones'].items():
+        lines.append(f'  zone {name} ({100*zone["inside"]:.0f} % inside): {_status_text(zone, unit)}')
+    if net and net['share'] is not None: lines.append(f'net loss of built area: {_net_text(net)}')
     outside = [f'outside of the scene: {", ".join(figures["outside"])}'] if figures.get('outside') else []
-    return lines + [f'note: {t}' for t in dict.fromkeys([*outside, *figures['notes']])]
+    return lines + [f'note: {note}' for note in dict.fromkeys([*outside, *figures['notes']])]
+
+def _status_text(figures, unit):
+    "Buildings by status, and the share of their area that is lost."
+    counts = [f'{own["buildings"]:,} {name} ({area_text([own["area"]], unit)})'
+              for name, own in figures['status'].items() if own['buildings']]
+    text, share = ', '.join(counts) or 'no buildings', figures['share_lost']
+    return text if share is None else f'{text}; {100*share:.1f} % of the area lost, as mapped'
+
+def _net_text(net):
+    "A share and its interval."
+    if net['low'] is None: return 'too uncertain to tell'
+    share, low, high = (100*net[name] for name in ('share', 'low', 'high'))
+    return f'{share:.1f} % (95 % {low:.1f} to {high:.1f} %)'

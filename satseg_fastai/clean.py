@@ -9,8 +9,11 @@ __all__ = ['MOST', 'GRIDS', 'Clean', 'check_clean', 'read_clean', 'in_pixels', '
            'grid_confusions', 'label_layer', 'mildest', 'scene_confusions', 'search_clean']
 
 # %% ../nbs/63_clean.ipynb #3fb85b8d
-import json, math, warnings
+import json
+import math
+import warnings
 from functools import partial
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -24,9 +27,9 @@ from scipy import ndimage
 from .classes import ClassTable
 from .errors import BadInput, FailedWork, NoPlace
 from .evaluate import check_indices, check_raster, read_indices
+from .files import workplace
 from .labels import labels_kind, open_labels
 from .mask import MASK_NODATA, mask_classes, mask_colors, strips
-from .files import workplace
 from .raster import GDAL_ERRORS, Scene, bounded_cache, open_raster, write_cog
 from .regions import label_regions, neighborhood, whole_regions
 from .scores import Confusion, count_pairs
@@ -40,15 +43,17 @@ class Clean(NamedTuple):
     unit: str = 'px'       # 'px': pixels; 'm2': areas in square meters, the radius in meters
     connectivity: int = 4  # 4: pixels touch by a side, 8: also by a corner
 
-def _is_size(v):
-    return isinstance(v, (int, float, np.number)) and not isinstance(v, bool) and math.isfinite(v) and v >= 0
+def _is_size(value):
+    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and value >= 0
 
 def check_clean(
     how:Clean # perhaps from a user
 )->Clean: # the same
     "Sizes that cannot be are an error."
-    for name, v in zip(how._fields[:3], how):
-        if not _is_size(v): raise BadInput(f'{name} is {v!r:.20}', 'a number, 0 or more', '0 leaves things as they are')
+    for name, size in zip(how._fields[:3], how):
+        if _is_size(size): continue
+        raise BadInput(f'{name} is {size!r:.20}', 'a number, 0 or more', '0 leaves things as they are')
     if how.unit not in ('px', 'm2'): raise BadInput(f'unit {how.unit!r:.20}', "'px' or 'm2'")
     neighborhood(how.connectivity)
     return how
@@ -58,7 +63,7 @@ def read_clean(
 )->Clean: # checked
     "A clean-up from plain data."
     if not isinstance(d, dict): raise BadInput(f'a clean-up {d!r:.40}', f'a dict with {", ".join(Clean._fields)}')
-    return check_clean(Clean(**{k: d[k] for k in Clean._fields if k in d}))
+    return check_clean(Clean(**{name: d[name] for name in Clean._fields if name in d}))
 
 # %% ../nbs/63_clean.ipynb #8dcad2b8
 def in_pixels(
@@ -67,12 +72,11 @@ def in_pixels(
 )->Clean: # in pixels: the smallest areas that stay, the radius
     "Sizes on the grid of a scene."
     area, side = pixel if check_clean(how).unit == 'm2' else (1., 1.)
-    least = lambda v: math.ceil(round(v/area, 6))
-    found = how._replace(min_object=least(how.min_object), min_hole=least(how.min_hole), opening=how.opening/side,
-                         unit='px')
-    if found.opening > 50:
-        raise BadInput(f'an opening of {found.opening:.0f} pixels', 'a radius of at most 50 pixels', 'see the unit')
-    return found
+    least = lambda size: math.ceil(round(size/area, 6))
+    radius = how.opening/side
+    if radius > 50:
+        raise BadInput(f'an opening of {radius:.0f} pixels', 'a radius of at most 50 pixels', 'see the unit')
+    return Clean(least(how.min_object), least(how.min_hole), radius, 'px', how.connectivity)
 
 def pixel_of(
     scene:Scene, # a mask
@@ -90,6 +94,10 @@ def background(
     "Index of the background, None without one."
     return table.background if table.background < table.n else None
 
+def _things(table):
+    "Classes that are objects: all but the background."
+    return [index for index in range(table.n) if index != background(table)]
+
 def check_background(
     how:Clean, # a clean-up
     table:ClassTable # of the mask
@@ -105,8 +113,8 @@ def disk(
     radius:float # pixels
 )->np.ndarray: # bool, square, of odd side
     "The pixels whose centers are within a radius."
-    d = np.arange(-int(radius), int(radius) + 1)
-    return d[:, None]**2 + d**2 <= radius**2
+    steps = np.arange(-int(radius), int(radius) + 1)
+    return steps[:, None]**2 + steps**2 <= radius**2
 
 def open_classes(
     x:np.ndarray, # uint8 (H,W) class indices
@@ -114,12 +122,15 @@ def open_classes(
     radius:float # of the disk, in pixels
 )->np.ndarray: # uint8 (H,W)
     "Take off what is thinner than a disk; it becomes background."
-    out, void, around = x.copy(), x >= table.n, disk(radius)
-    for c in set(range(table.n)) - {background(table)} if radius >= 1 else ():
-        own = x == c
+    opened_classes = x.copy()
+    if radius < 1: return opened_classes
+    void, around = x >= table.n, disk(radius)
+    for index in _things(table):
+        own = x == index
         core = ndimage.binary_erosion(own | void, around, border_value=1) & own
-        out[own & ~ndimage.binary_dilation(core, around)] = background(table)
-    return out
+        thin = own & ~ndimage.binary_dilation(core, around)
+        opened_classes[thin] = background(table)
+    return opened_classes
 
 # %% ../nbs/63_clean.ipynb #14347fac
 def in_memory(
@@ -137,7 +148,9 @@ class InFolder:
         height:int, # rows
         width:int # columns
     ):
-        self.folder, self.n, self.shape = Path(folder), 0, dict(height=height, width=width)
+        self.folder, self.n = Path(folder), 0
+        self.shape = dict(height=height, width=width)
+
     def __call__(self, bands, dtype='uint8'):
         self.n += 1
         path = self.folder/f'{self.n}.tif'
@@ -146,17 +159,25 @@ class InFolder:
             raise FailedWork(f'{self.folder.parent} could not take an intermediate layer',
                              do='check disk space and the folder, and run again') from None
         return partial(self.read, path)
+
     def _write(self, path, bands, dtype):
+        compression = dict(compress='deflate', zlevel=1, blockysize=16, bigtiff='IF_SAFER')
+        profile = dict(driver='GTiff', count=1, dtype=dtype, **compression, **self.shape)
         row = 0
-        profile = dict(driver='GTiff', count=1, dtype=dtype, compress='deflate', zlevel=1, blockysize=16,
-                       bigtiff='IF_SAFER', **self.shape)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
             with rasterio.open(path, 'w', **profile) as ds:
-                for x in bands:
-                    ds.write(x.astype(dtype, copy=False), 1, window=RioWindow(0, row, x.shape[1], len(x)))
-                    row += len(x)
-    def read(self, path, row, n):
+                for band in bands:
+                    rows, width = band.shape
+                    ds.write(band.astype(dtype, copy=False), 1, window=RioWindow(0, row, width, rows))
+                    row += rows
+
+    def read(self,
+        path:Path, # of a layer
+        row:int, # first row
+        n:int # rows
+    )->np.ndarray:
+        "Some rows of a layer."
         with open_raster(path) as ds: return ds.read(1, window=RioWindow(0, row, ds.width, n))
 
 # %% ../nbs/63_clean.ipynb #30ff6177
@@ -169,8 +190,9 @@ def overhang(
     void:int=MASK_NODATA # outside
 )->np.ndarray: # (n + 2 margin, W)
     "A band with rows around it."
-    top, end = max(0, row - margin), min(height, row + n + margin)
-    return np.pad(layer(top, end - top), ((top - row + margin, row + n + margin - end), (0, 0)), constant_values=void)
+    first, last = row - margin, row + n + margin
+    top, end = max(0, first), min(height, last)
+    return np.pad(layer(top, end - top), ((top - first, last - end), (0, 0)), constant_values=void)
 
 def opened(
     layer, # class indices
@@ -179,18 +201,23 @@ def opened(
     radius:float # of the disk, in pixels
 ): # yields bands
     "Opening, band by band."
-    height, m = sum(spans[-1]), 2*int(radius)
-    for row, n in spans: yield open_classes(overhang(layer, row, n, height, m), table, radius)[m:m + n]
+    height, margin = sum(spans[-1]), 2*int(radius)
+    for row, n in spans:
+        around = overhang(layer, row, n, height, margin)
+        yield open_classes(around, table, radius)[margin:margin + n]
 
 # %% ../nbs/63_clean.ipynb #2568ef9f
 MOST = np.iinfo(np.int32).max
 
 def _pixels(labels, n):
-    return sum(np.bincount(labels[r:r + 64].ravel(), minlength=n + 1) for r in range(0, len(labels), 64))[1:]
+    "Pixels of each of n regions; in parts, as counting copies what it counts."
+    parts = (labels[row:row + 64].ravel() for row in range(0, len(labels), 64))
+    return sum(np.bincount(part, minlength=n + 1) for part in parts)[1:]
 
 def _sized(layer, row, n, classes, connectivity):
-    labels, cls = label_regions(layer(row, n), classes, connectivity)
-    return labels, cls, _pixels(labels, len(cls))[:, None]
+    "Regions of a band and their pixels, for `whole_regions`."
+    labels, owner = label_regions(layer(row, n), classes, connectivity)
+    return labels, owner, _pixels(labels, len(owner))[:, None]
 
 def region_sizes(
     layer, # class indices
@@ -199,15 +226,23 @@ def region_sizes(
     connectivity:int=4 # 4 or 8
 ): # yields bands, int32: pixels of the region that a pixel is in, 0 for other classes
     "How large the region of each pixel is."
-    for labels, _, pixels, _ in whole_regions([partial(_sized, layer, *s, classes, connectivity) for s in spans],
-                                              connectivity):
-        yield np.r_[0, np.minimum(pixels[:, 0], MOST)].astype(np.int32)[labels]
+    bands = [partial(_sized, layer, *span, classes, connectivity) for span in spans]
+    for labels, _, pixels, _ in whole_regions(bands, connectivity):
+        sizes = np.r_[0, np.minimum(pixels[:, 0], MOST)].astype(np.int32)
+        yield sizes[labels]
 
 # %% ../nbs/63_clean.ipynb #4f759d3f
 def _votes(region, keys, n, k, weights=None):
     "How often each region meets each class: (n,k)."
-    ok = keys < k
-    return np.bincount(region[ok]*k + keys[ok], None if weights is None else weights[ok], n*k).reshape(n, k)
+    counts = keys < k
+    if weights is not None: weights = weights[counts]
+    return np.bincount(region[counts]*k + keys[counts], weights, n*k).reshape(n, k)
+
+def _sides(region, rows, cols, classes, n, k):
+    "How many sides of each gap touch each class: (n,k). There is one row more above and below."
+    around = np.pad(classes, ((0, 0), (1, 1)), constant_values=MASK_NODATA)
+    beside = (around[rows + 1 + down, cols + 1 + right] for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)))
+    return sum(_votes(region, classes, n, k) for classes in beside)
 
 def look_gaps(
     layer, # class indices
@@ -221,16 +256,16 @@ def look_gaps(
     height:int # of the layer
 )->tuple: # labels, their class, (gaps, 2k+1): sides with each class, counts by class, pixels
     "The gaps of one band."
-    s, x = overhang(sizes, row, n, height, 1, 0), overhang(layer, row, n, height, 1)
-    gap = (s > 0) & (s < least)
-    around = np.pad(np.where(gap, MASK_NODATA, x), ((0, 0), (1, 1)), constant_values=MASK_NODATA)
-    labels, m = ndimage.label(gap[1:-1], neighborhood(connectivity), output=np.int32)
-    r, c = np.nonzero(labels)
-    region = labels[r, c].astype(np.int64) - 1
-    sides = sum(_votes(region, around[r + 1 + i, c + 1 + j], m, k) for i, j in ((-1, 0), (1, 0), (0, -1), (0, 1)))
-    if label is None: inside = _votes(region, x[r + 1, c], m, k, 1/s[r + 1, c])
-    else: inside = _votes(region, label(row, n)[r, c], m, k)
-    return labels, np.zeros(m, np.int64), np.hstack([sides, inside, np.bincount(region, minlength=m)[:, None]])
+    size, classes = overhang(sizes, row, n, height, 1, 0), overhang(layer, row, n, height, 1)
+    gap = (size > 0) & (size < least)
+    labels, owner = label_regions(gap[1:-1], [True], connectivity)
+    rows, cols = np.nonzero(labels)
+    region, gaps = labels[rows, cols].astype(np.int64) - 1, len(owner)
+    sides = _sides(region, rows, cols, np.where(gap, MASK_NODATA, classes), gaps, k)
+    if label is None: inside = _votes(region, classes[rows + 1, cols], gaps, k, 1/size[rows + 1, cols])
+    else: inside = _votes(region, label(row, n)[rows, cols], gaps, k)
+    pixels = np.bincount(region, minlength=gaps)
+    return labels, np.zeros(gaps, np.int64), np.column_stack([sides, inside, pixels])
 
 # %% ../nbs/63_clean.ipynb #8e9c61f6
 def gaps_of(
@@ -243,8 +278,10 @@ def gaps_of(
     label=None # layer to count in the gaps, see `look_gaps`
 ): # yields labels; for each gap: sides (n,k), counts (n,k), pixels (n,), bool: not seen in a band above
     "The gaps of each band, measured whole."
-    parts = [partial(look_gaps, layer, sizes, least, k, connectivity, label, *s, sum(spans[-1])) for s in spans]
-    for labels, _, v, once in whole_regions(parts, connectivity): yield labels, v[:, :k], v[:, k:2*k], v[:, -1], once
+    height = sum(spans[-1])
+    bands = [partial(look_gaps, layer, sizes, least, k, connectivity, label, *span, height) for span in spans]
+    for labels, _, values, once in whole_regions(bands, connectivity):
+        yield labels, values[:, :k], values[:, k:2*k], values[:, -1], once
 
 def fill_gaps(
     layer, # class indices
@@ -258,10 +295,12 @@ def fill_gaps(
 ): # yields bands
     "Regions below a size take the class that they border most on."
     moved = np.zeros((k, k)) if moved is None else moved
-    for span, (labels, sides, inside, _, once) in zip(spans, gaps_of(layer, sizes, spans, least, k, connectivity)):
-        new = np.where(sides.any(1), sides.argmax(1), -1 if otherwise is None else otherwise)
-        hit = once & (new >= 0)
-        np.add.at(moved.T, new[hit], inside[hit])
+    alone = -1 if otherwise is None else otherwise
+    gaps = gaps_of(layer, sizes, spans, least, k, connectivity)
+    for span, (labels, sides, inside, _, once) in zip(spans, gaps):
+        new = np.where(sides.any(1), sides.argmax(1), alone)
+        counts = once & (new >= 0)
+        np.add.at(moved.T, new[counts], inside[counts])
         filled = np.r_[-1, new].astype(np.int16)[labels]
         yield np.where(filled < 0, layer(*span), filled).astype(np.uint8)
 
@@ -274,14 +313,15 @@ def clean_layers(
     store # function of bands and a dtype that gives a layer
 )->tuple: # layer; objects that went and holes that were filled: (k,k) regions by old and new class
     "The steps of a clean-up, each from one layer to the next."
-    k, ground, counts = table.n, background(table), np.zeros((2, table.n, table.n))
+    ground = background(table)
+    holes = [] if ground is None else [ground]
+    steps = (_things(table), how.min_object, ground), (holes, how.min_hole, None)
+    counts = np.zeros((2, table.n, table.n))
     layer = store(opened(layer, spans, table, how.opening))
-    things = [c for c in range(k) if c != ground]
-    steps = (things, how.min_object, ground), ([] if ground is None else [ground], how.min_hole, None)
     for (classes, least, otherwise), moved in zip(steps, counts):
         if least <= 1: continue
         sizes = store(region_sizes(layer, spans, classes, how.connectivity), 'int32')
-        layer = store(fill_gaps(layer, sizes, spans, least, k, how.connectivity, otherwise, moved))
+        layer = store(fill_gaps(layer, sizes, spans, least, table.n, how.connectivity, otherwise, moved))
     return layer, *counts
 
 def clean_array(
@@ -292,7 +332,8 @@ def clean_array(
 )->np.ndarray: # uint8 (H,W)
     "A clean mask, in memory."
     check_indices(x, table, 'the mask')
-    check_background(how := in_pixels(how, pixel), table)
+    how = in_pixels(how, pixel)
+    check_background(how, table)
     layer, *_ = clean_layers(in_memory([x]), [(0, len(x))], table, how, in_memory)
     return layer(0, len(x))
 
@@ -312,23 +353,28 @@ def _dress(scene, table, how):
     "What a clean mask takes over from its source."
     try: colors = scene.ds.colormap(scene.bands[0])
     except ValueError: colors = mask_colors(table)
-    tags = scene.ds.tags() | dict(quantity='class', classes=json.dumps(table.to_json()), clean=json.dumps(
-        how._asdict()))
-    return dict(nodata=MASK_NODATA, colormap=colors, categories=table.names, names=['class'], tags=tags)
+    own = dict(quantity='class', classes=json.dumps(table.to_json()), clean=json.dumps(how._asdict()))
+    return dict(nodata=MASK_NODATA, colormap=colors, categories=table.names, names=['class'],
+                tags=scene.ds.tags() | own)
 
 def _counts(table, gone, filled):
-    by = lambda v: {c.name: round(v[c.index]) for c in table.classes if c.index != background(table)}
-    return dict(objects=by(gone.sum(1)), holes=by(filled.sum(0)))
+    "Objects that went and holes that were filled, by class."
+    things = [entry for entry in table.classes if entry.index != background(table)]
+    by_class = lambda regions: {entry.name: round(regions[entry.index]) for entry in things}
+    return dict(objects=by_class(gone.sum(1)), holes=by_class(filled.sum(0)))
 
 # %% ../nbs/63_clean.ipynb #dedbf538
-def _cache(scene, rows): return (rows + 2*min(scene.ds.block_shapes[0][0], scene.height))*scene.width + (1 << 23)
+def _cache(scene, rows):
+    "Bytes of GDAL's cache that a band needs, with the blocks above and below it."
+    block = min(scene.ds.block_shapes[0][0], scene.height)
+    return (rows + 2*block)*scene.width + (1 << 23)
 
-def _compared(a, b, spans, tally):
-    "Bands of b; pixels that differ from a are added up."
+def _compared(before, after, spans, changed):
+    "Bands of the layer after; pixels that differ from the one before are added up."
     for row, n in spans:
-        x = b(row, n)
-        tally.append(int(np.count_nonzero(a(row, n) != x)))
-        yield row, x
+        band = after(row, n)
+        changed.append(int(np.count_nonzero(before(row, n) != band)))
+        yield row, band
 
 def clean_mask(
     src:str|Path, # mask
@@ -339,23 +385,27 @@ def clean_mask(
     classes:ClassTable|None=None # None: what the mask carries, else background and building
 )->dict: # objects that went and holes that were filled, by class; pixels that changed
     "Clean a mask of any height, in one piece."
-    src, dst, changed = Path(src), check_raster(dst, dict(mask=src), 'clean mask'), []
-    with Scene(src) as s:
-        table = classes or mask_classes(s)
-        layer, spans = mask_layer(s, table), list(strips(s.height, rows))
-        check_background(px := in_pixels(how, pixel_of(s, how.unit)), table)
-        with workplace(dst, 'clean') as work, bounded_cache(_cache(s, rows)):
-            found, *counts = clean_layers(layer, spans, table, px, InFolder(work, s.height, s.width))
-            write_cog(dst, s, _compared(layer, found, spans, changed), **_dress(s, table, how))
+    src, changed = Path(src), []
+    dst = check_raster(dst, dict(mask=src), 'clean mask')
+    with Scene(src) as scene:
+        table = classes or mask_classes(scene)
+        layer, spans = mask_layer(scene, table), list(strips(scene.height, rows))
+        pixels = in_pixels(how, pixel_of(scene, how.unit))
+        check_background(pixels, table)
+        with workplace(dst, 'clean') as work, bounded_cache(_cache(scene, rows)):
+            store = InFolder(work, scene.height, scene.width)
+            clean, *counts = clean_layers(layer, spans, table, pixels, store)
+            write_cog(dst, scene, _compared(layer, clean, spans, changed), **_dress(scene, table, how))
     return {**_counts(table, *counts), 'pixels': sum(changed)}
 
 # %% ../nbs/63_clean.ipynb #ba8f1c0d
 def _confusion(layer, label, spans, k):
+    "Pixels by label and class, (k,k)."
     total = np.zeros((k, k), np.int64)
     for span in spans:
-        x, y = layer(*span), label(*span)
-        ok = (x < k) & (y < k)
-        total += count_pairs(y[ok], x[ok], k)
+        mapped, labeled = layer(*span), label(*span)
+        counts = (mapped < k) & (labeled < k)
+        total += count_pairs(labeled[counts], mapped[counts], k)
     return total
 
 def hole_confusions(
@@ -369,17 +419,17 @@ def hole_confusions(
     store # see `clean_layers`
 )->np.ndarray: # (leasts,k,k), rows labels, columns the mask
     "Confusion matrices for each smallest hole."
-    out = np.repeat(_confusion(layer, label, spans, k)[None], len(leasts), 0)
-    if ground is None or max(leasts) <= 1: return out
+    confusions = np.repeat(_confusion(layer, label, spans, k)[None], len(leasts), 0)
+    if ground is None or max(leasts) <= 1: return confusions
     sizes = store(region_sizes(layer, spans, [ground], connectivity), 'int32')
     for _, sides, labels, pixels, once in gaps_of(layer, sizes, spans, max(leasts), k, connectivity, label):
-        for i, least in enumerate(leasts):
-            hit = once & sides.any(1) & (pixels < least)
+        for confusion, least in zip(confusions, leasts):
+            filled = once & sides.any(1) & (pixels < least)
             moved = np.zeros((k, k))
-            np.add.at(moved.T, sides[hit].argmax(1), labels[hit])
-            out[i] += moved.astype(np.int64)
-            out[i, :, ground] -= moved.sum(1).astype(np.int64)
-    return out
+            np.add.at(moved.T, sides[filled].argmax(1), labels[filled])
+            confusion += moved.astype(np.int64)
+            confusion[:, ground] -= moved.sum(1).astype(np.int64)
+    return confusions
 
 # %% ../nbs/63_clean.ipynb #9f1803eb
 def grid_confusions(
@@ -394,20 +444,26 @@ def grid_confusions(
     store=in_memory # see `clean_layers`
 )->np.ndarray: # (radii,objects,holes,k,k)
     "Confusion matrices of every clean-up of a grid; what comes to the same on this scene is done once."
-    k, ground = table.n, background(table)
-    (radii, i), (objects, j), (holes, h) = (np.unique(v, return_inverse=True)
-                                            for v in (np.where(np.array(radii) < 1, 0, radii), objects, holes))
-    things, out = [c for c in range(k) if c != ground], []
-    for r in radii:
-        base = store(opened(layer, spans, table, r))
-        sizes = store(region_sizes(base, spans, things, connectivity), 'int32')
-        fewer = lambda least: base if least <= 1 else store(
-            fill_gaps(base, sizes, spans, least, k, connectivity, ground))
-        out.append([
-            hole_confusions(fewer(int(o)), label, spans, k, ground, holes.tolist(), connectivity, store)
-            for o in objects
-        ])
-    return np.array(out)[np.ix_(i, j, h)]
+    ground, radii = background(table), np.where(np.array(radii) < 1, 0, radii)
+    different, places = zip(*(np.unique(sizes, return_inverse=True) for sizes in (radii, objects, holes)))
+    radii, objects, holes = (sizes.tolist() for sizes in different)
+    rows = []
+    for radius in radii:
+        fewer = _fewer_objects(layer, spans, table, radius, connectivity, store)
+        counted = [hole_confusions(fewer(least), label, spans, table.n, ground, holes, connectivity, store)
+                   for least in objects]
+        rows.append(counted)
+    return np.array(rows)[np.ix_(*places)]
+
+def _fewer_objects(layer, spans, table, radius, connectivity, store):
+    "An opened layer without its small objects: a function of the smallest that stays."
+    base = store(opened(layer, spans, table, radius))
+    sizes = store(region_sizes(base, spans, _things(table), connectivity), 'int32')
+    def without(least):
+        if least <= 1: return base
+        return store(fill_gaps(base, sizes, spans, int(least), table.n, connectivity, background(table)))
+
+    return without
 
 def label_layer(
     scene:Scene, # the mask
@@ -418,10 +474,11 @@ def label_layer(
     "The labels that count, by rows."
     row0, col0, height, width = region or (0, 0, scene.height, scene.width)
     def read(row, n):
-        y = np.full((n, scene.width), MASK_NODATA, np.uint8)
-        a, b = max(row, row0), min(row + n, row0 + height)
-        if a < b: y[a - row:b - row, col0:col0 + width] = labels.read(a, col0, b - a, width)
-        return y
+        band = np.full((n, scene.width), MASK_NODATA, np.uint8)
+        top, end = max(row, row0), min(row + n, row0 + height)
+        if top < end: band[top - row:end - row, col0:col0 + width] = labels.read(top, col0, end - top, width)
+        return band
+
     return read
 
 # %% ../nbs/63_clean.ipynb #f10041fb
@@ -430,32 +487,36 @@ GRIDS = dict(
     px=dict(objects=(0, 20, 50, 100, 200, 500, 1000), holes=(0, 20, 50, 100, 200, 500, 1000), openings=(0, 1, 2)))
 
 def _iou(counts):
-    c = Confusion(len(counts))
-    c.counts = counts
-    return float(c.iou()[1]) if c.n == 2 else c.mean_iou()
+    "IoU of class 1 of two, else of all classes in the mean."
+    confusion = Confusion(len(counts))
+    confusion.counts = counts
+    return float(confusion.iou()[1]) if confusion.n == 2 else confusion.mean_iou()
 
 def mildest(
     tried:list, # dicts with opening, min_object, min_hole and iou
     gain:float=.0005 # of IoU: less is none
 )->dict: # one of them
     "The least clean-up that does as well as the best."
-    score = np.nan_to_num([t['iou'] for t in tried], nan=-1)
-    near = [t for t, v in zip(tried, score) if score.max() - v < gain]
-    return min(near, key=lambda t: (t['opening'], t['min_object'] + t['min_hole'], t['min_object']))
+    ious = np.nan_to_num([sizes['iou'] for sizes in tried], nan=-1)
+    near = [sizes for sizes, iou in zip(tried, ious) if ious.max() - iou < gain]
+    strength = lambda sizes: (sizes['opening'], sizes['min_object'] + sizes['min_hole'], sizes['min_object'])
+    return min(near, key=strength)
 
 def _grid(table, unit, **given):
-    some = {
-        name: sorted({0, *(values if given[name] is None else given[name])}) for name, values in GRIDS[unit].items()
-    }
-    return some if background(table) is not None else some | dict(holes=[0], openings=[0])
+    "The sizes to try, 0 among them; without a background only those of objects."
+    chosen = {name: sizes if given[name] is None else given[name] for name, sizes in GRIDS[unit].items()}
+    grid = {name: sorted({0, *sizes}) for name, sizes in chosen.items()}
+    return grid if background(table) is not None else grid | dict(holes=[0], openings=[0])
 
 # %% ../nbs/63_clean.ipynb #3febe475
 def _pixel_grid(grid, pixel, unit, connectivity):
     "The grid on a scene, in pixels."
-    each = lambda field, name: [
-        getattr(in_pixels(Clean(**{field: v}, unit=unit, connectivity=connectivity), pixel), field) for v in grid[name]
-    ]
-    return each('opening', 'openings'), each('min_object', 'objects'), each('min_hole', 'holes')
+    none = Clean(unit=unit, connectivity=connectivity)
+    def sizes(field, name):
+        scaled = (in_pixels(none._replace(**{field: size}), pixel) for size in grid[name])
+        return [getattr(how, field) for how in scaled]
+
+    return sizes('opening', 'openings'), sizes('min_object', 'objects'), sizes('min_hole', 'holes')
 
 def scene_confusions(
     mask:str|Path, # of one scene
@@ -468,18 +529,19 @@ def scene_confusions(
     most:int=1 << 25 # pixels that are handled at once; larger scenes come in bands, with layers on disk
 )->np.ndarray: # (openings,objects,holes,k,k)
     "Confusion matrices of every clean-up of one scene."
-    with Scene(mask) as s, TemporaryDirectory() as work:
-        sizes = _pixel_grid(grid, pixel_of(s, unit), unit, connectivity)
-        spans = list(strips(s.height, max(1, min(s.height, most//s.width))))
-        store = in_memory if len(spans) == 1 else InFolder(work, s.height, s.width)
-        layer, label = (store(read(*span)
-                              for span in spans)
-                        for read in (mask_layer(s, table), label_layer(s, labels(s), table, region)))
-        return grid_confusions(layer, label, spans, table, *sizes, connectivity, store)
+    with Scene(mask) as scene, TemporaryDirectory() as work:
+        sizes = _pixel_grid(grid, pixel_of(scene, unit), unit, connectivity)
+        rows = max(1, min(scene.height, most//scene.width))
+        spans = list(strips(scene.height, rows))
+        store = in_memory if len(spans) == 1 else InFolder(work, scene.height, scene.width)
+        layers = mask_layer(scene, table), label_layer(scene, labels(scene), table, region)
+        stored = [store(read(*span) for span in spans) for read in layers]
+        return grid_confusions(*stored, spans, table, *sizes, connectivity, store)
 
 # %% ../nbs/63_clean.ipynb #82a5646c
 def _placed(path):
-    with Scene(path) as s: return s.gsd is not None
+    "Whether a raster says how large its pixels are."
+    with Scene(path) as scene: return scene.gsd is not None
 
 def search_clean(
     # (mask, label, region or None, file of an area of interest or None) of validation scenes; the last may be missing
@@ -497,18 +559,21 @@ def search_clean(
     "The clean-up that does labeled masks the most good, over all their pixels."
     if not maps: raise BadInput('no labeled masks', 'one or more to choose a clean-up with')
     unit = unit or ('m2' if all(_placed(mask) for mask, *_ in maps) else 'px')
-    grid = _grid(table,
-                 check_clean(Clean(unit=unit, connectivity=connectivity)).unit, objects=objects, holes=holes,
-                 openings=openings)
+    check_clean(Clean(unit=unit, connectivity=connectivity))
+    grid = _grid(table, unit, objects=objects, holes=holes, openings=openings)
     kind = labels_kind([label for _, label, *_ in maps], table)
-    opener = lambda label, aoi=None: lambda s: open_labels(label, s, table, attribute, kind, aoi)
+    opener = lambda label, aoi=None: lambda scene: open_labels(label, scene, table, attribute, kind, aoi)
     confusions = partial(scene_confusions, table=table, grid=grid, unit=unit, connectivity=connectivity, **kw)
     counts = sum(confusions(mask, opener(label, *aoi), region) for mask, label, region, *aoi in maps)
-    places = [(i, j, h) for i in range(counts.shape[0]) for j in range(counts.shape[1]) for h in range(counts.shape[2])]
-    tried = [
-        dict(opening=grid['openings'][i], min_object=grid['objects'][j], min_hole=grid['holes'][h],
-             iou=_iou(counts[i, j, h])) for i, j, h in places
-    ]
+    tried = _tried(grid, counts)
     best = mildest(tried)
-    return Clean(*(float(best[f]) for f in Clean._fields[:3]), unit,
-                 connectivity), dict(iou_before=tried[0]['iou'], iou_after=best['iou'], tried=tried)
+    sizes = (float(best[field]) for field in Clean._fields[:3])
+    facts = dict(iou_before=tried[0]['iou'], iou_after=best['iou'], tried=tried)
+    return Clean(*sizes, unit, connectivity), facts
+
+def _tried(grid, counts):
+    "Every clean-up of a grid with its IoU."
+    every = product(grid['openings'], grid['objects'], grid['holes'])
+    confusions = counts.reshape(-1, *counts.shape[-2:])
+    return [dict(opening=opening, min_object=least_object, min_hole=least_hole, iou=_iou(confusion))
+            for (opening, least_object, least_hole), confusion in zip(every, confusions)]

@@ -8,7 +8,8 @@ __all__ = ['ERROR_COLORS', 'ERROR_NAMES', 'check_indices', 'read_indices', 'MapR
            'check_raster', 'write_errors']
 
 # %% ../nbs/62_evaluate.ipynb #a9d8550f
-import json, math
+import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,11 @@ def check_indices(
 ):
     "A value that is no class, not ignored and not 255 is an error."
     values = np.flatnonzero(np.bincount(found.ravel(), minlength=1)) if found.dtype == np.uint8 else found
-    if (bad := np.setdiff1d(values, [*range(table.n), 255, table.ignore])).size:
-        raise BadInput(f'{name} holds the value {bad[0]}', f'class indices 0-{table.n - 1} ({", ".join(table.names)})',
-                       'give its class table with --classes')
+    unknown = np.setdiff1d(values, [*range(table.n), 255, table.ignore])
+    if not unknown.size: return
+    raise BadInput(f'{name} holds the value {unknown[0]}',
+                   f'class indices 0-{table.n - 1} ({", ".join(table.names)})',
+                   'give its class table with --classes')
 
 def read_indices(
     scene:Scene, # a mask
@@ -41,13 +44,14 @@ def read_indices(
     *window # row, column, height, width
 )->np.ndarray: # uint8 (h,w) class indices, 255 without data
     "A window of a mask, checked; 255 counts as no data where the mask says so."
-    x, ok = scene.read_valid(*window)
-    check_indices(x[0][ok], table, scene.name)
-    if table.n < 255 and (x[0][ok] == MASK_NODATA).any():
+    (values,), valid = scene.read_valid(*window)
+    known = values[valid]
+    check_indices(known, table, scene.name)
+    if table.n < 255 and (known == MASK_NODATA).any():
         raise BadInput(f'{scene.name} holds the value 255 and does not declare it as nodata',
                        f'class indices 0-{table.n - 1}',
                        'write 1 for what 255 means, or set nodata with gdal_edit -a_nodata 255')
-    return np.where(ok, x[0], np.uint8(MASK_NODATA))
+    return np.where(valid, values, np.uint8(MASK_NODATA))
 
 # %% ../nbs/62_evaluate.ipynb #e0e32a4e
 class MapReader:
@@ -57,14 +61,21 @@ class MapReader:
         classes:ClassTable|None=None, # None: what it carries, else background and building
         threshold:float|list|None=None # for a probability raster; None: what it carries
     ):
-        self.scene, self.table, self.is_mask = scene, classes or mask_classes(scene), scene.dtype == 'uint8'
-        if self.is_mask and scene.count != 1:
-            raise BadInput(f'{scene.name} has {scene.count} bands', 'one band of class indices',
-                           'color masks are read as labels only')
-        if not self.is_mask: check_probability(scene, self.table)
-        elif threshold is not None:
-            raise BadInput(f'a threshold for the mask {scene.name}', 'a probability raster', 'give STEM_prob.tif')
+        self.scene, self.table = scene, classes or mask_classes(scene)
+        self.is_mask = scene.dtype == 'uint8'
+        if self.is_mask: self._check_mask(threshold)
+        else: check_probability(scene, self.table)
         self.rule = None if self.is_mask else self._rule(threshold)
+
+    def _check_mask(self, threshold):
+        "One band, and nothing to be thresholded."
+        name, count = self.scene.name, self.scene.count
+        if count != 1:
+            raise BadInput(f'{name} has {count} bands', 'one band of class indices',
+                           'color masks are read as labels only')
+        if threshold is not None:
+            raise BadInput(f'a threshold for the mask {name}', 'a probability raster', 'give STEM_prob.tif')
+
     def _rule(self, threshold):
         "What a person asks for, else what the probability raster carries."
         classes = self.table.n
@@ -72,9 +83,11 @@ class MapReader:
         return Rule.read(self.scene.ds.tags().get(probability_tag(classes)), classes, self.scene.name)
     def read(self, *window):
         "`(h,w)` class indices, and the `(K,h,w)` values that they come from."
-        if self.is_mask: return (found := read_indices(self.scene, self.table, *window)), found[None]
-        x = self.scene.read(*window)
-        return self.rule.classify(x), x
+        if self.is_mask:
+            classes = read_indices(self.scene, self.table, *window)
+            return classes, classes[None]
+        values = self.scene.read(*window)
+        return self.rule.classify(values), values
 
 # %% ../nbs/62_evaluate.ipynb #652461fe
 class PixelTally:
@@ -84,9 +97,12 @@ class PixelTally:
         rule:Rule|None=None, # that made the map, where it is known
         roc:bool=False # also count probabilities
     ):
-        self.table, self.rule, self.left_out = table, rule, 0
-        self.confusion, self.bands = Confusion(table.n), np.zeros((table.n, 2), np.int64)
+        self.table, self.rule = table, rule
+        self.confusion = Confusion(table.n)
+        self.bands = np.zeros((table.n, 2), np.int64)   # intersection and union of the outline bands
+        self.left_out = 0
         self.histogram = RocHistogram(ignore=table.ignore) if roc else None
+
     def __add__(self, other):
         if self.table != other.table:
             raise BadInput(f'maps of the classes {", ".join(self.table.names)} and {", ".join(other.table.names)}',
@@ -104,12 +120,12 @@ def scene_region(
     scene # height, width and name
 )->Window: # inside the scene
     "The part of a scene that counts."
-    w = Window(*(region or (0, 0, scene.height, scene.width)))
-    if min(w) < 0 or not w.height or not w.width or w.row + w.height > scene.height or w.col + w.width > scene.width:
-        raise BadInput(
-            f'the region {tuple(w)}',
-            f'row, column, height and width inside the {scene.height} x {scene.width} pixels of {scene.name}')
-    return w
+    window = Window(*(region or (0, 0, scene.height, scene.width)))
+    empty = not window.height or not window.width
+    beyond = window.row + window.height > scene.height or window.col + window.width > scene.width
+    if min(window) >= 0 and not (empty or beyond): return window
+    size = f'{scene.height} x {scene.width} pixels'
+    raise BadInput(f'the region {tuple(window)}', f'row, column, height and width inside the {size} of {scene.name}')
 
 def margin_windows(
     region:Window, # what counts
@@ -120,28 +136,31 @@ def margin_windows(
 ): # yields the window to read, and the rows and columns of it that count
     "Strips of a region with a margin, so that no outline is cut where two strips meet."
     left, right = max(0, region.col - margin), min(width, region.col + region.width + margin)
-    for r, n in strips(region.height, rows):
-        r += region.row
-        top, end = max(0, r - margin), min(height, r + n + margin)
-        yield Window(top, left, end - top, right - left), np.s_[r - top:r - top + n,
-                                                                region.col - left:region.col - left + region.width]
+    cols = slice(region.col - left, region.col - left + region.width)
+    for below, n in strips(region.height, rows):
+        row = region.row + below
+        top, end = max(0, row - margin), min(height, row + n + margin)
+        inner = slice(row - top, row - top + n)
+        yield Window(top, left, end - top, right - left), (inner, cols)
 
 # %% ../nbs/62_evaluate.ipynb #56942172
-def _add_bands(counts, t, p, table, width, inner):
+def _add_bands(counts, labeled, mapped, table, width, inner):
     "Add intersections and unions of the outline bands."
-    ok = t != table.ignore
-    for c in range(table.n):
-        a, b = (boundary_band(m == c, width, ok)[inner] for m in (t, p))
-        counts[c] += (a & b).sum(), (a | b).sum()
+    known = labeled != table.ignore
+    for index in range(table.n):
+        true, found = (boundary_band(classes == index, width, known)[inner] for classes in (labeled, mapped))
+        counts[index] += (true & found).sum(), (true | found).sum()
 
 def _count(tally, reader, labels, region, boundary):
-    s, table = reader.scene, reader.table
-    for window, inner in margin_windows(region, s.height, s.width, boundary):
-        (found, x), y = reader.read(*window), labels.read(*window)
-        y = np.where((found == MASK_NODATA) | (found == table.ignore), np.uint8(table.ignore), y)
-        tally.confusion.update(y[inner], found[inner], ignore=table.ignore)
-        _add_bands(tally.bands, y, found, table, boundary, inner)
-        if tally.histogram: tally.histogram.update(y[inner], x[0][inner])
+    "Count a region of a map, strip by strip."
+    scene, ignore = reader.scene, reader.table.ignore
+    for window, inner in margin_windows(region, scene.height, scene.width, boundary):
+        mapped, values = reader.read(*window)
+        void = (mapped == MASK_NODATA) | (mapped == ignore)
+        labeled = np.where(void, np.uint8(ignore), labels.read(*window))
+        tally.confusion.update(labeled[inner], mapped[inner], ignore=ignore)
+        _add_bands(tally.bands, labeled, mapped, reader.table, boundary, inner)
+        if tally.histogram: tally.histogram.update(labeled[inner], values[0][inner])
     tally.left_out = region.height*region.width - int(tally.confusion.counts.sum())
     return tally
 
@@ -157,11 +176,12 @@ def tally_map(
     aoi:str|Path|None=None # polygons inside of which labels count; None: everywhere
 )->PixelTally:
     "Count a map against its labels."
-    with Scene(pred) as s:
-        reader = MapReader(s, classes, threshold)
-        labels = open_labels(label, s, reader.table, attribute, kind, aoi)
-        return _count(PixelTally(reader.table, reader.rule, not reader.is_mask and s.count == 1), reader, labels,
-                      scene_region(region, s), boundary)
+    with Scene(pred) as scene:
+        reader = MapReader(scene, classes, threshold)
+        labels = open_labels(label, scene, reader.table, attribute, kind, aoi)
+        one_probability = not reader.is_mask and scene.count == 1
+        tally = PixelTally(reader.table, reader.rule, roc=one_probability)
+        return _count(tally, reader, labels, scene_region(region, scene), boundary)
 
 # %% ../nbs/62_evaluate.ipynb #9336237e
 def class_scores(
@@ -171,11 +191,15 @@ def class_scores(
     # classes that occur
 )->dict:
     "What a confusion matrix tells of each class."
-    hit, mapped, true = counts.diagonal(), counts.sum(0), counts.sum(1)
-    each = dict(iou=ratio(hit, mapped + true - hit), precision=ratio(hit, mapped), recall=ratio(hit, true),
-                f1=ratio(2*hit, mapped + true))
-    means = {f'mean_{k}': float(mean_present(each[k])) for k in ('iou', 'f1')}
-    return {k: dict(zip(names, v.tolist())) for k, v in each.items()} | means
+    hit = counts.diagonal()
+    mapped, true = counts.sum(0), counts.sum(1)
+    scores = dict(iou=ratio(hit, mapped + true - hit),
+                  precision=ratio(hit, mapped),
+                  recall=ratio(hit, true),
+                  f1=ratio(2*hit, mapped + true))
+    by_class = {score: dict(zip(names, values.tolist())) for score, values in scores.items()}
+    means = {f'mean_{score}': float(mean_present(scores[score])) for score in ('iou', 'f1')}
+    return by_class | means
 
 def tally_scores(
     tally:PixelTally # counts
@@ -183,15 +207,18 @@ def tally_scores(
     # known
 )->dict:
     "Counts as scores."
-    table, c, h = tally.table, tally.confusion, tally.histogram
-    out = dict(pixels=int(c.counts.sum()), left_out=tally.left_out, accuracy=c.accuracy(),
-               **class_scores(c.counts, table.names),
-               boundary_iou={n: float(ratio(*b)) for n, b in zip(table.names, tally.bands)},
-               confusion=c.counts.tolist())
-    if tally.rule and tally.rule.values: out['threshold'] = tally.rule.threshold
-    if h is None or not h.counts.any(1).all(): return out
-    best = h.best()
-    return {**out, 'best_iou': best.iou, 'best_threshold': best.threshold}
+    names, counts, histogram = tally.table.names, tally.confusion.counts, tally.histogram
+    scores = dict(
+        pixels=int(counts.sum()),
+        left_out=tally.left_out,
+        accuracy=tally.confusion.accuracy(),
+        **class_scores(counts, names),
+        boundary_iou={name: float(ratio(*band)) for name, band in zip(names, tally.bands)},
+        confusion=counts.tolist())
+    if tally.rule and tally.rule.values: scores['threshold'] = tally.rule.threshold
+    if histogram is None or not histogram.counts.any(1).all(): return scores
+    best = histogram.best()
+    return {**scores, 'best_iou': best.iou, 'best_threshold': best.threshold}
 
 def evaluate(
     pred:str|Path, # mask or probability raster
@@ -212,8 +239,8 @@ def json_ready(
     x # dicts, lists, numbers and what else JSON can say
 ): # the same; NaN and infinity are None, NumPy numbers are numbers
     "A result as JSON can hold it."
-    if isinstance(x, dict): return {k: json_ready(v) for k, v in x.items()}
-    if isinstance(x, (list, tuple)): return [json_ready(v) for v in x]
+    if isinstance(x, dict): return {name: json_ready(value) for name, value in x.items()}
+    if isinstance(x, (list, tuple)): return [json_ready(value) for value in x]
     if isinstance(x, np.generic): x = x.item()
     return None if isinstance(x, float) and not math.isfinite(x) else x
 
@@ -230,23 +257,31 @@ def error_codes(
 )->np.ndarray:
     "How each pixel is mapped."
     void = (found == MASK_NODATA) | (found == table.ignore) | (y == table.ignore)
-    cls = 1 if cls is None and table.n == 2 else cls
-    t, m = y == cls, found == cls
-    codes = 2 - (found == y) if cls is None else np.select([t & m, m, t], [1, 2, 3], 0)
+    if cls is None and table.n == 2: cls = 1
+    labeled, mapped = y == cls, found == cls
+    if cls is None: codes = 2 - (found == y)
+    else: codes = np.select([labeled & mapped, mapped, labeled], [1, 2, 3], 0)
     return np.where(void, MASK_NODATA, codes).astype(np.uint8)
 
 def _error_bands(reader, labels, region, cls, counts, rows=512):
     "Strips of an error map from top to bottom; its values are counted on the way."
-    for r, n in strips(reader.scene.height, rows):
-        out = np.full((n, reader.scene.width), 255, np.uint8)
-        top = max(r, region.row)
-        end = min(r + n, region.row + region.height)
+    cols = slice(region.col, region.col + region.width)
+    for row, n in strips(reader.scene.height, rows):
+        band = np.full((n, reader.scene.width), MASK_NODATA, np.uint8)
+        top, end = max(row, region.row), min(row + n, region.row + region.height)
         if top < end:
             window = Window(top, region.col, end - top, region.width)
-            out[top - r:end - r, region.col:region.col +
-                region.width] = error_codes(reader.read(*window)[0], labels.read(*window), reader.table, cls)
-        counts += np.bincount(out.ravel(), minlength=256)
-        yield r, out
+            mapped, _ = reader.read(*window)
+            band[top - row:end - row, cols] = error_codes(mapped, labels.read(*window), reader.table, cls)
+        counts += np.bincount(band.ravel(), minlength=256)
+        yield row, band
+
+def _error_colors(names):
+    "A color for each code of an error map; what does not count is transparent."
+    colors = {name: tuple(round(255*part) for part in color) for name, color in ERROR_COLORS.items()}
+    colors |= {'right background': (235, 235, 235), 'unused': (0, 0, 0)}
+    colors |= {'right': colors['hit'], 'wrong': colors['false']}
+    return {code: colors[name] for code, name in enumerate(names)} | {MASK_NODATA: (0, 0, 0, 0)}
 
 # %% ../nbs/62_evaluate.ipynb #cf7bd7e4
 def check_raster(
@@ -280,16 +315,16 @@ def write_errors(
 )->dict: # pixels of each kind
     "Write an error map."
     check_raster(dst, dict(map=pred, label=label), 'error map')
-    with Scene(pred) as s:
-        reader = MapReader(s, classes, threshold)
-        table, counts = reader.table, np.zeros(256, np.int64)
-        cls = table.index(cls) if isinstance(cls, str) else cls
+    with Scene(pred) as scene:
+        reader = MapReader(scene, classes, threshold)
+        table = reader.table
+        if isinstance(cls, str): cls = table.index(cls)
         names = ERROR_NAMES[2 if table.n == 2 or cls is not None else 3]
-        bands = _error_bands(reader, open_labels(label, s, table, attribute, kind, aoi), scene_region(region, s), cls,
-                             counts)
-        rgb = {n: tuple(round(255*v) for v in c) for n, c in ERROR_COLORS.items()}
-        rgb |= {'right background': (235, 235, 235), 'unused': (0, 0, 0), 'right': rgb['hit'], 'wrong': rgb['false']}
-        write_cog(dst, s, bands, nodata=MASK_NODATA,
-                  colormap={i: rgb[n] for i, n in enumerate(names)} | {MASK_NODATA: (0, 0, 0, 0)}, categories=names,
-                  names=['error'], tags=dict(quantity='error', classes=json.dumps(table.to_json())))
-    return {n: int(counts[i]) for i, n in enumerate(names) if n != 'unused'} | dict(left_out=int(counts[255]))
+        labels = open_labels(label, scene, table, attribute, kind, aoi)
+        counts = np.zeros(256, np.int64)
+        bands = _error_bands(reader, labels, scene_region(region, scene), cls, counts)
+        tags = dict(quantity='error', classes=json.dumps(table.to_json()))
+        write_cog(dst, scene, bands, nodata=MASK_NODATA, colormap=_error_colors(names), categories=names,
+                  names=['error'], tags=tags)
+    pixels = {name: int(n) for name, n in zip(names, counts) if name != 'unused'}
+    return pixels | dict(left_out=int(counts[MASK_NODATA]))

@@ -7,6 +7,7 @@ __all__ = ['mask_bands', 'pixel_areas', 'Tally', 'mapped_areas', 'object_points'
            'street_points', 'width_figures', 'street_width']
 
 # %% ../nbs/64_measure.ipynb #12e6d0f4
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +32,10 @@ def mask_bands(
     if scene.count != 1 or scene.dtype != 'uint8':
         raise BadInput(f'{scene.name} has {scene.count} bands of {scene.dtype}',
                        'a mask: one band of uint8 class indices')
-    row, col, height, width = window or (0, 0, scene.height, scene.width)
-    for r, n in strips(height, rows):
-        x = read_indices(scene, table, row + r, col, n, width)
-        yield row + r, np.where(x == table.ignore, np.uint8(255), x)
+    top, col, height, width = window or (0, 0, scene.height, scene.width)
+    for below, n in strips(height, rows):
+        classes = read_indices(scene, table, top + below, col, n, width)
+        yield top + below, np.where(classes == table.ignore, np.uint8(255), classes)
 
 # %% ../nbs/64_measure.ipynb #7f3dafd3
 def pixel_areas(
@@ -43,49 +44,73 @@ def pixel_areas(
     "The geodesic area of a pixel, row by row."
     if place.crs is None or not on_earth(place.crs): return None
     rows = np.unique(np.linspace(0, place.height - 1, 1025).round()) + .5
-    col, row = np.meshgrid((np.arange(5) + .5)*place.width/5, rows)
-    (d1, a1), (d2, a2) = (_axis(place, col, row, *step) for step in ((.5, 0), (0, .5)))
-    area = (d1*d2*abs(np.sin(np.radians(a1 - a2)))).mean(1)
+    cols = (np.arange(5) + .5)*place.width/5
+    col, row = np.meshgrid(cols, rows)
+    width, across = _axis(place, col, row, .5, 0)
+    height, down = _axis(place, col, row, 0, .5)
+    area = (width*height*abs(np.sin(np.radians(across - down)))).mean(1)
     if not np.isfinite(area).all():
         raise BadInput(f'{place.name} reaches beyond where its CRS is defined', 'a scene on the globe',
                        'check its CRS: degrees given as meters?')
     return np.interp(np.arange(place.height) + .5, rows, area)
 
-def _axis(place, col, row, dc, dr):
-    "Length and azimuth of a pixel's axis."
+def _axis(place, col, row, right, down):
+    "Length and azimuth of a pixel's axis, from its middle in both directions."
     from pyproj import Geod, Transformer
-    move, shape = Transformer.from_crs(place.crs.to_wkt(), 'EPSG:4326', always_xy=True), col.shape
-    a, b = (move.transform(*(place.transform @ (col.ravel() + s*dc, row.ravel() + s*dr))) for s in (-1, 1))
-    az, _, d = Geod(ellps='WGS84').inv(*a, *b)
-    return np.reshape(d, shape), np.reshape(az, shape)
+    to_degrees = Transformer.from_crs(place.crs.to_wkt(), 'EPSG:4326', always_xy=True)
+    def end(way):
+        pixel = col.ravel() + way*right, row.ravel() + way*down
+        return to_degrees.transform(*(place.transform @ pixel))
+
+    azimuth, _, length = Geod(ellps='WGS84').inv(*end(-1), *end(1))
+    return np.reshape(length, col.shape), np.reshape(azimuth, col.shape)
 
 # %% ../nbs/64_measure.ipynb #9ed910a7
 class Tally:
     "Pixels, areas and objects (unless `connectivity` is None) of each class, fed band by band."
-    def __init__(self, table, areas=None, connectivity=4):
+    def __init__(self,
+        table:ClassTable, # of the mask
+        areas:np.ndarray|None=None, # (H,) of `pixel_areas`; None: pixels
+        connectivity:int|None=4 # 4: edges, 8: corners too; None: objects are not counted
+    ):
         self.table, self.areas = table, areas
         self.pixels = np.zeros(table.n, np.int64)
         self.area = np.zeros(table.n)
         self.counts = [RegionCount(connectivity) if connectivity else None for _ in range(table.n)]
-    def add(self, row, x):
-        for i, count in enumerate(self.counts):
-            found = x == i
-            if count: count.add(found)
-            n = found.sum(1)
-            self.pixels[i] += n.sum()
-            self.area[i] += n.sum() if self.areas is None else n @ self.areas[row:row + len(x)]
+
+    def add(self,
+        row:int, # first row of the band
+        x:np.ndarray # (h,W) class indices
+    )->'Tally': # self
+        "Count one more band."
+        for index, count in enumerate(self.counts):
+            own = x == index
+            if count: count.add(own)
+            pixels = own.sum(1)
+            self.pixels[index] += pixels.sum()
+            self.area[index] += pixels.sum() if self.areas is None else pixels @ self.areas[row:row + len(x)]
         return self
 
-    def figures(self):
-        total, land = self.area.sum(), self.area[[n.lower() != 'water' for n in self.table.names]].sum()
-        return {
-            name: dict(pixels=int(p), area=float(a), share=_part(a, total),
-                       share_of_land=None if name.lower() == 'water' else _part(a, land), objects=c.n if c else None,
-                       mean_object=_part(a, c.n) if c else None)
-            for name, p, a, c in zip(self.table.names, self.pixels, self.area, self.counts)
-        }
+    def figures(self)->dict: # by class: pixels, area, share, share_of_land, objects, mean_object
+        "What was counted."
+        is_land = [name.lower() != 'water' for name in self.table.names]
+        ground, land = self.area.sum(), self.area[is_land].sum()
+        return {name: self._of_class(index, ground, land if is_land[index] else 0)
+                for index, name in enumerate(self.table.names)}
 
-def _part(a, b): return float(a/b) if b else None
+    def _of_class(self, index, ground, land):
+        area, count = self.area[index], self.counts[index]
+        return dict(
+            pixels=int(self.pixels[index]),
+            area=float(area),
+            share=_part(area, ground),
+            share_of_land=_part(area, land),
+            objects=count.n if count else None,
+            mean_object=_part(area, count.n) if count else None)
+
+def _part(area, whole):
+    "A share; None of nothing."
+    return float(area/whole) if whole else None
 
 # %% ../nbs/64_measure.ipynb #446509a6
 def mapped_areas(
@@ -97,20 +122,23 @@ def mapped_areas(
     # mean_object
 )->dict:
     "What a mask maps, streamed."
-    with Scene(mask) as s:
-        table, areas = classes or mask_classes(s), pixel_areas(place_of(s))
+    with Scene(mask) as scene:
+        table, areas = classes or mask_classes(scene), pixel_areas(place_of(scene))
         tally = Tally(table, areas, connectivity)
-        for row, x in mask_bands(s, table, rows): tally.add(row, x)
+        for row, band in mask_bands(scene, table, rows): tally.add(row, band)
+    unit = 'px' if areas is None else 'm2'
     ground = table.names[table.background] if table.background < table.n else None
-    return dict(scene=Path(mask).name, unit='px' if areas is None else 'm2', background=ground, classes=tally.figures())
+    return dict(scene=Path(mask).name, unit=unit, background=ground, classes=tally.figures())
 
 # %% ../nbs/64_measure.ipynb #96b9a3b8
-def _center_sums(row, x, k, connectivity):
+def _center_sums(scene, table, connectivity, row, n):
     "Numbered regions of a band, their classes, and the sums that centers are made of: pixels, rows, columns."
-    labels, cls = label_regions(x, range(k), connectivity)
-    r, c = np.nonzero(labels)
-    which, n = labels[r, c], len(cls) + 1
-    return labels, cls, np.stack([np.bincount(which, w, n) for w in (None, r + row + .5, c + .5)], 1)[1:]
+    (_, band), = mask_bands(scene, table, n, (row, 0, n, scene.width))
+    labels, owner = label_regions(band, range(table.n), connectivity)
+    rows, cols = np.nonzero(labels)
+    weights = None, rows + row + .5, cols + .5
+    sums = [np.bincount(labels[rows, cols], weight, len(owner) + 1) for weight in weights]
+    return labels, owner, np.stack(sums, 1)[1:]
 
 def object_points(
     mask:str|Path, # a mask of class indices
@@ -119,16 +147,13 @@ def object_points(
     connectivity:int=4 # 4: edges, 8: corners too
 )->list: # for each class (n,2) row and column of the centers, in pixels from the upper left corner, and (n,) pixels
     "The center and the size of each connected region."
-    with Scene(mask) as s:
-        table = classes or mask_classes(s)
-        def look(r, n):
-            return lambda: _center_sums(
-                r, *(x for _, x in mask_bands(s, table, n, (r, 0, n, s.width))), table.n, connectivity)
-
-        found = [(cls[once], v[once])
-                 for _, cls, v, once in whole_regions([look(r, n) for r, n in strips(s.height, rows)], connectivity)]
-    cls, v = np.concatenate([c for c, _ in found]), np.concatenate([v for _, v in found])
-    return [(v[cls == i, 1:]/v[cls == i, :1], v[cls == i, 0]) for i in range(table.n)]
+    with Scene(mask) as scene:
+        table = classes or mask_classes(scene)
+        bands = [partial(_center_sums, scene, table, connectivity, *strip) for strip in strips(scene.height, rows)]
+        seen = [(owner[once], sums[once]) for _, owner, sums, once in whole_regions(bands, connectivity)]
+    owner, sums = (np.concatenate(parts) for parts in zip(*seen))
+    of_classes = [sums[owner == index] for index in range(table.n)]
+    return [(own[:, 1:]/own[:, :1], own[:, 0]) for own in of_classes]
 
 # %% ../nbs/64_measure.ipynb #0253cbd2
 def _length(scene, meters):
@@ -137,22 +162,28 @@ def _length(scene, meters):
 
 def _margin_bands(scene, table, rows, margin):
     "Bands with a margin, and the rows of each that count."
-    for r, n in strips(scene.height, rows):
-        top, end = max(0, r - margin), min(scene.height, r + n + margin)
-        (_, x), = mask_bands(scene, table, end - top, (top, 0, end - top, scene.width))
-        yield top, x, slice(r - top, r - top + n)
+    for row, n in strips(scene.height, rows):
+        top, end = max(0, row - margin), min(scene.height, row + n + margin)
+        (_, band), = mask_bands(scene, table, end - top, (top, 0, end - top, scene.width))
+        yield top, band, slice(row - top, row - top + n)
+
+def _places(found, top, keep):
+    "Row and column of the pixels of a band that count, in their middles."
+    return np.argwhere(found[keep]) + (top + keep.start + .5, .5)
 
 # %% ../nbs/64_measure.ipynb #6d9e4923
 def _distance(found, cap):
     "Pixels to the nearest other class, at most `cap`; beyond the scene nothing is known."
-    return np.minimum(ndimage.distance_transform_edt(found), cap) if not found.all() else np.full(
-        found.shape, float(cap))
+    if found.all(): return np.full(found.shape, float(cap))
+    return np.minimum(ndimage.distance_transform_edt(found), cap)
 
 def _peaks(found, row, radius, cap):
     "Places that are farthest from the outline within a radius."
-    r, c = np.ogrid[row:row + found.shape[0], :found.shape[1]]
-    d = np.where(found, _distance(found, cap) + 1e-3*((r*.6180339887 + c*.4142135623) % 1), 0)
-    return found & (d >= radius/2) & (d == ndimage.maximum_filter(d, 2*round(radius) + 1, mode='constant'))
+    rows, cols = np.ogrid[row:row + found.shape[0], :found.shape[1]]
+    tie = (rows*.6180339887 + cols*.4142135623) % 1
+    depth = np.where(found, _distance(found, cap) + 1e-3*tie, 0)
+    highest = ndimage.maximum_filter(depth, 2*round(radius) + 1, mode='constant')
+    return found & (depth >= radius/2) & (depth == highest)
 
 def tree_points(
     mask:str|Path, # a mask with a class of trees or their crowns
@@ -165,14 +196,13 @@ def tree_points(
     "Crowns one by one, also where they touch."
     if not 0 < radius <= widest:
         raise BadInput(f'crowns from {radius} to {widest} m', 'a smallest radius above 0 and below the widest')
-    with Scene(mask) as s:
-        table, small, cap = classes or mask_classes(s), max(1., _length(s, radius)), np.ceil(_length(s, widest))
-        index, margin = table.index(name), int(cap + round(small) + 1)
-        found = [
-            np.argwhere(_peaks(x == index, top, small, cap)[keep]) + (top + keep.start + .5, .5)
-            for top, x, keep in _margin_bands(s, table, rows, margin)
-        ]
-    return np.concatenate(found)
+    with Scene(mask) as scene:
+        table = classes or mask_classes(scene)
+        index = table.index(name)
+        small, cap = max(1., _length(scene, radius)), np.ceil(_length(scene, widest))
+        bands = _margin_bands(scene, table, rows, int(cap + round(small) + 1))
+        trees = [_places(_peaks(band == index, top, small, cap), top, keep) for top, band, keep in bands]
+    return np.concatenate(trees)
 
 def count_trees(
     mask:str|Path, # a mask with a class of trees or their crowns
@@ -188,14 +218,17 @@ _STEPS = (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)  #
 def _thinning_tables():
     "For each pattern of the 8 neighbors: whether a pixel goes in the first and in the second half-step."
     p = np.arange(256)[:, None] >> np.arange(8) & 1
-    b, a = p.sum(1), ((p == 0) & (np.roll(p, -1, 1) == 1)).sum(1)
-    n, e, s, w = p[:, ::2].T
-    base = (b >= 2) & (b <= 6) & (a == 1)
-    return base & (n*e*s == 0) & (e*s*w == 0), base & (n*e*w == 0) & (n*s*w == 0)
+    neighbors = p.sum(1)
+    turns = ((p == 0) & (np.roll(p, -1, 1) == 1)).sum(1)
+    north, east, south, west = p[:, ::2].T
+    edge = (neighbors >= 2) & (neighbors <= 6) & (turns == 1)
+    first = edge & (north*east*south == 0) & (east*south*west == 0)
+    second = edge & (north*east*west == 0) & (north*south*west == 0)
+    return first, second
 
 def _patterns(flat, at, width):
     "The neighbors of the pixels at flat positions `at`, a bit each."
-    return sum(flat[at + r*width + c] << i for i, (r, c) in enumerate(_STEPS))
+    return sum(flat[at + down*width + right] << bit for bit, (down, right) in enumerate(_STEPS))
 
 # %% ../nbs/64_measure.ipynb #35e51863
 def skeleton(
@@ -203,27 +236,31 @@ def skeleton(
     steps:int=1000 # iterations at most
 )->np.ndarray: # bool (H,W), lines one pixel wide
     "The middle lines of a shape."
-    x, tables = np.pad(found, 1).astype(np.uint8), _thinning_tables()
-    flat, at = x.ravel(), np.flatnonzero(x)
+    lines, tables = np.pad(found, 1).astype(np.uint8), _thinning_tables()
+    flat, at = lines.ravel(), np.flatnonzero(lines)
     for _ in range(steps):
         before = len(at)
         for table in tables:
-            gone = table[_patterns(flat, at, x.shape[1])]
-            flat[at[gone]], at = 0, at[~gone]
+            gone = table[_patterns(flat, at, lines.shape[1])]
+            flat[at[gone]] = 0
+            at = at[~gone]
         if len(at) == before: break
-    return x[1:-1, 1:-1] > 0
+    return lines[1:-1, 1:-1] > 0
 
 # %% ../nbs/64_measure.ipynb #1336050f
 def _squares(found, reach):
     "Squared distances to the outline, and the skeleton where they are at most `reach`."
     # a thinned line may lie beside the ridge
-    d2 = ndimage.maximum_filter(np.rint(_distance(found, reach + 1)**2).astype(np.int64), 3)
-    return d2, skeleton(found, reach) & (d2 <= reach**2)
+    squares = np.rint(_distance(found, reach + 1)**2).astype(np.int64)
+    squares = ndimage.maximum_filter(squares, 3)
+    return squares, skeleton(found, reach) & (squares <= reach**2)
 
 def _edge(row, height, width, scene):
     "Squared distance of each pixel to the scene's edge, where a line forks to the corners of its street."
-    r, c = np.ogrid[row:row + height, :width]
-    return np.minimum(np.minimum(r, scene.height - 1 - r), np.minimum(c, scene.width - 1 - c))**2
+    rows, cols = np.ogrid[row:row + height, :width]
+    down = np.minimum(rows, scene.height - 1 - rows)
+    across = np.minimum(cols, scene.width - 1 - cols)
+    return np.minimum(down, across)**2
 
 # %% ../nbs/64_measure.ipynb #dc0dc17f
 def street_points(
@@ -236,27 +273,28 @@ def street_points(
     # without a CRS)
 )->tuple:
     "How wide the streets are, all along their middle lines."
-    found = []
-    with Scene(mask) as s:
-        table, unit = classes or mask_classes(s), s.gsd or 1
-        reach, index = max(1, int(np.ceil(_length(s, widest)/2))), table.index(name)
-        for top, x, keep in _margin_bands(s, table, rows, 2*reach + 3):
-            d2, line = _squares(x == index, reach)
-            line = (line & (_edge(top, *x.shape, s) >= d2))[keep]
+    points, widths = [], []
+    with Scene(mask) as scene:
+        table, unit = classes or mask_classes(scene), scene.gsd or 1
+        reach = max(1, int(np.ceil(_length(scene, widest)/2)))
+        index = table.index(name)
+        for top, band, keep in _margin_bands(scene, table, rows, 2*reach + 3):
+            squares, line = _squares(band == index, reach)
+            line = line & (_edge(top, *band.shape, scene) >= squares)
             # from pixel center to pixel center: a width of 2d-1 or 2d
-            found.append((np.argwhere(line) + (top + keep.start + .5, .5), unit*(2*d2[keep][line]**.5 - .5)))
-    return tuple(map(np.concatenate, zip(*found)))
+            width = 2*squares[keep][line[keep]]**.5 - .5
+            points.append(_places(line, top, keep))
+            widths.append(unit*width)
+    return np.concatenate(points), np.concatenate(widths)
 
 def width_figures(
     width:np.ndarray # (n,) as `street_points` gives them
 )->dict: # pixels of middle lines that it rests on; mean, median, p10 and p90, None where there is no street
     "Widths in five numbers."
     if not len(width): return dict(pixels=0, mean=None, median=None, p10=None, p90=None)
-    return dict(
-        pixels=len(width), mean=float(width.mean()), **{
-            k: float(np.quantile(width, q, method='inverted_cdf'))
-            for k, q in (('median', .5), ('p10', .1), ('p90', .9))
-        })
+    quantile = lambda share: float(np.quantile(width, share, method='inverted_cdf'))
+    mean = float(width.mean())
+    return dict(pixels=len(width), mean=mean, median=quantile(.5), p10=quantile(.1), p90=quantile(.9))
 
 def street_width(
     mask:str|Path, # a mask with a class of roads
@@ -264,5 +302,6 @@ def street_width(
     **kw # of street_points
 )->dict: # unit, and `width_figures`
     "How wide the streets of a scene are."
-    with Scene(mask) as s: unit = 'm' if s.crs is not None and on_earth(s.crs) else 'px'
-    return dict(unit=unit, **width_figures(street_points(mask, name, **kw)[1]))
+    with Scene(mask) as scene: unit = 'm' if scene.crs is not None and on_earth(scene.crs) else 'px'
+    _, widths = street_points(mask, name, **kw)
+    return dict(unit=unit, **width_figures(widths))

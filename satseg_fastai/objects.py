@@ -8,6 +8,7 @@ __all__ = ['SCORE_COLUMNS', 'GROUPS', 'SUMS', 'overlaps', 'assign', 'Objects', '
            'object_scores', 'draw_objects', 'match_maps', 'evaluate_maps', 'describe_scores']
 
 # %% ../nbs/66_objects.ipynb #226311f4
+import math
 import os
 from collections import Counter
 from contextlib import nullcontext
@@ -21,18 +22,18 @@ from affine import Affine
 from .classes import ClassTable, building
 from .datasets import LABEL_SUFFIXES, Pair, city_groups, known_dataset, place_groups, relative_name
 from .errors import BadInput
+from .evaluate import (ERROR_COLORS, MapReader, check_raster, scene_region, tally_map, tally_scores,
+                                    write_errors)
 from .files import by_stem, list_files, natural_key, root_of
-from .evaluate import ERROR_COLORS, MapReader, check_raster, scene_region, tally_map, tally_scores
-from .evaluate import write_errors
-from .labels import VECTOR_SUFFIXES, Place, class_values, polygon_layer, read_polygons, burn, labels_kind
-from .labels import open_labels, place_of, polygon_parts, to_pixels
+from .labels import (VECTOR_SUFFIXES, Place, burn, class_values, labels_kind, open_labels, place_of,
+                                  polygon_layer, polygon_parts, read_polygons, to_pixels)
+from .maps.trace import stream_blobs, unite
+from .maps.values import own_probability
 from .mask import MASK_NODATA, mask_classes, strips
 from .raster import Scene, list_scenes, on_earth
 from .run import OUTPUTS, MapFiles, beside, map_stem
 from .scores import ratio
 from .tiling import Window
-from .maps.trace import stream_blobs, unite
-from .maps.values import own_probability
 
 # %% ../nbs/66_objects.ipynb #cc2241bc
 def overlaps(
@@ -43,15 +44,21 @@ def overlaps(
     "Pairs of polygons that overlap enough."
     import shapely
     i, j = shapely.STRtree(b).query(a)
-    p, q, s, t = shapely.bounds(a)[i], shapely.bounds(b)[j], shapely.area(a)[i], shapely.area(b)[j]
-    sides = np.minimum(p[:, 2:], q[:, 2:]) - np.maximum(p[:, :2], q[:, :2])
-    most = np.minimum(sides.prod(1), np.minimum(s, t))     # no intersection is larger
-    keep = most*(1 + least) >= least*(s + t)*(1 - 1e-6)
-    i, j, s, t = i[keep], j[keep], s[keep], t[keep]
-    both = shapely.area(shapely.intersection(a[i], b[j]))
-    v = both/(s + t - both)
-    keep = v >= least - 1e-6
-    return i[keep], j[keep], v[keep]
+    area_a, area_b = shapely.area(a)[i], shapely.area(b)[j]
+    shared = _shared_boxes(shapely.bounds(a)[i], shapely.bounds(b)[j])
+    most = np.minimum(shared, np.minimum(area_a, area_b))     # no intersection is larger
+    both = area_a + area_b
+    likely = most*(1 + least) >= least*both*(1 - 1e-6)
+    i, j, both = i[likely], j[likely], both[likely]
+    common = shapely.area(shapely.intersection(a[i], b[j]))
+    iou = common/(both - common)
+    enough = iou >= least - 1e-6
+    return i[enough], j[enough], iou[enough]
+
+def _shared_boxes(a, b):
+    "Area that two boxes share."
+    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    return sides.prod(1)
 
 def assign(
     pairs:tuple, # see `overlaps`
@@ -59,13 +66,15 @@ def assign(
     preferred:np.ndarray # bool for each of b: taken before the others
 )->tuple: # the pairs that remain, each of a and of b at most once
     "Each takes the best that is free."
-    i, j, v = pairs
-    rank, free_a, free_b, keep = np.argsort(order), np.ones(len(order), bool), np.ones(len(preferred), bool), []
-    for k in np.lexsort((-v, ~preferred[j], rank[i])).tolist():
-        if free_a[i[k]] and free_b[j[k]]:
-            free_a[i[k]] = free_b[j[k]] = False
-            keep.append(k)
-    return i[keep], j[keep], v[keep]
+    i, j, iou = pairs
+    rank = np.argsort(order)
+    free_a, free_b = np.ones(len(order), bool), np.ones(len(preferred), bool)
+    taken = []
+    for pair in np.lexsort((-iou, ~preferred[j], rank[i])).tolist():
+        if free_a[i[pair]] and free_b[j[pair]]:
+            free_a[i[pair]] = free_b[j[pair]] = False
+            taken.append(pair)
+    return i[taken], j[taken], iou[taken]
 
 # %% ../nbs/66_objects.ipynb #1e8c804e
 class Objects(NamedTuple):
@@ -76,15 +85,20 @@ class Objects(NamedTuple):
 
 SCORE_COLUMNS = ('probability', 'score', 'confidence')
 
+def _as_array(shapes):
+    "Any number of shapes as an array, none too."
+    return np.array([*shapes, None], object)[:-1]
+
 def _joined(shapes, whole):
     "Polygons of any geometries: each part for itself, or together where `whole` says so; and whose they are."
     import shapely
     parts, origin = polygon_parts(shapes)
-    several = whole[origin] & (np.bincount(origin, minlength=len(shapes))[origin] > 1)
-    own = np.unique(origin[several])
-    made = [shapely.multipolygons(parts[origin == o]) for o in own]
-    return np.array([*parts[~several], *made, None], object)[:-1], np.concatenate([origin[~several], own]).astype(
-        np.int64)
+    number = np.bincount(origin, minlength=len(shapes))
+    together = whole[origin] & (number[origin] > 1)
+    owners = np.unique(origin[together])
+    made = [shapely.multipolygons(parts[origin == owner]) for owner in owners]
+    every = np.concatenate([origin[~together], owners]).astype(np.int64)
+    return _as_array([*parts[~together], *made]), every
 
 def clip_objects(
     objects:Objects, # anywhere
@@ -105,8 +119,8 @@ def _columns(path, attribute):
     "The columns that hold the class and the score of each polygon, where there are any."
     import pyogrio
     fields = pyogrio.read_info(path, layer=polygon_layer(path))['fields'].tolist()
-    own = 'class_index' if 'class_index' in fields else None
-    return attribute if attribute in fields else own, next((f for f in SCORE_COLUMNS if f in fields), None)
+    first = lambda names: next((name for name in names if name in fields), None)
+    return first((attribute, 'class_index')), first(SCORE_COLUMNS)
 
 def vector_objects(
     path:str|Path, # GeoJSON, GPKG, SHP or FGB
@@ -118,21 +132,26 @@ def vector_objects(
 )->Objects: # those that touch the grid
     "The polygons of one class of a vector file."
     import shapely
-    if place.crs is None or not on_earth(place.crs):
-        raise BadInput(f'{place.name} has no CRS on the globe',
-                       f'a georeferenced raster for the polygons of {Path(path).name}',
-                       'assign its CRS with gdal_edit -a_srs')
+    _check_globe(place, path)
     shapes, values, crs = read_polygons(path, place, attribute)
-    sure = np.full(len(shapes), np.nan) if score is None else np.asarray(read_polygons(path, place, score)[1], float)
-    keep = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes)) & (
-        class_values(values, len(shapes), table, path) == cls)
-    bad = ~shapely.is_valid(shapes[keep])
+    sure = np.full(len(shapes), np.nan)
+    if score is not None: sure = np.asarray(read_polygons(path, place, score)[1], float)
+    empty = shapely.is_missing(shapes) | shapely.is_empty(shapes)
+    keep = ~empty & (class_values(values, len(shapes), table, path) == cls)
+    invalid = ~shapely.is_valid(shapes[keep])
     pixels = to_pixels(shapes[keep], crs, place)
     finite = np.isfinite(shapely.bounds(pixels)).all(1)
     # of this library's own files each feature is one object, in one piece or more
-    whole = bad | (attribute == 'class_index')
-    found, origin = _joined(pixels[finite], whole[finite])
-    return Objects(found, sure[keep][finite][origin], int(bad.sum()))
+    whole = invalid | (attribute == 'class_index')
+    objects, origin = _joined(pixels[finite], whole[finite])
+    return Objects(objects, sure[keep][finite][origin], int(invalid.sum()))
+
+def _check_globe(place, path):
+    "Polygons need a grid that lies on the globe."
+    if place.crs is not None and on_earth(place.crs): return
+    raise BadInput(f'{place.name} has no CRS on the globe',
+                   f'a georeferenced raster for the polygons of {Path(path).name}',
+                   'assign its CRS with gdal_edit -a_srs')
 
 def raster_objects(
     bands, # iterable of (first row of the region, (h,W) class indices, list of (h,W) probabilities: one or none)
@@ -142,11 +161,16 @@ def raster_objects(
 )->Objects:
     "The connected regions of one class."
     import shapely
-    every = [step.done for step in stream_blobs(bands, region.height, [cls], connectivity)]
-    shapes, total, known = (np.concatenate(v) for v in zip(*((unite(b), b.total, b.known) for b in every)))
-    score = total[:, 0]/np.where(known[:, 0] > 0, known[:, 0], np.nan) if total.shape[1] else np.full(
-        len(shapes), np.nan)
-    return Objects(shapely.transform(shapes, lambda xy: xy + (region.col, region.row)), score)
+    done = [step.done for step in stream_blobs(bands, region.height, [cls], connectivity)]
+    shapes = np.concatenate([unite(blobs) for blobs in done])
+    moved = shapely.transform(shapes, lambda xy: xy + (region.col, region.row))
+    return Objects(moved, np.concatenate([_mean_score(blobs) for blobs in done]))
+
+def _mean_score(blobs):
+    "Mean probability of each region, NaN where nobody says."
+    if not blobs.total.shape[1]: return np.full(len(blobs.total), np.nan)
+    known = blobs.known[:, 0]
+    return blobs.total[:, 0]/np.where(known > 0, known, np.nan)
 
 # %% ../nbs/66_objects.ipynb #c8ec5379
 def void_pixels(
@@ -155,33 +179,46 @@ def void_pixels(
 )->np.ndarray: # pixels of each that do not count
     "How much of each object lies on ground that does not count."
     import shapely
-    low, high = (f(v).astype(np.int64)
-                 for f, v in zip((np.floor,
-                                  np.ceil), np.hsplit(np.nan_to_num(shapely.bounds(shapes)).reshape(-1, 4), 2)))
+    bounds = np.nan_to_num(shapely.bounds(shapes)).reshape(-1, 4)
+    low = np.floor(bounds[:, :2]).astype(np.int64)
+    high = np.ceil(bounds[:, 2:]).astype(np.int64)
     n = np.zeros(len(shapes), np.int64)
     for (row, col, height, width), void in bands:
         if not void.any(): continue
-        sums = np.pad(void.cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32), ((1, 0), (1, 0)))
-        a, b = (np.clip(v - (col, row), 0, (width, height)) for v in (low, high))
-        inside = sums[b[:, 1], b[:, 0]] - sums[a[:, 1], b[:, 0]] - sums[b[:, 1], a[:, 0]] + sums[a[:, 1], a[:, 0]]
-        for i in np.flatnonzero(inside):
-            (c, r), (right, end) = a[i], b[i]
-            n[i] += (burn([(shapes[i], 1)], row + r, col + c, end - r, right - c) > 0)[void[r:end, c:right]].sum()
+        start, end = (np.clip(corner - (col, row), 0, (width, height)) for corner in (low, high))
+        for i in np.flatnonzero(_box_sums(void, start, end)):
+            n[i] += _void_inside(shapes[i], void, (row, col), start[i], end[i])
     return n
+
+def _box_sums(void, start, end):
+    "Pixels that do not count in boxes from `start` to `end`, each (n,2) column and row: from a summed-area table."
+    sums = void.cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32)
+    sums = np.pad(sums, ((1, 0), (1, 0)))
+    left, top = start.T
+    right, bottom = end.T
+    return sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+
+def _void_inside(shape, void, corner, start, end):
+    "The same for a shape, painted in its box."
+    (left, top), (right, bottom) = start, end
+    painted = burn([(shape, 1)], corner[0] + top, corner[1] + left, bottom - top, right - left) > 0
+    return painted[void[top:bottom, left:right]].sum()
 
 def _may_ignore(labels):
     "Whether labels can hold pixels that do not count; polygons seldom do."
-    s, ignore = labels.source, labels.classes.ignore
-    return labels.aoi is not None or not hasattr(s, 'shapes') or s.fill == ignore or any(
-        c == ignore for _, c in s.shapes)
+    source, ignore = labels.source, labels.classes.ignore
+    if labels.aoi is not None or not hasattr(source, 'shapes'): return True
+    return source.fill == ignore or any(index == ignore for _, index in source.shapes)
 
 def _void_bands(known, labels, region, rows=512):
     "Strips of what does not count: no data in the map, or ignored by the labels."
-    some = labels is not None and _may_ignore(labels)
-    for r, n in strips(region.height, rows) if some or known else ():
-        w = region.row + r, region.col, n, region.width
-        void = ~known(*w) if known else np.zeros(w[2:], bool)
-        yield w, void | (labels.read(*w) == labels.classes.ignore) if some else void
+    ignoring = _may_ignore(labels)
+    if not (ignoring or known): return
+    for row, n in strips(region.height, rows):
+        window = Window(region.row + row, region.col, n, region.width)
+        void = ~known(*window) if known else np.zeros((n, region.width), bool)
+        if ignoring: void = void | (labels.read(*window) == labels.classes.ignore)
+        yield window, void
 
 # %% ../nbs/66_objects.ipynb #7297fcbd
 class ObjectMatch(NamedTuple):
@@ -199,16 +236,20 @@ class ObjectMatch(NamedTuple):
         "Bool arrays of what is what."
         i, j, _ = self.pairs
         hit, seen = np.zeros(len(self.found.shapes), bool), np.zeros(len(self.true.shapes), bool)
-        hit[i], seen[j] = True, True
-        false, missed = ~hit & self.found_counts, ~seen & self.true_counts
-        hit[i], seen[j] = self.true_counts[j], self.true_counts[j]
+        hit[i] = True
+        seen[j] = True
+        false = ~hit & self.found_counts
+        missed = ~seen & self.true_counts
+        hit[i] = seen[j] = self.true_counts[j]
         return hit, false, seen, missed
 
     def counts(self)->dict: # tp, fp, fn; labels left out; invalid polygons repaired
         "The sums that every score comes from."
         hit, false, _, missed = self.state()
-        return dict(tp=int(hit.sum()), fp=int(false.sum()), fn=int(missed.sum()), left_out=int(
-            (~self.true_counts).sum()), repaired=self.found.repaired + self.true.repaired)
+        left_out = ~self.true_counts
+        counts = dict(tp=hit, fp=false, fn=missed, left_out=left_out)
+        repaired = self.found.repaired + self.true.repaired
+        return {name: int(which.sum()) for name, which in counts.items()} | dict(repaired=repaired)
 
 def object_rates(
     counts:dict, # tp, fp, fn and others
@@ -216,10 +257,12 @@ def object_rates(
     name:str='' # of the class
 )->dict: # with name, precision, recall and f1, NaN where there is nothing to divide by
     "Counts of objects as scores."
-    hit, false, missed = (counts[k] for k in ('tp', 'fp', 'fn'))
-    rates = dict(precision=ratio(hit, hit + false), recall=ratio(hit, hit + missed),
-                 f1=ratio(2*hit, 2*hit + false + missed))
-    return {**counts, **{k: float(v) for k, v in rates.items()}, 'iou': iou} | (dict(name=name) if name else {})
+    hit, false, missed = (counts[key] for key in ('tp', 'fp', 'fn'))
+    rates = dict(precision=float(ratio(hit, hit + false)),
+                 recall=float(ratio(hit, hit + missed)),
+                 f1=float(ratio(2*hit, 2*hit + false + missed)))
+    named = dict(name=name) if name else {}
+    return {**counts, **rates, 'iou': iou, **named}
 
 def match_sets(
     found:Objects, # of the map
@@ -233,36 +276,46 @@ def match_sets(
     if not 0 < least <= 1 or min_area < 0:
         raise BadInput(f'IoU {least} and smallest area {min_area}',
                        'an IoU above 0 and up to 1, and an area of 0 or more')
-    area = shapely.area(np.concatenate([found.shapes, true.shapes]))
-    lost = void_pixels(np.concatenate([found.shapes, true.shapes]), void)
-    counts, n = (area >= min_area) & (lost <= .5*area), len(found.shapes)
-    order = np.lexsort((-area[:n], -np.nan_to_num(found.score, nan=-1)))
-    return ObjectMatch(found, true, assign(overlaps(found.shapes, true.shapes, least), order, counts[n:]), counts[:n],
-                       counts[n:], least)
+    shapes, n = np.concatenate([found.shapes, true.shapes]), len(found.shapes)
+    area = shapely.area(shapes)
+    counts = (area >= min_area) & (void_pixels(shapes, void) <= .5*area)
+    sure = np.nan_to_num(found.score, nan=-1)
+    order = np.lexsort((-area[:n], -sure))
+    pairs = assign(overlaps(found.shapes, true.shapes, least), order, counts[n:])
+    return ObjectMatch(found, true, pairs, counts[:n], counts[n:], least)
 
 # %% ../nbs/66_objects.ipynb #e2add6f5
 def _is_vector(path): return Path(path).suffix.lower() in VECTOR_SUFFIXES | {'.parquet'}
 
 def _ground_plane(paths):
     "A plane in meters around vector files, where no raster gives a grid."
-    import pyogrio, rasterio
-    from pyproj import CRS, Transformer
-    name = Path(paths[0]).name
-    infos = [pyogrio.read_info(p, layer=polygon_layer(p), force_total_bounds=True) for p in paths]
-    if lone := [p for p, i in zip(paths, infos) if not i['crs']]:
+    import pyogrio
+    import rasterio
+    infos = [pyogrio.read_info(path, layer=polygon_layer(path), force_total_bounds=True) for path in paths]
+    if lone := [path for path, info in zip(paths, infos) if not info['crs']]:
         raise BadInput(f'{lone[0]} has no CRS', 'polygons with a CRS', 'set it in QGIS (Layer > Set CRS)')
-    boxes = [
-        Transformer.from_crs(i['crs'], 4326, always_xy=True).transform_bounds(*i['total_bounds'], densify_pts=21)
-        for i in infos
-        if i['features']
-    ]
+    name, boxes = Path(paths[0]).name, [_degrees(info) for info in infos if info['features']]
     if not boxes: return Place(name, 1, 1, rasterio.CRS.from_user_input(infos[0]['crs']), Affine.identity())
-    west, south, east, north = (f([b[k] for b in boxes]) for k, f in enumerate((min, min, max, max)))
+    west, south = (min(box[side] for box in boxes) for side in (0, 1))
+    east, north = (max(box[side] for box in boxes) for side in (2, 3))
+    return _plane(name, west, south, east, north)
+
+def _degrees(info):
+    "The bounds of a layer as longitudes and latitudes."
+    from pyproj import Transformer
+    turn = Transformer.from_crs(info['crs'], 4326, always_xy=True)
+    return turn.transform_bounds(*info['total_bounds'], densify_pts=21)
+
+def _plane(name, west, south, east, north):
+    "A grid of one meter that holds a box of longitudes and latitudes."
+    import rasterio
+    from pyproj import CRS, Transformer
     crs = CRS(f'+proj=laea +lat_0={(south + north)/2} +lon_0={(west + east)/2} +datum=WGS84')
     flat = Transformer.from_crs(4326, crs, always_xy=True)
-    x0, y0, x1, y1 = flat.transform_bounds(west, south, east, north, densify_pts=21)
-    transform = Affine(1, 0, int(x0) - 1, 0, -1, int(y1) + 1)
-    return Place(name, int(y1 - y0) + 3, int(x1 - x0) + 3, rasterio.CRS.from_wkt(crs.to_wkt()), transform)
+    left, bottom, right, top = flat.transform_bounds(west, south, east, north, densify_pts=21)
+    height, width = int(top - bottom) + 3, int(right - left) + 3
+    transform = Affine(1, 0, int(left) - 1, 0, -1, int(top) + 1)
+    return Place(name, height, width, rasterio.CRS.from_wkt(crs.to_wkt()), transform)
 
 def label_objects(
     labels, # of `labels.open_labels`
@@ -274,15 +327,17 @@ def label_objects(
     "The objects of labels: polygons as they are, of rasters the connected regions."
     if labels.kind == 'vector': return vector_objects(labels.path, labels.place, labels.classes, cls, attribute)
     if labels.kind == 'labelme':
-        shapes = [g for g, c in labels.source.shapes if c == cls]
-        return Objects(np.array([*shapes, None], object)[:-1], np.full(len(shapes), np.nan))
-    return raster_objects(((r, labels.read(region.row + r, region.col, n, region.width), [])
-                           for r, n in strips(region.height)), region, cls, connectivity)
+        shapes = [shape for shape, index in labels.source.shapes if index == cls]
+        return Objects(_as_array(shapes), np.full(len(shapes), np.nan))
+    read = lambda row, n: labels.read(region.row + row, region.col, n, region.width)
+    bands = ((row, read(row, n), []) for row, n in strips(region.height))
+    return raster_objects(bands, region, cls, connectivity)
 
 def _map_bands(reader, region):
-    for r, n in strips(region.height):
-        found, x = reader.read(region.row + r, region.col, n, region.width)
-        yield r, found, [] if reader.is_mask else [own_probability(x, found)]
+    "Strips of a map for `raster_objects`."
+    for row, n in strips(region.height):
+        classes, values = reader.read(region.row + row, region.col, n, region.width)
+        yield row, classes, [] if reader.is_mask else [own_probability(values, classes)]
 
 # %% ../nbs/66_objects.ipynb #381d5bc5
 def object_class(
@@ -291,25 +346,35 @@ def object_class(
 )->int: # its index
     "The class whose objects count."
     if cls is None:
-        return next((i for i, n in enumerate(table.names) if table.n > 2 and n.lower().startswith('building')), 1)
+        buildings = [i for i, name in enumerate(table.names) if name.lower().startswith('building')]
+        return buildings[0] if table.n > 2 and buildings else 1
     cls = table.index(cls) if isinstance(cls, str) else cls
     if cls != table.background and 0 <= cls < table.n: return cls
-    raise BadInput(f'objects of class {cls}',
-                   ', '.join(f'{i} {n}' for i, n in enumerate(table.names) if i != table.background),
-                   'name the class whose objects count')
+    choices = ', '.join(f'{i} {name}' for i, name in enumerate(table.names) if i != table.background)
+    raise BadInput(f'objects of class {cls}', choices, 'name the class whose objects count')
+
+class _Mapped(NamedTuple):
+    "The objects of a map, and what labels are compared with them on."
+    objects: Objects
+    place: object # the grid
+    region: Window # the part of it that counts
+    known: object # (row, col, height, width) -> bool (h,w): what has data; None: everything
 
 def _vector_side(pred, label, scene, table, cls, attribute, region):
-    "Objects of a vector file, the grid that they are compared on, the part of it that counts, and what of it is known."
-    raster = None if scene is None else scene.valid
+    "Objects of a vector file."
     if scene or not _is_vector(label): place = place_of(scene or label)
     else: place = _ground_plane([pred, label])
     column, score = _columns(pred, attribute)
-    return vector_objects(pred, place, table, cls, column, score), place, scene_region(region, place), raster
+    objects = vector_objects(pred, place, table, cls, column, score)
+    return _Mapped(objects, place, scene_region(region, place), scene and scene.valid)
 
 def _raster_side(reader, cls, region, connectivity):
+    "Objects of a mask or a probability raster."
     region = scene_region(region, reader.scene)
-    known = lambda *w: ~np.isin(reader.read(*w)[0], (MASK_NODATA, reader.table.ignore))
-    return raster_objects(_map_bands(reader, region), region, cls, connectivity), reader.scene, region, known
+    void = MASK_NODATA, reader.table.ignore
+    known = lambda *window: ~np.isin(reader.read(*window)[0], void)
+    objects = raster_objects(_map_bands(reader, region), region, cls, connectivity)
+    return _Mapped(objects, reader.scene, region, known)
 
 # %% ../nbs/66_objects.ipynb #8cbea514
 def match_objects(
@@ -331,21 +396,25 @@ def match_objects(
     aoi:str|Path|None=None # polygons inside of which objects count; None: everywhere
 )->ObjectMatch:
     "Find the labeled objects that a map found."
-    if not (vector := _is_vector(pred)): scene = pred
-    with Scene(scene) if scene is not None else nullcontext() as s:
-        reader = None if vector else MapReader(s, classes, threshold)
+    grid = scene if _is_vector(pred) else pred
+    with nullcontext() if grid is None else Scene(grid) as raster:
+        reader = None if _is_vector(pred) else MapReader(raster, classes, threshold)
         table = reader.table if reader else classes or building()
         cls = object_class(cls, table)
-        found, place, region, known = _vector_side(pred, label, s, table, cls, attribute,
-                                                   region) if vector else _raster_side(
-                                                       reader, cls, region, connectivity)
-        labels = open_labels(label, place, table, attribute, kind, aoi)
-        if aoi is not None and not labels.aoi.shapes:
-            raise BadInput(f'{aoi} does not touch the ground of {Path(pred).name}', 'polygons on it',
-                           'check its CRS and place in QGIS')
-        true = label_objects(labels, region, cls, attribute, connectivity)
-        return match_sets(clip_objects(found, region), clip_objects(true, region), iou, min_area,
-                          _void_bands(known, labels, region))._replace(name=table.names[cls])
+        if reader: mapped = _raster_side(reader, cls, region, connectivity)
+        else: mapped = _vector_side(pred, label, raster, table, cls, attribute, region)
+        labels = open_labels(label, mapped.place, table, attribute, kind, aoi)
+        _check_aoi(aoi, labels, pred)
+        true = label_objects(labels, mapped.region, cls, attribute, connectivity)
+        both = [clip_objects(objects, mapped.region) for objects in (mapped.objects, true)]
+        void = _void_bands(mapped.known, labels, mapped.region)
+        return match_sets(*both, iou, min_area, void)._replace(name=table.names[cls])
+
+def _check_aoi(aoi, labels, pred):
+    "Polygons that lie somewhere else would make everything count for nothing."
+    if aoi is None or labels.aoi.shapes: return
+    raise BadInput(f'{aoi} does not touch the ground of {Path(pred).name}', 'polygons on it',
+                   'check its CRS and place in QGIS')
 
 def object_scores(
     pred:str|Path, # mask, probability raster, or polygons
@@ -353,8 +422,8 @@ def object_scores(
     **kw # of `match_objects`: classes, cls, threshold, iou, min_area, attribute, region, kind, scene, connectivity, aoi
 )->dict: # name of the class, tp, fp, fn, precision, recall, f1, iou, labels left_out, polygons repaired
     "The building score of SpaceNet: objects found, false and missed."
-    m = match_objects(pred, label, **kw)
-    return object_rates(m.counts(), m.least, m.name)
+    match = match_objects(pred, label, **kw)
+    return object_rates(match.counts(), match.least, match.name)
 
 # %% ../nbs/66_objects.ipynb #de398ef9
 def draw_objects(
@@ -363,56 +432,79 @@ def draw_objects(
     width:float=1. # of the lines, points
 ): # the axes
     "Outlines of what was found, what is false, and what was missed."
-    import matplotlib.pyplot as plt, shapely
+    import matplotlib.pyplot as plt
+    import shapely
     from matplotlib.collections import LineCollection
     ax = ax or plt.subplots(figsize=(4, 4), dpi=70, layout='constrained')[1]
+    found, true = match.found.shapes, match.true.shapes
     hit, false, _, missed = match.state()
-    for name, shapes in dict(missed=match.true.shapes[missed], false=match.found.shapes[false],
-                             hit=match.found.shapes[hit]).items():
+    for name, shapes in dict(missed=true[missed], false=found[false], hit=found[hit]).items():
         rings = shapely.get_rings(shapely.get_parts(shapes))
-        ax.add_collection(
-            LineCollection([shapely.get_coordinates(r) - .5 for r in rings], colors=[ERROR_COLORS[name]],
-                           linewidths=width, label=f'{len(shapes)} {name}'))
-    ax.autoscale_view(); ax.legend(fontsize=7, loc='upper right')
+        lines = [shapely.get_coordinates(ring) - .5 for ring in rings]
+        look = dict(colors=[ERROR_COLORS[name]], linewidths=width, label=f'{len(shapes)} {name}')
+        ax.add_collection(LineCollection(lines, **look))
+    ax.autoscale_view()
+    ax.legend(fontsize=7, loc='upper right')
     return ax
 
 # %% ../nbs/66_objects.ipynb #02515fd0
 def _one_map_each(files, prefer, root):
-    found, order = {}, sorted(OUTPUTS, key=lambda o: o != prefer)
-    for f in files:
-        stem, what = map_stem(f)
+    "The map of each scene: of the kind that is preferred, else of another."
+    scenes = {}
+    for file in files:
+        stem, kind = map_stem(file)
         if stem.endswith('_errors'): continue
-        stem = relative_name(f.with_name(f'{stem}.tif'), root)
-        if found.setdefault(stem, {}).setdefault(what, f) != f:
-            raise BadInput(f'two maps are named {f.stem} in {f.parent}', 'one', 'move one away')
-    return {stem: next(has[o] for o in order if o in has) for stem, has in found.items()}
+        scene = relative_name(file.with_name(f'{stem}.tif'), root)
+        if scenes.setdefault(scene, {}).setdefault(kind, file) != file:
+            raise BadInput(f'two maps are named {file.stem} in {file.parent}', 'one', 'move one away')
+    kinds = sorted(OUTPUTS, key=lambda kind: kind != prefer)
+    return {scene: next(own[kind] for kind in kinds if kind in own) for scene, own in scenes.items()}
 
-def _lone(names, total, what, expected, do=''):
+def _lone(names, total, what, expected, do):
+    "The error that names what has no partner, four at most."
     names = sorted(names, key=natural_key)
     more = f' and {len(names) - 4} more' if len(names) > 4 else ''
     return BadInput(f'{len(names)} of {total} {what}: {", ".join(names[:4])}{more}', expected, do)
 
 def _labels_of(maps, labels):
+    "The label of each scene, None where there is none; and all labels of the folder."
     if labels.is_file():
         if len(maps) > 1 and not _is_vector(labels):
             raise BadInput(f'one mask {labels.name} for {len(maps)} maps', 'a folder of labels, or one vector file')
-        return dict.fromkeys(maps, labels)
+        return dict.fromkeys(maps, labels), set()
     if not labels.is_dir(): raise BadInput(f'no file or folder {labels}', 'a folder of labels, or one label file')
-    own = {f.resolve() for f in maps.values()}
-    others = [f for f in list_files(labels, LABEL_SUFFIXES) if f.resolve() not in own]
-    by = by_stem(others, 'labels', partial(relative_name, root=labels))
-    return {name: by.get(name, by.get(_beside(name, f.stem))) for name, f in maps.items()} | {None: by}
+    own = {file.resolve() for file in maps.values()}
+    others = [file for file in list_files(labels, LABEL_SUFFIXES) if file.resolve() not in own]
+    named = by_stem(others, 'labels', partial(relative_name, root=labels))
+    of_maps = {scene: named.get(scene, named.get(_beside(scene, file.stem))) for scene, file in maps.items()}
+    return of_maps, set(named.values())
 
-def _beside(name, stem): return '/'.join([*name.split('/')[:-1], stem])
+def _beside(scene, stem):
+    "Another name in the folder of a scene."
+    return '/'.join([*scene.split('/')[:-1], stem])
 
 def _labels_known(maps, root, dataset):
     "Labels of a data set, by the path below its root, or by the stem where it is the only one."
     own = known_dataset(dataset, root)
     pairs = [*own.train, *own.valid, *own.test]
-    stems = Counter(p.image.stem for p in pairs)
-    by = {relative_name(p.image, Path(root)): p.label for p in pairs}
-    by |= {p.image.stem: p.label for p in pairs if stems[p.image.stem] == 1}
-    return {name: by.get(name, by.get(name.split('/')[-1])) for name in maps}
+    times = Counter(pair.image.stem for pair in pairs)
+    named = {relative_name(pair.image, Path(root)): pair.label for pair in pairs}
+    named |= {pair.image.stem: pair.label for pair in pairs if times[pair.image.stem] == 1}
+    return {scene: named.get(scene, named.get(scene.split('/')[-1])) for scene in maps}
+
+def _check_partners(maps, found, every, labels):
+    "No map without a label, and no label without a map."
+    if lone := [maps[scene].name for scene, label in found.items() if label is None]:
+        raise _lone(lone, len(maps), f'maps have no label in {labels}',
+                    'a label with the name of its scene, any extension', 'move the others away')
+    if lone := [label.name for label in every - set(found.values())]:
+        raise _lone(lone, len(every), f'labels in {labels} have no map',
+                    'a_mask.tif, a_prob.tif or a.tif for a label named a', 'map the scene, or move its label away')
+
+def _city_groups(pairs):
+    "Pairs grouped by the cities that their scenes, not their maps, are named after."
+    scenes = [pair._replace(image=pair.image.with_name(Path(pair.group).name)) for pair in pairs]
+    return [pair._replace(group=scene.group) for pair, scene in zip(pairs, city_groups(scenes))]
 
 # %% ../nbs/66_objects.ipynb #2bbc19f4
 GROUPS = dict(place=place_groups, city=city_groups, scene=lambda pairs: pairs)
@@ -429,53 +521,69 @@ def match_maps(
     if by not in GROUPS or prefer not in OUTPUTS[:2]:
         raise BadInput(f'groups by {by!r}, maps of kind {prefer!r}', f'{", ".join(GROUPS)}; mask or prob')
     files = list_scenes(maps)
-    root = root_of(maps) if isinstance(maps, (str, Path)) else Path(os.path.commonpath([f.parent for f in files]))
+    if isinstance(maps, (str, Path)): root = root_of(maps)
+    else: root = Path(os.path.commonpath([file.parent for file in files]))
     maps = _one_map_each(files, prefer, root)
-    found = _labels_known(maps, labels, dataset) if dataset else _labels_of(maps, Path(labels))
-    every = set(found.pop(None, {}).values())
-    if lone := [maps[s].name for s, l in found.items() if l is None]:
-        raise _lone(lone, len(maps), f'maps have no label in {labels}',
-                    'a label with the name of its scene, any extension', 'move the others away')
-    if lone := [l.name for l in every - set(found.values())]:
-        raise _lone(lone, len(every), f'labels in {labels} have no map',
-                    'a_mask.tif, a_prob.tif or a.tif for a label named a', 'map the scene, or move its label away')
-    pairs = [Pair(maps[s], found[s], s) for s in sorted(maps, key=natural_key)]
-    if by != 'city': return GROUPS[by](pairs)
-    cities = city_groups([p._replace(image=p.image.with_name(Path(p.group).name)) for p in pairs])
-    return [p._replace(group=c.group) for p, c in zip(pairs, cities)]
+    if dataset: found, every = _labels_known(maps, labels, dataset), set()
+    else: found, every = _labels_of(maps, Path(labels))
+    _check_partners(maps, found, every, labels)
+    pairs = [Pair(maps[scene], found[scene], scene) for scene in sorted(maps, key=natural_key)]
+    return _city_groups(pairs) if by == 'city' else GROUPS[by](pairs)
 
 # %% ../nbs/66_objects.ipynb #ba52809b
 SUMS = ('tp', 'fp', 'fn', 'left_out', 'repaired')
 
 def _total(counted, iou, name=''):
     "Scores of several maps: everything that was counted, summed."
-    tally = counted[0][0]
-    for t, _ in counted[1:]: tally = tally + t
-    out = dict(maps=len(counted), **tally_scores(tally))
-    found = [o for _, o in counted if o is not None]
-    return {**out, 'objects': object_rates({k: sum(o[k] for o in found) for k in SUMS}, iou, name)} if found else out
+    tallies, objects = zip(*counted)
+    total = sum(tallies[1:], tallies[0])
+    scores = dict(maps=len(counted), **tally_scores(total))
+    known = [counts for counts in objects if counts is not None]
+    if not known: return scores
+    sums = {key: sum(counts[key] for counts in known) for key in SUMS}
+    return {**scores, 'objects': object_rates(sums, iou, name)}
 
 def _worst(scenes, table, cls, most):
-    of = (lambda r: r['iou'][table.names[cls]]) if table.n == 2 else lambda r: r['mean_iou']
-    known = [dict(name=r['name'], group=r['group'], iou=of(r)) for r in scenes if of(r) == of(r)]
-    return sorted(known, key=lambda r: r['iou'])[:most]
+    "The scenes with the lowest IoU: of the class of two, else of all classes in the mean."
+    iou_of = lambda scores: scores['iou'][table.names[cls]] if table.n == 2 else scores['mean_iou']
+    rows = [dict(name=scores['name'], group=scores['group'], iou=iou_of(scores)) for scores in scenes]
+    known = [row for row in rows if not math.isnan(row['iou'])]
+    return sorted(known, key=lambda row: row['iou'])[:most]
 
 def _check_maps(pairs, classes):
+    "The classes of all maps; no map is an error."
     if not pairs: raise BadInput('no maps', 'pairs of a map and its label', 'see match_maps')
     if classes: return classes
-    with Scene(pairs[0].image) as s: return mask_classes(s)
+    with Scene(pairs[0].image) as first: return mask_classes(first)
 
 def _error_files(pairs, folder):
-    "Where each error map goes, checked before any is written."
-    folder, inputs = Path(folder), [(n, f) for p in pairs for n, f in (('map', p.image), ('label', p.label))]
+    "Where each error map goes, checked before any is written; None of each where there is no folder."
+    if folder is None: return [None]*len(pairs)
+    folder = Path(folder)
     if folder.exists() and not folder.is_dir(): raise BadInput(f'{folder} is a file', 'a folder for the error maps')
-    out = [MapFiles(folder, beside(p.image).stem).errors for p in pairs]
-    if twice := [f.name for i, f in enumerate(out) if f in out[:i]]:
+    files = [MapFiles(folder, beside(pair.image).stem).errors for pair in pairs]
+    if twice := [file.name for i, file in enumerate(files) if file in files[:i]]:
         raise BadInput(f'two maps whose errors are {twice[0]}', 'one for each scene',
                        'evaluate them apart, each with a folder of its own')
-    own = {Path(f).resolve(): n for n, f in inputs}
-    for f in out: check_raster(f, {own[f.resolve()]: f} if f.resolve() in own else {}, 'error map')
-    return out
+    inputs = {}
+    for pair in pairs: inputs |= {Path(pair.image).resolve(): 'map', Path(pair.label).resolve(): 'label'}
+    for file in files:
+        kind = inputs.get(file.resolve())
+        check_raster(file, {kind: file} if kind else {}, 'error map')
+    return files
+
+def _count_map(pair, file, boundary, matching, settings):
+    "Pixels of a map, its objects where `matching` says how, and its error map where `file` says where."
+    settings = dict(settings, region=pair.region, aoi=pair.aoi)
+    tally = tally_map(pair.image, pair.label, boundary=boundary, **settings)
+    objects = match_objects(pair.image, pair.label, **matching, **settings).counts() if matching else None
+    if file is not None: write_errors(pair.image, pair.label, file, **settings)
+    return tally, objects
+
+def _scene_scores(pair, scores):
+    "The scores of one map, with its name."
+    own = {name: score for name, score in scores.items() if name not in ('maps', 'confusion')}
+    return dict(name=Path(pair.image).name, group=pair.group, **own)
 
 # %% ../nbs/66_objects.ipynb #dd8f05a6
 def evaluate_maps(
@@ -494,38 +602,43 @@ def evaluate_maps(
     each=None # called with the scores of each scene
 )->dict: # total, groups, scenes, worst
     "Scores of many maps, in total, by group and by scene."
-    pairs = [Pair(*p) for p in pairs]
+    pairs = [Pair(*pair) for pair in pairs]
     table = _check_maps(pairs, classes)
-    cls, kind, groups, scenes = object_class(cls, table), labels_kind([p.label for p in pairs], table), {}, []
-    files, name = [None]*len(pairs) if errors is None else _error_files(pairs, errors), table.names[cls]
-    for p, file in zip(pairs, files):
-        how = dict(classes=classes, threshold=threshold, attribute=attribute, region=p.region, kind=kind, aoi=p.aoi)
-        tally = tally_map(p.image, p.label, boundary=boundary, **how)
-        count = match_objects(p.image, p.label, cls=cls, iou=iou, min_area=min_area, **
-                              how).counts() if objects else None
-        if file is not None: write_errors(p.image, p.label, file, **how)
-        groups.setdefault(p.group, []).append((tally, count))
-        one = _total([(tally, count)], iou, name)
-        scenes.append(
-            dict(name=Path(p.image).name, group=p.group)
-            | {k: v for k, v in one.items() if k not in ('maps', 'confusion')})
+    cls = object_class(cls, table)
+    kind = labels_kind([pair.label for pair in pairs], table)
+    files = _error_files(pairs, errors)
+    settings = dict(classes=classes, threshold=threshold, attribute=attribute, kind=kind)
+    matching = dict(cls=cls, iou=iou, min_area=min_area) if objects else None
+    total = partial(_total, iou=iou, name=table.names[cls])
+    counted, scenes = {}, []
+    for pair, file in zip(pairs, files):
+        own = _count_map(pair, file, boundary, matching, settings)
+        counted.setdefault(pair.group, []).append(own)
+        scenes.append(_scene_scores(pair, total([own])))
         if each: each(scenes[-1])
-    return dict(total=_total([c for g in groups.values() for c in g], iou,
-                             name), groups={g: _total(c, iou, name) for g, c in groups.items()}, scenes=scenes,
-                worst=_worst(scenes, table, cls, worst))
+    return dict(**_sums(counted, total), scenes=scenes, worst=_worst(scenes, table, cls, worst))
+
+def _sums(counted, total):
+    "Scores of all maps and of each group."
+    every = [own for group in counted.values() for own in group]
+    return dict(total=total(every), groups={name: total(group) for name, group in counted.items()})
 
 # %% ../nbs/66_objects.ipynb #5d9e413e
-def _share(value): return '–' if value != value else f'{value:.4f}'
+def _share(value):
+    "Four digits, a dash for what is not known."
+    return '–' if value != value else f'{value:.4f}'
 
 def _column(value): return f'{_share(value):>6}'
 
 def _object_line(objects):
+    "Objects found, false and missed."
     name = f' ({objects["name"]})' if objects.get('name') else ''
     counts = f'{objects["tp"]:,} found, {objects["fp"]:,} false, {objects["fn"]:,} missed'
     rates = f'precision {_share(objects["precision"])}, recall {_share(objects["recall"])}, F1 {_share(objects["f1"])}'
     return f'objects at IoU {objects["iou"]:g}{name}: {counts}: {rates}'
 
 def _class_lines(scores):
+    "A table of the classes."
     width = max(10, *map(len, scores['iou']))
     yield f'{"":>{width}}  {"IoU":>6}  {"F1":>6}  precision  recall  boundary IoU'
     for name in scores['iou']:
@@ -538,6 +651,7 @@ def _group_figures(scores, name):
     return [_column(scores['mean_iou']), _column(scores['mean_f1']), '']
 
 def _group_lines(groups, name):
+    "A table of the groups."
     width = max(5, *map(len, groups))
     head = f'{"group":>{width}}  maps  {"IoU":>6}  {"F1":>6}  boundary IoU'
     yield head + '  objects F1'*any('objects' in scores for scores in groups.values())
@@ -566,5 +680,6 @@ def describe_scores(
     if 'iou' in scores and not isinstance(scores['iou'], dict): return [_object_line(scores)]
     lines, names = list(_total_lines(scores)), list(scores['iou'])
     if len(groups) > 1: lines += _group_lines(groups, names[1] if len(names) == 2 else None)
-    worst = ', '.join(f'{map_["name"]} {map_["iou"]:.4f}' for map_ in result.get('worst', []))
-    return lines + [f'worst: {worst}']*(scores.get('maps', 1) > 1)
+    if scores.get('maps', 1) <= 1: return lines
+    worst = ', '.join(f'{scene["name"]} {scene["iou"]:.4f}' for scene in result.get('worst', []))
+    return [*lines, f'worst: {worst}']

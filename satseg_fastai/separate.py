@@ -6,11 +6,13 @@
 __all__ = ['roof_height', 'passes', 'summits', 'split_region']
 
 # %% ../nbs/62_separate.ipynb #c17cd9fb
+from functools import partial
+
 import numpy as np
 from scipy import ndimage
 
 from .errors import BadInput
-from .regions import neighborhood
+from .regions import label_regions, neighborhood
 
 # %% ../nbs/62_separate.ipynb #cfd1fcaa
 def roof_height(
@@ -19,15 +21,24 @@ def roof_height(
     blur:float=.7 # pixels: standard deviation of a smoothing
 )->np.ndarray: # (h,w) distance to the outline times the squared probability; 0 outside
     "How far inside, and how surely."
-    d = ndimage.distance_transform_edt(np.pad(found, 1))[1:-1, 1:-1]
-    if prob is not None: d = d*np.nan_to_num(prob)**2
-    return np.where(found, ndimage.gaussian_filter(d, blur, mode='constant'), 0)
+    height = ndimage.distance_transform_edt(np.pad(found, 1))[1:-1, 1:-1]
+    if prob is not None: height = height*np.nan_to_num(prob)**2
+    return np.where(found, ndimage.gaussian_filter(height, blur, mode='constant'), 0)
 
 # %% ../nbs/62_separate.ipynb #a1612531
-def _halves(x, r, c):
-    "Each pixel, and the one r rows below and c columns to the right of it."
-    h, w = x.shape
-    return x[:h - r, max(0, -c):w - max(0, c)], x[r:, max(0, c):w - max(0, -c)]
+def _halves(values, down, right):
+    "Each pixel, and the one so many rows below and columns to the right of it."
+    height, width = values.shape
+    own = values[:height - down, max(0, -right):width - max(0, right)]
+    return own, values[down:, max(0, right):width - max(0, -right)]
+
+def _meetings(basins, height, step):
+    "Where a pixel and its neighbor lie in two basins: the pairs, lower number first, and the lower height."
+    one, other = _halves(basins, *step)
+    at = (one != other) & (one > 0) & (other > 0)
+    pairs = np.stack([np.minimum(one[at], other[at]), np.maximum(one[at], other[at])])
+    here, there = _halves(height, *step)
+    return pairs, np.minimum(here[at], there[at])
 
 def passes(
     basins:np.ndarray, # int (h,w) numbers from 1; 0 outside
@@ -35,28 +46,34 @@ def passes(
     connectivity:int=4 # 4 or 8
 )->tuple: # int (n,2) pairs; their heights, the highest first
     "The highest way between each two neighbors."
-    found = []
-    for step in ((0, 1), (1, 0), (1, 1), (1, -1))[:connectivity//2]:
-        (a, b), (x, y) = _halves(basins, *step), _halves(height, *step)
-        at = (a != b) & (a > 0) & (b > 0)
-        found.append((np.stack([np.minimum(a[at], b[at]), np.maximum(a[at], b[at])]), np.minimum(x[at], y[at])))
-    pairs, levels = (np.concatenate(v, -1) for v in zip(*found))
+    steps = ((0, 1), (1, 0), (1, 1), (1, -1))[:connectivity//2]
+    meetings = [_meetings(basins, height, step) for step in steps]
+    pairs, levels = (np.concatenate(parts, -1) for parts in zip(*meetings))
     order = np.argsort(-levels, kind='stable')
-    first = order[np.sort(
-        np.unique(pairs[0, order].astype(np.int64)*(basins.max() + 1) + pairs[1, order], return_index=True)[1])]
+    pairs, levels = pairs[:, order], levels[order]
+    key = pairs[0].astype(np.int64)*(basins.max() + 1) + pairs[1]
+    first = np.sort(np.unique(key, return_index=True)[1])
     return pairs[:, first].T, levels[first]
 
 def _standing(peaks, pairs, levels, depth):
     "Which peaks stand out, by the pass over which each meets a higher one."
-    root, keep, peaks = list(range(len(peaks))), np.ones(len(peaks), bool), peaks.tolist()
-    def top(i):
-        while root[i] != i: root[i] = i = root[root[i]]
-        return i
-    for (a, b), level in zip(pairs.tolist(), levels.tolist()):
-        low, high = sorted((top(a), top(b)), key=peaks.__getitem__)
+    peaks, root = peaks.tolist(), list(range(len(peaks)))
+    keep = np.ones(len(peaks), bool)
+    def top(basin):
+        "The basin whose peak is the highest of all that were joined; paths are halved on the way."
+        while root[basin] != basin: root[basin] = basin = root[root[basin]]
+        return basin
+
+    for pair, level in zip(pairs.tolist(), levels.tolist()):
+        low, high = sorted(map(top, pair), key=peaks.__getitem__)
         if low == high: continue
-        root[low], keep[low] = high, level < (1 - depth)*peaks[low]
+        root[low] = high
+        keep[low] = level < (1 - depth)*peaks[low]
     return keep
+
+def _renumbered(labels, keep):
+    "The labels that are kept as 1, 2, ...; the others 0."
+    return (np.cumsum(keep, dtype=np.int32)*keep)[labels]
 
 def summits(
     height:np.ndarray, # (h,w), 0 outside
@@ -67,12 +84,13 @@ def summits(
     from skimage.morphology import local_maxima
     from skimage.segmentation import watershed
     near, found = neighborhood(connectivity), height > 0
-    tops, n = ndimage.label(found & local_maxima(height, footprint=near), near)
-    if n < 2: return tops, n
+    tops, owner = label_regions(found & local_maxima(height, footprint=near), [True], connectivity)
+    if len(owner) < 2: return tops, len(owner)
     basins = watershed(-height, tops, connectivity=near, mask=found)
-    peaks = ndimage.maximum(height, tops, range(1, n + 1))
-    keep = np.r_[False, _standing(np.r_[0, peaks], *passes(basins, height, connectivity), depth)[1:]]
-    return (np.cumsum(keep, dtype=np.int32)*keep)[tops], int(keep.sum())
+    peaks = np.r_[0, ndimage.maximum(height, tops, range(1, len(owner) + 1))]
+    keep = _standing(peaks, *passes(basins, height, connectivity), depth)
+    keep[0] = False
+    return _renumbered(tops, keep), int(keep.sum())
 
 # %% ../nbs/62_separate.ipynb #a6c64e3b
 def split_region(
@@ -89,19 +107,15 @@ def split_region(
     if not 0 < depth < 1: raise BadInput(f'depth {depth}', 'a share between 0 and 1')
     height = roof_height(found, prob, blur)
     marks, n = summits(height, depth, connectivity)
-    cut = lambda: watershed(-height, marks, connectivity=neighborhood(connectivity), mask=found)
     if n < 2 or found.sum() < 2*smallest: return found.astype(np.int32)
-    parts = cut()
-    size = np.bincount(parts[found], minlength=n + 1)
-    if size[1:].min() < smallest:
-        keep = size >= smallest
-        keep[0], keep[1 + size[1:].argmax()] = False, True
-        marks = np.where(keep[marks], marks, 0)
-        parts = cut()
-    return _renumber(parts)
-
-def _renumber(parts):
-    "0 stays, the others become 1, 2, ..."
+    cut = partial(watershed, -height, connectivity=neighborhood(connectivity), mask=found)
+    parts = cut(marks)
+    sizes = np.bincount(parts[found], minlength=n + 1)
+    if sizes[1:].min() < smallest:
+        keep = sizes >= smallest
+        keep[0] = False
+        keep[1 + sizes[1:].argmax()] = True
+        parts = cut(np.where(keep[marks], marks, 0))
     there = np.bincount(parts.ravel()) > 0
     there[0] = False
-    return (np.cumsum(there)*there)[parts].astype(np.int32)
+    return _renumbered(parts, there)

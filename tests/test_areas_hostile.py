@@ -4,11 +4,11 @@ import json
 import numpy as np
 import pytest
 import rasterio
-from rasterio.transform import from_origin
 
 from satseg_fastai.areas.blocks import blocks_for, check_blocks
 from satseg_fastai.classes import building
 from satseg_fastai.errors import BadInput
+from satseg_fastai.testing import write_raster
 
 BLOCKS = np.random.default_rng(0).integers(1, 2000, (28, 2, 2)).tolist()
 VALIDATION = dict(block=64, confusions=BLOCKS)
@@ -24,10 +24,7 @@ COUNTS = {
 @pytest.fixture
 def mask(tmp_path):
     "A map of buildings on the globe."
-    profile = dict(driver='GTiff', count=1, height=20, width=30, dtype='uint8', nodata=255, crs='EPSG:32645',
-                   transform=from_origin(332000, 3058000, .5, .5))
-    with rasterio.open(tmp_path/'a_mask.tif', 'w', **profile) as ds: ds.write(np.zeros((1, 20, 30), np.uint8))
-    return tmp_path/'a_mask.tif'
+    return write_raster(tmp_path/'a_mask.tif', np.zeros((20, 30), np.uint8), nodata=255)
 
 
 def write_receipt(mask, validation):

@@ -21,6 +21,7 @@ from satseg_fastai.maps.layers import measure
 from satseg_fastai.maps.outlines import better_outlines, in_the_way
 from satseg_fastai.maps.polygons import vectorize, write_detections
 from satseg_fastai.synth import make_town, write_town
+from satseg_fastai.testing import write_raster
 
 DATA = os.environ.get('SATSEG_DATA')
 real = pytest.mark.skipif(not DATA or not Path(DATA).is_dir(), reason='SATSEG_DATA names no folder of real imagery')
@@ -33,13 +34,8 @@ def read(path):
 
 def write(path, x, crs='EPSG:32645', transform=from_origin(332_000, 3_058_000, .5, .5), nodata=255, table=None):
     "A raster of one band for each plane."
-    planes = x if x.ndim == 3 else x[None]
-    count, height, width = planes.shape
-    profile = dict(driver='GTiff', count=count, height=height, width=width, dtype=x.dtype, nodata=nodata)
-    with rasterio.open(path, 'w', crs=crs, transform=transform, **profile) as ds:
-        ds.write(planes)
-        if table: ds.update_tags(classes=json.dumps(table.to_json()))
-    return path
+    tags = dict(classes=json.dumps(table.to_json())) if table else None
+    return write_raster(path, x, crs, transform, tags, nodata=nodata)
 
 
 def iou(a, b): return (a & b).sum()/(a | b).sum()

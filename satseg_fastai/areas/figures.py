@@ -304,7 +304,7 @@ def area_text(
     unit:str, # 'm2' or 'px'
     like=None # whose size decides between m², ha and km²; None: the first
 )->str:
-    "Areas in words."
+    "One area, or the ends of an interval, in words of one unit; `report.html.area_text` is the report's, of one area."
     if like is None: like = values[0]
     divisor, name = _area_unit(like, unit)
     numbers = '-'.join(_digits(value/divisor) for value in values)
