@@ -26,11 +26,10 @@ from scipy import ndimage
 
 from .classes import ClassTable
 from .errors import BadInput, FailedWork, NoPlace
-from .evaluate import check_indices, check_raster, read_indices
 from .files import workplace
 from .labels import labels_kind, open_labels
-from .mask import MASK_NODATA, mask_classes, mask_colors, strips
-from .raster import GDAL_ERRORS, Scene, bounded_cache, open_raster, write_cog
+from .mask import MASK_NODATA, check_indices, mask_classes, mask_colors, read_indices, strips
+from .raster import GDAL_ERRORS, Scene, bounded_cache, check_raster, open_raster, write_cog
 from .regions import label_regions, neighborhood, whole_regions
 from .scores import Confusion, count_pairs
 

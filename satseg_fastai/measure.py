@@ -15,9 +15,8 @@ from scipy import ndimage
 
 from .classes import ClassTable
 from .errors import BadInput
-from .evaluate import read_indices
 from .labels import Place, place_of
-from .mask import mask_classes, strips
+from .mask import mask_classes, read_indices, strips
 from .raster import Scene, on_earth
 from .regions import RegionCount, label_regions, whole_regions
 

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['GDAL_ERRORS', 'RASTER_SUFFIXES', 'EDGE', 'LABEL_FOLDERS', 'reflect_index', 'open_raster', 'chip_tile', 'tile_bounds',
            'named_tile', 'tile_grid', 'named_place', 'stored_place', 'on_earth', 'ground_distance', 'check_units',
-           'Scene', 'list_scenes', 'cache_bytes', 'bounded_cache', 'write_cog', 'atomic_path', 'list_files', 'root_of',
-           'workplace', 'write_json']
+           'Scene', 'list_scenes', 'cache_bytes', 'bounded_cache', 'write_cog', 'check_raster', 'atomic_path',
+           'list_files', 'root_of', 'workplace', 'write_json']
 
 # %% ../nbs/01_raster.ipynb #8ca3e09d
 import math, os, re, warnings, zlib
@@ -431,3 +431,19 @@ def write_cog(
     except GDAL_ERRORS as error:
         raise FailedWork(f'{dst} could not be written: {_describe(error)}',
                          do='check disk space and the folder, and run again') from None
+
+# %% ../nbs/01_raster.ipynb #cf7bd7e4
+def check_raster(
+    dst:str|Path, # raster to write
+    inputs:dict, # what it must not replace: name -> path
+    what:str # the raster is, for the message
+)->Path: # dst
+    "A place for a GeoTIFF: no folder, no other format, none of its own inputs."
+    dst = Path(dst)
+    for name, path in inputs.items():
+        if Path(path).resolve() == dst.resolve():
+            raise BadInput(f'{dst} is the {name} itself', f'another file for the {what}')
+    if dst.is_dir(): raise BadInput(f'{dst} is a folder', 'NAME.tif')
+    if dst.suffix.lower() not in ('.tif', '.tiff'):
+        raise BadInput(f'{dst} for the {what}', 'NAME.tif', 'it is written as a GeoTIFF')
+    return dst
