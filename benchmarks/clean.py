@@ -49,7 +49,7 @@ def peak_mb():
 
 def ours(src, dst):
     "Seconds of clean_mask."
-    from satseg_fastai.clean import Clean, clean_mask
+    from satseg_fastai.maps.clean import Clean, clean_mask
     start = time.perf_counter()
     found = clean_mask(src, dst, Clean(OBJECT, HOLE))
     return time.perf_counter() - start, found
@@ -58,7 +58,7 @@ def ours(src, dst):
 def theirs(src, dst):
     "Seconds of reading, two calls of scikit-image, and writing."
     from skimage.morphology import remove_small_holes, remove_small_objects
-    from satseg_fastai.raster import Scene, write_cog
+    from satseg_fastai.geo.raster import Scene, write_cog
     start = time.perf_counter()
     with Scene(src) as s:
         x = s.read(0, 0, s.height, s.width)[0]
@@ -70,9 +70,9 @@ def theirs(src, dst):
 
 def speed(args, folder):
     "Both in turn, the fastest of each, and the search."
-    from satseg_fastai.classes import building
-    from satseg_fastai.clean import search_clean
-    from satseg_fastai.raster import Scene
+    from satseg_fastai.labels.classes import building
+    from satseg_fastai.maps.clean import search_clean
+    from satseg_fastai.geo.raster import Scene
     src, a, b = (folder/f'{n}.tif' for n in ('square', 'ours', 'theirs'))
     make_mask(src, args.side, args.side)
     runs = [(*ours(src, a), *theirs(src, b)) for _ in range(args.rounds)]

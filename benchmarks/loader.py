@@ -27,7 +27,7 @@ TARGET, STEP_TARGET = 250, .85
 def make_pair(folder, side):
     "A scene of smooth noise and a label of its brighter half."
     import rasterio
-    from satseg_fastai.datasets import Pair
+    from satseg_fastai.data.datasets import Pair
     image, label = folder/'scene.tif', folder/'label.tif'
     smooth_scene(image, side)
     with rasterio.open(image) as ds: profile, bright = ds.profile, ds.read(1) > 125
@@ -37,7 +37,7 @@ def make_pair(folder, side):
 
 def ours(pair, args, memory=None):
     "Our DataLoader as it comes."
-    from satseg_fastai.data import scene_dls
+    from satseg_fastai.data.loaders import scene_dls
     return scene_dls([pair], [pair], size=args.size, bs=args.batch, num_workers=0, device='cpu', memory=memory).train
 
 
@@ -61,7 +61,7 @@ def fastai_stock(pair, args):
     from fastai.torch_core import TensorImage, TensorMask
     from fastai.vision.augment import Brightness, Contrast, Dihedral, Rotate, Saturation, setup_aug_tfms
     from rasterio.windows import Window
-    from satseg_fastai.data import IMAGENET, Item, draw_window
+    from satseg_fastai.data.loaders import IMAGENET, Item, draw_window
     opened = cache(rasterio.open)
     def window(number):
         row, col, height, width = draw_window(Item(0, number, args.size, None), (0, 0, args.side, args.side), 0)
@@ -160,8 +160,8 @@ def learner_steps(learn):
 
 def training(pair, args):
     "The Learner's step with the default loader against the bare step."
-    from satseg_fastai.data import scene_dls
-    from satseg_fastai.learner import seg_learner
+    from satseg_fastai.data.loaders import scene_dls
+    from satseg_fastai.training.learner import seg_learner
     piece = pair._replace(region=(0, 0, args.size, args.size))
     dls = scene_dls([pair], [piece], size=args.size, bs=args.batch)
     learn = seg_learner(dls, encoder=args.encoder, pretrained=False, metrics=[])

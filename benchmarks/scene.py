@@ -46,9 +46,9 @@ def smooth_scene(path, side):
 
 def batches(src, args):
     "The batches of predict_scene, one at a time."
-    from satseg_fastai.raster import Scene
+    from satseg_fastai.geo.raster import Scene
     from satseg_fastai.scene.predict import normalize
-    from satseg_fastai.tiling import Grid
+    from satseg_fastai.geo.tiling import Grid
     with Scene(src) as scene:
         for band in Grid(scene.height, scene.width, args.size, args.overlap).bands():
             for i in range(0, len(band.windows), args.batch):

@@ -25,7 +25,7 @@ def memory_mb(kind):
 
 def by_passes(height):
     "As the library does."
-    from satseg_fastai.separate import summits
+    from satseg_fastai.maps.separate import summits
     return summits(height, DEPTH)
 
 

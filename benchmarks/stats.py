@@ -43,7 +43,7 @@ def make_scene(folder, side, zones):
 
 def validation(scenes, count, names):
     "Blocks with confusions and counts, the same for the same numbers."
-    from satseg_fastai.stats import ValidationBlocks
+    from satseg_fastai.areas.estimate import ValidationBlocks
     rng = np.random.default_rng(1)
     found = rng.multinomial(60_000, rng.dirichlet([9, *[.5]*4]*5, count)).reshape(count, 5, 5)
     h = rng.integers(1, 9, (count, 1))
@@ -56,8 +56,8 @@ def validation(scenes, count, names):
 
 def main(args):
     "As mapped, then corrected by blocks of many scenes and of one."
-    from satseg_fastai.classes import land_cover
-    from satseg_fastai.stats import area_figures
+    from satseg_fastai.labels.classes import land_cover
+    from satseg_fastai.areas.figures import area_figures
     seconds, table = {}, land_cover()
     with tempfile.TemporaryDirectory(dir=args.tmp) as tmp, warnings.catch_warnings():
         warnings.simplefilter('ignore')

@@ -107,7 +107,7 @@ def clock(work):
 
 def speed(args, folder):
     "Seconds of each way on one mask, libraries loaded before; the least of the repeats."
-    from satseg_fastai.vector import vectorize
+    from satseg_fastai.maps.polygons import vectorize
     make(folder, 200, 400)
     vectorize(folder/'200_mask.tif', folder/'warm.gpkg', prob=folder/'200_prob.tif', regularize=True, simplify=1,
               separate='watershed')
@@ -124,8 +124,8 @@ def speed(args, folder):
 
 def polygons(folder, height, option):
     "How many a mask gives, or a comparison of two."
-    from satseg_fastai.change import compare_maps
-    from satseg_fastai.vector import vectorize
+    from satseg_fastai.areas.change import compare_maps
+    from satseg_fastai.maps.polygons import vectorize
     mask, dst = folder/f'{height}_mask.tif', folder/f'{height}.gpkg'
     if option != 'change': return vectorize(mask, dst, prob=folder/f'{height}_prob.tif', **OPTIONS[option])
     return sum(s['buildings'] for s in compare_maps(mask, folder/'later'/mask.name, dst)['status'].values())

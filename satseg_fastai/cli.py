@@ -272,7 +272,7 @@ def train(
     dataset:Dataset=None,
     aoi:Aoi=None,
     epochs:Annotated[Optional[int], Option(min=1, help=(
-        'Each draws as many crops as cover the training scenes once. Default: as many as make 480 steps, '
+        'Each draws as many crops as cover the training scenes once. Default: as make 480 steps, '
         'from 16 to 48; with --init or --preset inria 10 after the frozen ones.'))]=None,
     frozen_epochs:Annotated[Optional[int], Option(min=0, help=(
         'Epochs before them with a frozen encoder. Default: 0; with --init or --preset inria 6.'))]=None,
@@ -316,7 +316,7 @@ def train(
     """Train a model on labeled scenes. Its threshold is chosen on the validation scenes;
     interrupted, the same command goes on."""
     if plot: _check_picture(plot)
-    from satseg_fastai.models.registry import check_args
+    from satseg_fastai.architectures import check_args
     from satseg_fastai.workflow import train as run
     network = _given(encoder=encoder, weights=weights, stats=stats, decoder_width=_width(decoder_width),
                      pointrend=pointrend or None, preset=preset)
@@ -387,7 +387,7 @@ def threshold(
 ):
     """Choose the threshold of a model. On labeled scenes, stitched; stored in the bundle with its curves,
     interval, calibration, and errors and counts by block."""
-    from satseg_fastai.datasets import labeled_pairs
+    from satseg_fastai.data.datasets import labeled_pairs
     from satseg_fastai.validation.describe import describe_threshold
     from satseg_fastai.validation.run import choose_threshold
     if plot: _check_picture(plot)
@@ -404,11 +404,11 @@ def _without_screen():
 
 def _check_picture(path):
     _without_screen()
-    from satseg_fastai.plots import check_picture
+    from satseg_fastai.report.plots import check_picture
     check_picture(path)
 
 def _plot_validation(stored, path):
-    from satseg_fastai.plots import plot_validation, save_picture
+    from satseg_fastai.report.plots import plot_validation, save_picture
     save_picture(plot_validation(stored).flat[0], path)
 
 # %% ../nbs/90_cli.ipynb #c2f1d5aa
@@ -438,7 +438,7 @@ def align(
 ):
     """How far labels lie beside the image. By a model's probability: the shift of each scene in meters with its
     error, or that it is not to be trusted. A model that learned from labels with the same shift finds none."""
-    from satseg_fastai.align import align_scenes, describe_shift, shift_json
+    from satseg_fastai.validation.align import align_scenes, describe_shift, shift_json
     of_predict = dict(bands=numbers(bands), size=patch, overlap=overlap, batch_size=batch, device=device)
     each = None if as_json else lambda shift: _say([describe_shift(shift)])
     shifts = align_scenes(model, images, labels, name=name, radius=radius, together=together, out=out, seed=seed,
@@ -542,7 +542,7 @@ def clean(
     classes:Classes=None
 ):
     "Clean a mask up. Small objects go, small holes are filled; without sizes as the model's validation scenes say."
-    from satseg_fastai.clean import clean_mask
+    from satseg_fastai.maps.clean import clean_mask
     sizes = _given(min_object=min_object, min_hole=min_hole, opening=opening)
     clean_up = _clean_up(mask, model, sizes, px, connectivity)
     changed = clean_mask(mask, out, clean_up, classes=_table(classes))
@@ -553,12 +553,12 @@ def _by_class(counts):
     return ', '.join(f'{count:,} of {name}' for name, count in counts.items()) or 'none'
 
 def _table(classes):
-    from satseg_fastai.classes import class_table
+    from satseg_fastai.labels.classes import class_table
     return class_table(classes) if classes else None
 
 def _clean_up(mask, model, sizes, px, connectivity):
     "What the user said, else what the model or the receipt beside the mask says."
-    from satseg_fastai.clean import Clean, read_clean
+    from satseg_fastai.maps.clean import Clean, read_clean
     if sizes and model:
         option = next(iter(sizes)).replace('_', '-')
         raise BadInput(f'--model together with --{option}', 'one of the two')
@@ -597,7 +597,7 @@ def vectorize(
     classes:Classes=None
 ):
     "Polygons of a mask. With class, area, perimeter, mean probability; for QGIS."
-    from satseg_fastai.run import companion
+    from satseg_fastai.maps.run import companion
     from satseg_fastai.maps.polygons import vectorize as run
     if depth and not separate: raise BadInput('--depth without --separate', 'both', 'add --separate')
     prob = prob or companion(mask)
@@ -632,9 +632,9 @@ def evaluate(
 ):
     """Scores of maps against labels. The map comes first. Accuracy, IoU, F1 and boundary IoU (3 px) of each class,
     buildings found, for each group of scenes."""
-    from satseg_fastai.evaluate import json_ready
-    from satseg_fastai.labels import VECTOR_SUFFIXES
-    from satseg_fastai.objects import describe_scores, object_scores
+    from satseg_fastai.evaluate.pixels import json_ready
+    from satseg_fastai.labels.read import VECTOR_SUFFIXES
+    from satseg_fastai.evaluate.objects import describe_scores, object_scores
     threshold = _thresholds(threshold)
     reading = dict(classes=_table(classes), attribute=attribute, min_area=min_area)
     if pred.suffix.lower() in VECTOR_SUFFIXES:
@@ -657,16 +657,16 @@ def _check_polygons(errors, threshold, dataset):
 
 def _pairs(pred, label, threshold, by, dataset, aoi):
     "Which map goes with which label."
-    from satseg_fastai.datasets import Pair, within
-    from satseg_fastai.objects import match_maps
+    from satseg_fastai.data.datasets import Pair, within
+    from satseg_fastai.evaluate.objects import match_maps
     if pred.is_file() and label.is_file(): return within([Pair(pred, label, pred.stem)], aoi)
     kind = 'mask' if threshold is None else 'prob'
     return within(match_maps(pred, label, by, kind, dataset), aoi)
 
 def _map_scores(pairs, flat, errors, aoi, **reading):
     "Scores of one map, flat, or of many maps with their groups; their errors as maps."
-    from satseg_fastai.evaluate import write_errors
-    from satseg_fastai.objects import evaluate_maps
+    from satseg_fastai.evaluate.pixels import write_errors
+    from satseg_fastai.evaluate.objects import evaluate_maps
     if not flat: return evaluate_maps(pairs, errors=errors, **reading)
     pair = pairs[0]
     if errors:
@@ -725,7 +725,7 @@ def change(
 ):
     "What became of buildings between two maps. Standing, damaged, gone or new, as polygons and as figures."
     _needs_zones(zone_name, zones)
-    from satseg_fastai.change import compare_maps, describe_changes
+    from satseg_fastai.areas.change import compare_maps, describe_changes
     from satseg_fastai.areas.blocks import blocks_for
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', NoBlocks)  # what it says of both maps is in the result
@@ -777,7 +777,7 @@ def export(
     if model.is_dir() and out:
         raise BadInput('--out for a folder of maps', 'no --out', 'the items stand beside the maps')
     if model.is_dir() and stac and not (onnx or card): return _write_items(model)
-    from satseg_fastai.bundle import Bundle
+    from satseg_fastai.bundle.file import Bundle
     from satseg_fastai.export.card import export_card
     from satseg_fastai.export.onnx import export_onnx
     from satseg_fastai.export.stac import export_stac
@@ -808,7 +808,7 @@ def info(
         help='Picture of losses, metrics and rate by epoch, NAME.png.')]=None
 ):
     "What a bundle holds. Architecture, classes, bands, resolution, threshold, training."
-    from satseg_fastai.bundle import describe_spec, read_spec
+    from satseg_fastai.bundle.file import describe_spec, read_spec
     spec = read_spec(model, None)
     if plot: _plot_history(spec, plot, model.name)
     if as_json: return print(json.dumps(dict(spec), indent=1))
@@ -818,7 +818,7 @@ def info(
 def _plot_history(spec, path, name):
     "How the training went, as a picture."
     _check_picture(path)
-    from satseg_fastai.plots import plot_history, save_picture
+    from satseg_fastai.report.plots import plot_history, save_picture
     axs = plot_history(spec)
     if axs is None:
         raise BadInput(f'{name} holds no history of its training', 'a bundle trained since there is one',

@@ -6,8 +6,8 @@ import pytest
 import rasterio
 
 from satseg_fastai.areas.blocks import blocks_for, check_blocks
-from satseg_fastai.classes import building
 from satseg_fastai.errors import BadInput
+from satseg_fastai.labels.classes import building
 from satseg_fastai.testing import write_raster
 
 BLOCKS = np.random.default_rng(0).integers(1, 2000, (28, 2, 2)).tolist()

@@ -3,9 +3,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from satseg_fastai.bundle import load_bundle, read_spec, save_bundle
+from satseg_fastai.architectures import create_model
+from satseg_fastai.bundle.file import load_bundle, read_spec, save_bundle
 from satseg_fastai.errors import BadInput
-from satseg_fastai.models.registry import create_model
 
 CLASSES = [dict(name='background', color=[0, 0, 0], index=0), dict(name='building', color=[255, 0, 0], index=1)]
 SPEC = dict(arch='se_unet', encoder='test_resnet', arch_args=dict(decoder_width=8), n_in=3, n_out=2, classes=CLASSES,

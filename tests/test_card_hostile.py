@@ -1,8 +1,8 @@
 "Whatever stands in a spec, a model card makes no tag, no link and no heading of it."
 import pytest
 
+from satseg_fastai.bundle.spec import check_spec
 from satseg_fastai.export.card import card_head, card_lines
-from satseg_fastai.spec import check_spec
 
 yaml = pytest.importorskip('yaml')
 markdown_it = pytest.importorskip('markdown_it')

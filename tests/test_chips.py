@@ -8,9 +8,9 @@ import shapely
 from PIL import Image
 from rasterio.warp import transform_bounds
 
-from satseg_fastai.bundle import read_spec
-from satseg_fastai.classes import dubai, encode
-from satseg_fastai.raster import _tell_named, tile_bounds
+from satseg_fastai.bundle.file import read_spec
+from satseg_fastai.geo.raster import _tell_named, tile_bounds
+from satseg_fastai.labels.classes import dubai, encode
 from satseg_fastai.synth import make_scenes
 from test_cli import TINY, fine, pixels, refused, satseg
 

@@ -1,8 +1,8 @@
 "A class table may come from a file that somebody sent: every field is checked before it is used."
 import pytest
 
-from satseg_fastai.classes import ClassTable, check_colors, class_table, dubai, fitting_table, parse_color
 from satseg_fastai.errors import BadInput
+from satseg_fastai.labels.classes import ClassTable, check_colors, class_table, dubai, fitting_table, parse_color
 
 COLORS = ['red', '#12345', '#12 345', '#gggggg', (1, 2), (1, 2, 256), (1, 2, True), (1., 2, 3), 7, None]
 

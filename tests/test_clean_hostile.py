@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import rasterio
 
-from satseg_fastai.classes import building, dubai, named_table
-from satseg_fastai.clean import Clean, InFolder, check_clean, clean_array, clean_mask, read_clean, search_clean
 from satseg_fastai.errors import BadInput, FailedWork
+from satseg_fastai.labels.classes import building, dubai, named_table
+from satseg_fastai.maps.clean import Clean, InFolder, check_clean, clean_array, clean_mask, read_clean, search_clean
 from satseg_fastai.testing import write_raster
 
 TABLE = named_table(['background', 'roof', 'road'])

@@ -20,11 +20,11 @@ from sklearn.metrics import accuracy_score, jaccard_score
 from typer.testing import CliRunner
 
 from satseg_fastai import __version__
-from satseg_fastai.bundle import read_spec, save_bundle, update_spec
+from satseg_fastai.architectures import create_model
+from satseg_fastai.bundle.file import read_spec, save_bundle, update_spec
 from satseg_fastai.cli import app
 from satseg_fastai.errors import NoPlace
-from satseg_fastai.levels import LEVELS, NODATA
-from satseg_fastai.models.registry import create_model
+from satseg_fastai.geo.levels import LEVELS, NODATA
 from satseg_fastai.synth import make_scenes
 
 SIDE = 128

@@ -12,9 +12,9 @@ import rasterio
 import shapely
 from rasterio.transform import from_origin
 
-from satseg_fastai.bundle import read_spec
-from satseg_fastai.classes import land_cover
-from satseg_fastai.levels import LEVELS
+from satseg_fastai.bundle.file import read_spec
+from satseg_fastai.geo.levels import LEVELS
+from satseg_fastai.labels.classes import land_cover
 from satseg_fastai.synth import make_town, write_town
 # noqa: F401, fixtures too
 from test_cli import SIDE, fine, folder, noise, out, pixels, posix, refused, save_model, satseg, start, world, write

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from satseg_fastai.datasets import (CITIES, Pair, chips, dubai, folder_pairs, inria, labeled_split, match_stems,
+from satseg_fastai.data.datasets import (CITIES, Pair, chips, dubai, folder_pairs, inria, labeled_split, match_stems,
                                     parse_valid, spatial_blocks, split)
 from satseg_fastai.errors import BadInput
-from satseg_fastai.tiling import Window
+from satseg_fastai.geo.tiling import Window
 
 
 def touch(folder, *names):

@@ -7,10 +7,10 @@ import timm
 import torch
 from fastai.optimizer import Adam
 
-from satseg_fastai.bundle import load_bundle, save_bundle
+from satseg_fastai.architectures import create_model
+from satseg_fastai.bundle.file import load_bundle, save_bundle
 from satseg_fastai.errors import BadInput
 from satseg_fastai.models.encoders import layer_rates
-from satseg_fastai.models.registry import create_model
 from satseg_fastai.scene.predict import predict_array
 
 SMALL = dict(se_unet=dict(decoder_width=16), fpn=dict(pyramid_width=16, width=8), pspnet=dict(width=16),

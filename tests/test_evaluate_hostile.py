@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from satseg_fastai.errors import BadInput
-from satseg_fastai.evaluate import evaluate, write_errors
+from satseg_fastai.evaluate.pixels import evaluate, write_errors
 from satseg_fastai.testing import write_raster
 
 RNG = np.random.default_rng(0)

@@ -13,13 +13,13 @@ from rasterio.features import rasterize
 from safetensors.torch import load_file
 from scipy.ndimage import label as label_pieces
 
-from satseg_fastai.bundle import load_bundle, read_spec, save_bundle, update_spec
-from satseg_fastai.classes import land_cover
-from satseg_fastai.datasets import Pair
-from satseg_fastai.pointrend.detection import instance_dls, instance_learner
-from satseg_fastai.pointrend.instance import Detection
+from satseg_fastai.bundle.file import load_bundle, read_spec, save_bundle, update_spec
+from satseg_fastai.data.datasets import Pair
+from satseg_fastai.instances.model import Detection
+from satseg_fastai.labels.classes import land_cover
+from satseg_fastai.maps.polygons import write_detections
 from satseg_fastai.scene.instances import predict_instances
-from satseg_fastai.vector import write_detections
+from satseg_fastai.training.instances import instance_dls, instance_learner
 # noqa: F401, fixtures too
 from test_cli import SIDE, fine, names, noise, out, pixels, refused, satseg, save_model, world, write
 
@@ -182,7 +182,7 @@ def test_train_inside_an_area_of_interest(world, tmp_path):
 
 def test_interrupted_training_goes_on(world, out, monkeypatch):
     "The same command after a Ctrl-C gives the weights that one run gives."
-    from satseg_fastai.learner import Checkpoint
+    from satseg_fastai.training.learner import Checkpoint
     run = lambda name: [
         'train', '--images', world.images, '--labels', world.labels, '--out', out/name/'m.safetensors', *TINY,
         '--epochs', 2

@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from torch import nn
 from typer.testing import CliRunner
 
-from satseg_fastai.bundle import load_bundle, read_spec, save_bundle
+from satseg_fastai.architectures import ARCHS, create_model, takes
+from satseg_fastai.bundle.file import load_bundle, read_spec, save_bundle
 from satseg_fastai.cli import app
-from satseg_fastai.losses import make_loss
-from satseg_fastai.models.registry import ARCHS, create_model, takes
 from satseg_fastai.models.segmenter import pad_to
-from satseg_fastai.pointrend.callback import point_loss
 from satseg_fastai.pointrend.points import subdivide
 from satseg_fastai.scene.predict import predict_array, predict_scene
+from satseg_fastai.training.losses import make_loss
+from satseg_fastai.training.pointrend import point_loss
 
 SMALL = dict(se_unet=dict(decoder_width=(32, 16, 16, 8, 8)), unet_resnet=dict(num_filters=4),
              fpn=dict(pyramid_width=32, width=32), pspnet=dict(width=32), deeplab=dict(width=32, aux=True))
@@ -275,7 +275,7 @@ def test_compiles_in_training(name):
 @pytest.fixture(scope='module')
 def town(tmp_path_factory):
     "Three scenes with labels."
-    from satseg_fastai.datasets import folder_pairs
+    from satseg_fastai.data.datasets import folder_pairs
     from satseg_fastai.synth import make_scenes
     root = tmp_path_factory.mktemp('town')
     make_scenes(root, n=3, size=96, seed=1)
@@ -283,8 +283,8 @@ def town(tmp_path_factory):
 
 
 def learner(town, name, **kw):
-    from satseg_fastai.data import scene_dls
-    from satseg_fastai.learner import seg_learner
+    from satseg_fastai.data.loaders import scene_dls
+    from satseg_fastai.training.learner import seg_learner
     arch, args = CASES[name]
     dls = scene_dls(town.pairs[:2], town.pairs[2:], size=32, bs=8, device='cpu')
     return seg_learner(dls, arch, 'test_resnet', pretrained=False, **{**args, **kw})
@@ -433,7 +433,7 @@ def test_train_metrics(town, name):
 def test_interrupted_with_points(town, tmp_path):
     "The points are drawn on from where they were: the same weights as without the interruption."
     from fastai.callback.core import Callback
-    from satseg_fastai.learner import fit_recipe
+    from satseg_fastai.training.learner import fit_recipe
     class Stop(Callback):
         def before_validate(self):
             if self.epoch == 1: raise KeyboardInterrupt
@@ -455,7 +455,7 @@ def test_learner_of_one_logit(name):
     from fastai.data.core import DataLoaders
     from fastai.data.load import DataLoader
     from fastai.learner import Learner
-    from satseg_fastai.pointrend.callback import PointRendCallback
+    from satseg_fastai.training.pointrend import PointRendCallback
     x = noise(n=8, h=40, w=33)
     dls = DataLoaders(*[DataLoader(list(zip(x, (x.mean(1) > 0).long())), bs=4)]*2, device='cpu')
     learn = Learner(dls, build(name, n_out=1), loss_func=make_loss('ce'), cbs=[PointRendCallback()])
@@ -471,7 +471,7 @@ def test_learner_of_one_logit(name):
 @pytest.mark.parametrize('arch', ARCHS)
 def test_default_encoder_of_a_learner(town, arch, monkeypatch):
     "seg_learner asks for the architecture's own, and says so in the spec."
-    from satseg_fastai import learner as module
+    from satseg_fastai.training import learner as module
     asked, dls = [], learner(town, 'fpn').dls
     monkeypatch.setattr(
         module, 'create_model',

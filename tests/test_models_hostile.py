@@ -2,13 +2,13 @@
 import pytest
 import torch
 
+from satseg_fastai.architectures import create_model, full_args
 from satseg_fastai.errors import BadInput
+from satseg_fastai.instances.model import check_plain_arguments, pointrend_maskrcnn
 from satseg_fastai.models.deeplab import DeepLabV3, check_rates
 from satseg_fastai.models.fpn import SemanticFPN
 from satseg_fastai.models.pspnet import PSPNet, PyramidPooling
-from satseg_fastai.models.registry import create_model, full_args
 from satseg_fastai.models.unet import SEDynamicUnet, decoder_widths
-from satseg_fastai.pointrend.instance import check_plain_arguments, pointrend_maskrcnn
 from satseg_fastai.pointrend.model import PointRend
 
 

@@ -11,12 +11,12 @@ from rasterio.transform import from_origin
 
 from satseg_fastai.areas.blocks import blocks_for
 from satseg_fastai.areas.figures import area_figures
-from satseg_fastai.calibration import fit_temperature
-from satseg_fastai.classes import building
 from satseg_fastai.errors import InResult, LabelsElsewhere, NoBlocks, NoPlace, Note, OneClass, ZonesElsewhere
-from satseg_fastai.labels import open_labels
+from satseg_fastai.labels.classes import building
+from satseg_fastai.labels.read import open_labels
 from satseg_fastai.scene.predict import predict_scene
-from satseg_fastai.threshold import RocHistogram
+from satseg_fastai.scores.calibration import fit_temperature
+from satseg_fastai.scores.threshold import RocHistogram
 
 PLACE = dict(crs='EPSG:32645', transform=from_origin(330_000, 3_060_000, .5, .5))
 

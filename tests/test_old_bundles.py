@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from satseg_fastai.bundle import load_bundle, read_spec
+from satseg_fastai.bundle.file import load_bundle, read_spec
 from satseg_fastai.errors import BadInput
 from satseg_fastai.scene.instances import predict_instances
 from satseg_fastai.scene.predict import predict_array

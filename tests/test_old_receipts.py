@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from satseg_fastai.report import map_receipt
-from satseg_fastai.rule import Rule
-from satseg_fastai.spec import Receipt, Spec, check_spec, checked
-from satseg_fastai.stats import check_blocks
-from satseg_fastai.validation import describe_threshold
+from satseg_fastai.areas.blocks import check_blocks
+from satseg_fastai.bundle.rule import Rule
+from satseg_fastai.bundle.spec import Receipt, Spec, check_spec, checked
+from satseg_fastai.report.maps import map_receipt
+from satseg_fastai.validation.describe import describe_threshold
 
 FOUND = json.loads((Path(__file__).parent/'fixtures'/'receipts.json').read_text(encoding='utf-8'))
 KINDS = pytest.mark.parametrize('kind', ['two', 'most', 'each'])  # two classes; five by argmax; five by thresholds

@@ -7,13 +7,15 @@ import pytest
 from rasterio.transform import from_origin
 from typer.testing import CliRunner
 
-from satseg_fastai import bundle as bundles, files, raster
-from satseg_fastai.bundle import save_bundle
+from satseg_fastai.architectures import create_model
+from satseg_fastai import files
+from satseg_fastai.bundle import file as bundles
+from satseg_fastai.geo import raster
+from satseg_fastai.bundle.file import save_bundle
 from satseg_fastai.cli import app
-from satseg_fastai.datasets import Pair
-from satseg_fastai.models.registry import create_model
+from satseg_fastai.data.datasets import Pair
 from satseg_fastai.testing import write_raster
-from satseg_fastai.validation import choose_threshold
+from satseg_fastai.validation.run import choose_threshold
 from satseg_fastai.workflow import map_objects, map_scenes
 
 SIDE = 96

@@ -14,19 +14,23 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from satseg_fastai.bundle import save_bundle
-from satseg_fastai.classes import building, class_table
-from satseg_fastai.clean import Clean, clean_mask
+from satseg_fastai.areas.blocks import blocks_for
+from satseg_fastai.areas.figures import area_figures
+from satseg_fastai.bundle.file import save_bundle
 from satseg_fastai.errors import BadInput
-from satseg_fastai.evaluate import evaluate
-from satseg_fastai.levels import LEVELS, NODATA
+from satseg_fastai.evaluate.pixels import evaluate
 from satseg_fastai.files import write_json
-from satseg_fastai.raster import Scene
-from satseg_fastai.report import corrected_text, gather, open_run, run_specs, write_report
+from satseg_fastai.geo.levels import LEVELS, NODATA
+from satseg_fastai.geo.raster import Scene
+from satseg_fastai.labels.classes import building, class_table
+from satseg_fastai.maps.clean import Clean, clean_mask
+from satseg_fastai.report.data import gather
 from satseg_fastai.report.example import noisy, write_map
-from satseg_fastai.stats import area_figures, blocks_for
+from satseg_fastai.report.maps import open_run, run_specs
+from satseg_fastai.report.page import write_report
+from satseg_fastai.report.tables import corrected_text
+from satseg_fastai.scores.threshold import RocHistogram, curve_from_json, curve_to_json
 from satseg_fastai.synth import make_town, write_town
-from satseg_fastai.threshold import RocHistogram, curve_from_json, curve_to_json
 
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 DRIVER = shutil.which('chromedriver')
@@ -362,7 +366,7 @@ def test_policy_forbids_requests(chrome, page, tmp_path):
 @browser
 @pytest.mark.parametrize('width', [400, 1280])
 def test_fits_the_screen(chrome, page, width):
-    "Nothing sticks out to the right; the map is as wide as the screen allows."
+    "Nothing sticks out to the right; the map is as the screen allows."
     show(chrome, page, width, 800)
     assert chrome.execute_script('return document.documentElement.scrollWidth') <= width
     stage = chrome.execute_script("return document.getElementById('stage').clientWidth")

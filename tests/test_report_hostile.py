@@ -4,10 +4,11 @@ import shutil
 
 import pytest
 
-from satseg_fastai.classes import building
 from satseg_fastai.errors import BadInput
-from satseg_fastai.report import map_receipt, write_report
+from satseg_fastai.labels.classes import building
 from satseg_fastai.report.example import write_example
+from satseg_fastai.report.maps import map_receipt
+from satseg_fastai.report.page import write_report
 
 CLASSES = [dict(name=e.name, color=list(e.color), index=e.index) for e in building().classes]
 BLOCK = [[900, 20], [10, 70]]

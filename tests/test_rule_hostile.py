@@ -1,8 +1,8 @@
 "Thresholds of people and tags of files that are none."
 import pytest
 
+from satseg_fastai.bundle.rule import Rule
 from satseg_fastai.errors import BadInput
-from satseg_fastai.rule import Rule
 
 
 @pytest.mark.parametrize('threshold', [[.5, .5], 3, -1, float('nan'), Rule((.2, .3, .4))], ids=repr)

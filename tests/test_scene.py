@@ -18,9 +18,9 @@ from rasterio.windows import Window
 from torch import nn
 
 from satseg_fastai.errors import BadInput, FailedWork
-from satseg_fastai.levels import LEVELS, NODATA
+from satseg_fastai.geo.levels import LEVELS, NODATA
+from satseg_fastai.geo.tiling import Grid
 from satseg_fastai.scene.predict import Forward, evaluating, normalize, predict_array, predict_scene
-from satseg_fastai.tiling import Grid
 
 STATS = ([120., 110., 100.], [40., 45., 50.])
 SIZE = 64  # patch side of the tests that break a run
@@ -157,7 +157,7 @@ def pieces(dst): return len(list(dst.with_name(f'.{dst.name}.partial').glob('*.n
 
 
 def wait_for(done, process, seconds=60):
-    "Poll until `done()`, as long as the process lives."
+    "Poll until `done()`, as the process lives."
     until = time.time() + seconds
     while not done():
         assert process.poll() is None, f'the child ended early: {process.communicate()[1][-2000:]}'
@@ -300,10 +300,10 @@ def child_bundle(bundle, src, dst):
 
 def test_bundle_predicts_without_fastai(tmp_path):
     "Train here, predict from the file in a process without fastai: the same bytes as with the Learner."
-    from satseg_fastai.bundle import save_bundle
-    from satseg_fastai.data import scene_dls
-    from satseg_fastai.datasets import folder_pairs
-    from satseg_fastai.learner import fit_recipe, seg_learner
+    from satseg_fastai.bundle.file import save_bundle
+    from satseg_fastai.data.loaders import scene_dls
+    from satseg_fastai.data.datasets import folder_pairs
+    from satseg_fastai.training.learner import fit_recipe, seg_learner
     from satseg_fastai.synth import make_scenes
     make_scenes(tmp_path, n=3, size=128, seed=1)
     pairs = folder_pairs(tmp_path/'images', tmp_path/'labels')

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
+from satseg_fastai.bundle.spec import Part, Receipt, Size, Text, Threshold, check_spec, checked
 from satseg_fastai.errors import BadInput
-from satseg_fastai.spec import Part, Receipt, Size, Text, Threshold, check_spec, checked
 
 NAN, INFINITE = float('nan'), float('inf')
 DEEP = json.loads('['*900 + ']'*900)

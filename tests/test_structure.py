@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LIB = 'satseg_fastai'
 NOTEBOOKS = sorted((ROOT/'nbs').glob('[0-9][0-9]*_*.ipynb'))
 MODULES = sorted(p for p in (ROOT/LIB).rglob('*.py') if p.name not in ('__init__.py', '_modidx.py'))
-LIGHT = {'files': {'numpy', 'rasterio'}, 'run': {'numpy', 'rasterio'}, 'tiling': {'torch', 'rasterio'},
+LIGHT = {'files': {'numpy', 'rasterio'}, 'maps.run': {'numpy', 'rasterio'}, 'geo.tiling': {'torch', 'rasterio'},
          'models': {'fastai'}, 'bundle': {'fastai'}, 'scene': {'fastai'}}
 DEFAULT_EXP = re.compile(r'^#\|\s*default_exp\s+(\S+)', re.M)
 
@@ -83,9 +83,23 @@ def name_of(path): return '.'.join(path.relative_to(ROOT/LIB).with_suffix('').pa
 
 def test_the_reader_sees_imports():
     "The helpers above find each form of an import, and the delayed ones only when asked to."
-    source = 'import a.b\nfrom ..c import d\ndef f():\n    from satseg_fastai.raster import Scene'
-    assert imports(source, f'{LIB}.scene') == {'a.b', f'{LIB}.c', f'{LIB}.c.d', f'{LIB}.raster', f'{LIB}.raster.Scene'}
+    source = 'import a.b\nfrom ..c import d\ndef f():\n    from satseg_fastai.geo.raster import Scene'
+    everything = {'a.b', f'{LIB}.c', f'{LIB}.c.d', f'{LIB}.geo.raster', f'{LIB}.geo.raster.Scene'}
+    assert imports(source, f'{LIB}.scene') == everything
     assert imports(source, f'{LIB}.scene', at_import) == {'a.b', f'{LIB}.c', f'{LIB}.c.d'}
+
+
+def test_a_number_a_wing():
+    "A notebook is named by its module; those of one wing share a number, and their letters are its rooms in order."
+    rooms = {}
+    for notebook in NOTEBOOKS:
+        module = DEFAULT_EXP.search(code_of(notebook))[1].removesuffix('.__init__')
+        if module == '__init__': continue
+        assert notebook.stem == f'{number(notebook)}_{module}'
+        digits, letter = number(notebook)[:2], number(notebook)[2:]
+        if '.' in module: rooms.setdefault((module.split('.')[0], digits), []).append(letter)
+    assert len(rooms) == len({wing for wing, _ in rooms}) == len({digits for _, digits in rooms}) > 10
+    for letters in rooms.values(): assert ''.join(letters) == 'abcdefghijklmnop'[:len(letters)]
 
 
 @pytest.mark.parametrize('notebook', NOTEBOOKS, ids=lambda n: n.stem)
@@ -144,17 +158,22 @@ def test_the_reader_sees_names_of_run_files():
     assert len(run_files(source)) == 5 and run_files("'give STEM_prob.tif', 'finds_objects'") == []
 
 
-@pytest.mark.parametrize('module', [m for m in MODULES if name_of(m) != 'run'], ids=name_of)
+@pytest.mark.parametrize('module', [m for m in MODULES if name_of(m) != 'maps.run'], ids=name_of)
 def test_one_place_knows_the_names_of_a_run(module):
-    "Only run spells the names of the files that satseg predict writes; messages and help may."
+    "Only maps.run spells the names of the files that satseg predict writes; messages and help may."
     assert run_files(module.read_text(encoding='utf-8')) == []
 
 
-@pytest.mark.parametrize('module', [m for m in MODULES if name_of(m).split('.')[0] in LIGHT], ids=name_of)
+def barred_from(module):
+    "What a module, or its wing, does without."
+    return {name for room, names in LIGHT.items() if f'{module}.'.startswith(f'{room}.') for name in names}
+
+
+@pytest.mark.parametrize('module', [m for m in MODULES if barred_from(name_of(m))], ids=name_of)
 def test_light_modules_stay_light(module):
     """Importing models, bundle and scene does not bring in fastai; tiling knows neither tensors nor files, files no
     raster."""
-    barred = LIGHT[name_of(module).split('.')[0]]
+    barred = barred_from(name_of(module))
     assert {n for n in needs(name_of(module)) if n.split('.')[0] in barred} == set()
 
 

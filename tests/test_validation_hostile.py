@@ -1,10 +1,10 @@
 "What choose_threshold refuses before it maps anything; the bundle stays as it is."
 import pytest
 
-from satseg_fastai.bundle import save_bundle
+from satseg_fastai.architectures import create_model
+from satseg_fastai.bundle.file import save_bundle
 from satseg_fastai.errors import BadInput
-from satseg_fastai.models.registry import create_model
-from satseg_fastai.validation import choose_threshold
+from satseg_fastai.validation.run import choose_threshold
 
 CLASSES = [dict(name='background', color=[0, 0, 0], index=0), dict(name='building', color=[255, 0, 0], index=1)]
 SPEC = dict(arch='se_unet', encoder='test_resnet', arch_args=dict(decoder_width=8), n_in=3, n_out=2, classes=CLASSES,

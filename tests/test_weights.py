@@ -10,11 +10,11 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from satseg_fastai.bundle import load_bundle, read_spec, save_bundle, update_spec
+from satseg_fastai.architectures import create_model
+from satseg_fastai.bundle.file import load_bundle, read_spec, save_bundle, update_spec
 from satseg_fastai.errors import BadInput
 from satseg_fastai.models import weights as files
 from satseg_fastai.models.encoders import Encoder
-from satseg_fastai.models.registry import create_model
 
 LITE, NARROW = 'tf_efficientnet_lite0', dict(decoder_width=16)
 SPEC = dict(
@@ -90,9 +90,9 @@ def test_bands_begin_as_colors(wheel, bands):
 def test_a_frozen_encoder_is_frozen(wheel, town, tmp_path):
     """Frozen epochs leave the encoder's parameters bit-equal and move the decoder's; unfrozen ones move both. The
     bundle keeps the statistics and their name."""
-    from satseg_fastai.datasets import Pair
-    from satseg_fastai.data import scene_dls
-    from satseg_fastai.learner import fit_recipe, seg_learner
+    from satseg_fastai.data.datasets import Pair
+    from satseg_fastai.data.loaders import scene_dls
+    from satseg_fastai.training.learner import fit_recipe, seg_learner
     pairs = [Pair(i, town/'labels'/i.name) for i in sorted((town/'images').iterdir())]
     dls = scene_dls(pairs[:2], pairs[2:], size=64, bs=2, device='cpu', stats=files.weights_stats(LITE))
     learn = seg_learner(dls, 'se_unet', LITE, **NARROW)
@@ -141,7 +141,7 @@ def test_separate_objects_start_from_the_same_weights(wheel, tmp_path):
 def test_onnx_answers_the_same(model, tmp_path):
     "The exported model passes its own parity check with real weights."
     pytest.importorskip('onnxscript')
-    from satseg_fastai.export import export_onnx
+    from satseg_fastai.export.onnx import export_onnx
     told = export_onnx(save_bundle(tmp_path/'m.safetensors', model.eval(), SPEC), tmp_path/'m.onnx')
     assert max(f['largest'] for f in told['parity'].values()) < 1e-3
 

@@ -54,8 +54,8 @@ def map_scene(folder):
     "A bundle, saved and used: the map lies on the scene's grid and holds probabilities that vary."
     import numpy as np
     import rasterio
-    from satseg_fastai.bundle import save_bundle
-    from satseg_fastai.models.registry import create_model
+    from satseg_fastai.bundle.file import save_bundle
+    from satseg_fastai.architectures import create_model
     from satseg_fastai.scene.predict import predict_scene
     spec = dict(arch='se_unet', encoder='test_resnet', arch_args={}, n_in=3, n_out=2, mean=[128.]*3, std=[64.]*3,
                 dtype='uint8', patch_size=128,

@@ -23,7 +23,7 @@ POOLS = dict(train=(12, 512, 100), hold=(1, 512, 300), valid=(36, 512, 1000), de
 
 def table_of(name):
     "The class table of one of the two models."
-    from satseg_fastai.classes import ClassTable
+    from satseg_fastai.labels.classes import ClassTable
     return ClassTable(tuple((n, COLORS[i], i) for i, n in enumerate(TABLES[name])))
 
 
@@ -59,15 +59,15 @@ def write_pool(pool, work):
 
 
 def pairs_of(pool, name, work):
-    from satseg_fastai.datasets import Pair
+    from satseg_fastai.data.datasets import Pair
     return [Pair(p, work/pool/name/p.name, p.stem) for p in sorted((work/pool/'images').glob('*.tif'))]
 
 
 def train(name, crops, work, seed=0):
     "The demo's small model on the training towns, its threshold from one more town."
-    from satseg_fastai.bundle import save_bundle
-    from satseg_fastai.data import scene_dls, seg_augment
-    from satseg_fastai.learner import fit_recipe, seg_learner
+    from satseg_fastai.bundle.file import save_bundle
+    from satseg_fastai.data.loaders import scene_dls, seg_augment
+    from satseg_fastai.training.learner import fit_recipe, seg_learner
     hold = pairs_of('hold', name, work)
     dls = scene_dls(pairs_of('train', name, work), hold, table_of(name), size=128, bs=8, seed=seed,
                     augment=seg_augment(max_rotate=0, max_lighting=.25), max_scale=1.1)
@@ -81,7 +81,7 @@ def train(name, crops, work, seed=0):
 
 def choose(bundle, pairs):
     "The threshold, stored in the bundle."
-    from satseg_fastai.validation import choose_threshold
+    from satseg_fastai.validation.run import choose_threshold
     choose_threshold(bundle, pairs, progress=False)
 
 
@@ -104,7 +104,7 @@ def map_all(a):
 
 def counts_of(mask, label, k, size):
     "Mapped x reference counts of the blocks of one town."
-    from satseg_fastai.stats import block_counts
+    from satseg_fastai.areas.blocks import block_counts
     return np.concatenate(
         [block_counts(mask[r:r + size], label[r:r + size], k, size) for r in range(0, len(mask), size)])
 
@@ -120,7 +120,7 @@ def load(a, name):
 def estimators(valid, k):
     """How to make an interval from some validation towns: name -> function (towns, confusion of a scene) -> low,
     high, warned."""
-    from satseg_fastai.stats import block_bootstrap, join_blocks, stratified_areas
+    from satseg_fastai.areas.estimate import block_bootstrap, join_blocks, stratified_areas
     blocks = {size: [counts_of(m, l, k, size) for m, l in valid] for size in (64, 128, 256)}
     def boot(size, scenes):
         def run(pick, t):
@@ -206,7 +206,7 @@ def town_counts(a, name, pool):
 
 
 def read_mask(path):
-    from satseg_fastai.raster import Scene
+    from satseg_fastai.geo.raster import Scene
     with Scene(path) as s: return s.read(0, 0, s.height, s.width)[0]
 
 
@@ -218,7 +218,7 @@ def mapped_and_true(v):
 
 def count_line(valid, towns, kind, draws, n_valid=12):
     "Coverage of a corrected count or mean over the towns where there is any, and its errors."
-    from satseg_fastai.stats import count_correction
+    from satseg_fastai.areas.estimate import count_correction
     hits, mapped, off, widths, n = [], [], [], [], 0
     for d in range(draws):
         pick = np.random.default_rng(d).permutation(len(valid))[:n_valid]

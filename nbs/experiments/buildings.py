@@ -11,19 +11,19 @@ import numpy as np
 import torch
 
 from satseg_fastai import __version__
-from satseg_fastai.bundle import save_bundle
-from satseg_fastai.classes import dubai as dubai_classes
-from satseg_fastai.data import scene_dls
-from satseg_fastai.datasets import Pair, chips, dubai
-from satseg_fastai.validation import add_scene
-from satseg_fastai.labels import open_labels
-from satseg_fastai.learner import fit_recipe, seg_learner
-from satseg_fastai.mask import classify, write_mask
+from satseg_fastai.bundle.file import save_bundle
+from satseg_fastai.data.datasets import Pair, chips, dubai
+from satseg_fastai.data.loaders import scene_dls
 from satseg_fastai.files import write_json
-from satseg_fastai.raster import Scene, write_cog
+from satseg_fastai.geo.raster import Scene, write_cog
+from satseg_fastai.labels.classes import dubai as dubai_classes
+from satseg_fastai.labels.read import open_labels
+from satseg_fastai.maps.mask import classify, write_mask
 from satseg_fastai.scene.predict import predict_scene
-from satseg_fastai.scores import boundary_counts, ratio
-from satseg_fastai.threshold import RocHistogram, curve_to_json
+from satseg_fastai.scores.confusion import boundary_counts, ratio
+from satseg_fastai.scores.threshold import RocHistogram, curve_to_json
+from satseg_fastai.training.learner import fit_recipe, seg_learner
+from satseg_fastai.validation.maps import add_scene
 
 HERE = Path(__file__).parent
 WIDTHS = (256, 128, 64, 32, 16)   # the widths of segmentation_models.pytorch's Unet

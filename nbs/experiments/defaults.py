@@ -15,17 +15,17 @@ import torch
 
 from buildings import HERE, at, scored
 from satseg_fastai import __version__
-from satseg_fastai.bundle import load_bundle
-from satseg_fastai.classes import class_table
-from satseg_fastai.data import scene_dls
-from satseg_fastai.datasets import chips, dubai, folder_pairs
-from satseg_fastai.labels import open_labels
-from satseg_fastai.learner import seg_learner
-from satseg_fastai.mask import classify
-from satseg_fastai.raster import Scene
+from satseg_fastai.bundle.file import load_bundle
+from satseg_fastai.data.datasets import chips, dubai, folder_pairs
+from satseg_fastai.data.loaders import scene_dls
+from satseg_fastai.geo.raster import Scene
+from satseg_fastai.labels.classes import class_table
+from satseg_fastai.labels.read import open_labels
+from satseg_fastai.maps.mask import classify
 from satseg_fastai.scene.predict import predict_scene
-from satseg_fastai.scores import Confusion
+from satseg_fastai.scores.confusion import Confusion
 from satseg_fastai.synth import make_scenes
+from satseg_fastai.training.learner import seg_learner
 from satseg_fastai.workflow import train
 
 SMP = dict(smp_unet='Unet', smp_fpn='FPN')

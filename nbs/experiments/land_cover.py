@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from satseg_fastai.bundle import read_spec, save_bundle
-from satseg_fastai.classes import dubai as dubai_classes
-from satseg_fastai.data import scene_dls, seg_augment
-from satseg_fastai.datasets import dubai
-from satseg_fastai.learner import fit_recipe, seg_learner
+from satseg_fastai.bundle.file import read_spec, save_bundle
+from satseg_fastai.data.datasets import dubai
+from satseg_fastai.data.loaders import scene_dls, seg_augment
 from satseg_fastai.files import write_json
+from satseg_fastai.labels.classes import dubai as dubai_classes
+from satseg_fastai.training.learner import fit_recipe, seg_learner
 
 HERE = Path(__file__).parent
 NET = dict(arch='fpn', encoder='resnet18', pyramid_width=64, width=64)
@@ -40,9 +40,9 @@ def trained(bundle, train, hold, seed, crops):
 
 def report(bundle, pairs, folder):
     "Every part mapped once and judged by both rules: pixel counts of truth and map, and what follows from them."
-    from satseg_fastai.evaluate import evaluate
-    from satseg_fastai.mask import write_mask
-    from satseg_fastai.scores import Confusion
+    from satseg_fastai.evaluate.pixels import evaluate
+    from satseg_fastai.maps.mask import write_mask
+    from satseg_fastai.scores.confusion import Confusion
     from satseg_fastai.workflow import map_scenes
     table, rules = read_spec(bundle).table, ('argmax', 'thresholds')
     sums = {rule: Confusion(table.n) for rule in rules}
@@ -58,7 +58,7 @@ def report(bundle, pairs, folder):
 
 
 def main(a):
-    from satseg_fastai.validation import choose_threshold
+    from satseg_fastai.validation.run import choose_threshold
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', os.cpu_count())))
     warnings.filterwarnings('ignore', message='.*has no CRS')
     train, hold, test = tiles(a.data)

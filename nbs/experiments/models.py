@@ -33,7 +33,7 @@ LARGE = dict(se_unet=dict(decoder_width=WIDTHS))
 def town(data, work):
     """Twelve towns of 512² to train, one for the threshold, three of 768² for the report: seeds never seen, palettes
     and layouts of training."""
-    from satseg_fastai.datasets import Pair
+    from satseg_fastai.data.datasets import Pair
     from satseg_fastai.synth import LAYOUTS, PALETTES, make_town, write_town
     pick = lambda d, i: list(d)[i % len(d)]
     def pair(seed, size, i):
@@ -62,7 +62,7 @@ def smp_model(row, encoder, small):
 
 def learner(row, dls, encoder, site, seed):
     "A Learner of one row of the table, from random weights."
-    from satseg_fastai.learner import seg_learner
+    from satseg_fastai.training.learner import seg_learner
     import torch
     small, (row, _, rend) = site == 'town', row.partition('|')
     arch, args = ROWS[row] or ('se_unet', {})
@@ -96,7 +96,7 @@ def seconds(fn, batch):
 def patches(pairs, dls, n=4, size=256):
     "Real patches of the test ground, normalized."
     import torch
-    from satseg_fastai.raster import Scene
+    from satseg_fastai.geo.raster import Scene
     from satseg_fastai.scene.predict import normalize
     found = []
     for p in pairs[:n]*n:
@@ -107,7 +107,7 @@ def patches(pairs, dls, n=4, size=256):
 
 def loaders(a):
     "DataLoaders of a site with its recipe's augmentation, and the pairs of all three parts."
-    from satseg_fastai.data import scene_dls, seg_augment
+    from satseg_fastai.data.loaders import scene_dls, seg_augment
     train, hold, test = ground(a.site, a.data, a.work)
     kw = dict(size=128, augment=seg_augment(max_rotate=0, max_lighting=.25),
               max_scale=1.1) if a.site == 'town' else dict(size=256)
@@ -119,8 +119,8 @@ def run_one(a):
     warnings.simplefilter('ignore')
     import torch
     from buildings import at, scored
-    from satseg_fastai.raster import Scene
-    from satseg_fastai.scores import ratio
+    from satseg_fastai.geo.raster import Scene
+    from satseg_fastai.scores.confusion import ratio
     torch.set_num_threads(a.threads)
     dls, hold, test = loaders(a)
     learn, steps = learner(a.row, dls, a.encoder, a.site, a.seed), max(1, round(a.crops/dls.train.bs))
@@ -175,7 +175,7 @@ def pace(a, rows, rounds=3):
 def pair_of_times(learn, batch, x, opt, steps):
     "Seconds of some training steps on one batch, and of predicting a batch of patches."
     import torch
-    from satseg_fastai.pointrend.callback import labels_at, point_loss
+    from satseg_fastai.training.pointrend import labels_at, point_loss
     def step():
         out = learn.model(x[0])
         out, extra = (out[0], out[1:]) if isinstance(out, tuple) else (out, ())
@@ -215,7 +215,7 @@ def circumstances(threads):
 
 
 def budget(like, site, encoder):
-    "Crops of each row that take as long as the dense model's, by a file of paces."
+    "Crops of each row that take as the dense model's, by a file of paces."
     lines = [json.loads(line) for line in Path(like).read_text().splitlines()]
     pace = {
         r['row']: r['seconds_per_crop']

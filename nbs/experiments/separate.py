@@ -10,9 +10,9 @@ import argparse, os, platform, sys, tempfile, time, warnings
 from pathlib import Path
 
 from satseg_fastai import __version__
-from satseg_fastai.objects import object_scores
+from satseg_fastai.evaluate.objects import object_scores
 from satseg_fastai.files import write_json
-from satseg_fastai.vector import vectorize
+from satseg_fastai.maps.polygons import vectorize
 
 DEPTHS = None, .05, .1, .15, .25, .4, .6, .8
 ROWS = dict(chosen=(512, 0, 512, 3072), reported=(0, 0, 512, 3072))  # rows 220242 and 220241 of the mosaic

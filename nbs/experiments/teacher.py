@@ -14,15 +14,15 @@ import torch
 from fastai.callback.core import Callback, CancelFitException
 
 from satseg_fastai import __version__
-from satseg_fastai.bundle import save_bundle
-from satseg_fastai.data import scene_dls
-from satseg_fastai.datasets import chips
-from satseg_fastai.learner import seg_learner
+from satseg_fastai.bundle.file import save_bundle
+from satseg_fastai.data.datasets import chips
+from satseg_fastai.data.loaders import scene_dls
 from satseg_fastai.files import write_json
 from satseg_fastai.scene.predict import predict_scene
-from satseg_fastai.teacher import SoftCrops, SoftLabels, teacher_facts
-from satseg_fastai.threshold import RocHistogram
-from satseg_fastai.validation import add_scene
+from satseg_fastai.scores.threshold import RocHistogram
+from satseg_fastai.training.learner import seg_learner
+from satseg_fastai.training.teacher import SoftCrops, SoftLabels, teacher_facts
+from satseg_fastai.validation.maps import add_scene
 
 HERE = Path(__file__).parent
 HELD = '638596', '638597', '638598', '638599'             # columns of A for the threshold
