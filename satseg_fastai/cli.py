@@ -633,7 +633,7 @@ def evaluate(
     """Scores of maps against labels. The map comes first. Accuracy, IoU, F1 and boundary IoU (3 px) of each class,
     buildings found, for each group of scenes."""
     from satseg_fastai.evaluate.pixels import json_ready
-    from satseg_fastai.labels.read import VECTOR_SUFFIXES
+    from satseg_fastai.labels.polygons import VECTOR_SUFFIXES
     from satseg_fastai.evaluate.objects import describe_scores, object_scores
     threshold = _thresholds(threshold)
     reading = dict(classes=_table(classes), attribute=attribute, min_area=min_area)

@@ -17,7 +17,7 @@ from .bundle.file import finds_objects
 from .data.datasets import Split, valid_share
 from .data.loaders import Store
 from .errors import BadInput
-from .labels.read import place_of
+from .labels.masks import place_of
 from .report.plots import overview, to_rgb
 
 # %% ../nbs/80_preflight.ipynb #2806bff5

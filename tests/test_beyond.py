@@ -12,7 +12,7 @@ from satseg_fastai.bundle.file import read_spec, update_spec
 from satseg_fastai.cli import app
 from satseg_fastai.geo.levels import LEVELS, NODATA
 from satseg_fastai.geo.raster import Scene, write_cog
-from satseg_fastai.labels.read import Place
+from satseg_fastai.labels.masks import Place
 from satseg_fastai.synth import make_town
 
 BUNDLE = Path(__file__).parent/'fixtures'/'pretrained_se_unet.safetensors'

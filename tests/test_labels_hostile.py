@@ -11,7 +11,9 @@ from rasterio.transform import from_origin
 
 from satseg_fastai.errors import BadInput
 from satseg_fastai.labels.classes import building, class_table, dubai, encode
-from satseg_fastai.labels.read import Place, check_vector_units, labelme_shapes, mask_coding, open_labels, scan_mask
+from satseg_fastai.labels.masks import Place, mask_coding, scan_mask
+from satseg_fastai.labels.polygons import check_vector_units, labelme_shapes
+from satseg_fastai.labels.read import open_labels
 
 GRID = from_origin(300000, 3060000, .5, .5)
 TOWN = Place('town.tif', 60, 80, rasterio.CRS.from_epsg(32645), GRID)

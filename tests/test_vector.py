@@ -16,7 +16,8 @@ from rasterio.transform import Affine, from_origin
 
 from satseg_fastai.errors import BadInput
 from satseg_fastai.labels.classes import building, land_cover
-from satseg_fastai.labels.read import open_labels, place_of, write_labels
+from satseg_fastai.labels.masks import place_of
+from satseg_fastai.labels.read import open_labels, write_labels
 from satseg_fastai.maps.layers import measure
 from satseg_fastai.maps.outlines import better_outlines, in_the_way
 from satseg_fastai.maps.polygons import vectorize, write_detections

@@ -23,7 +23,7 @@ from .zones import read_zones
 from ..errors import BadInput
 from ..geo.raster import Scene, bounded_cache
 from ..labels.classes import ClassTable
-from ..labels.read import place_of
+from ..labels.masks import place_of
 from ..maps.cut import first_pixels
 from ..maps.layers import check_layer, write_layer
 from ..maps.mask import mask_classes, strips

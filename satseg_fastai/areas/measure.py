@@ -17,7 +17,7 @@ from ..errors import BadInput
 from ..geo.raster import Scene, on_earth
 from ..geo.regions import RegionCount, label_regions, whole_regions
 from ..labels.classes import ClassTable
-from ..labels.read import Place, place_of
+from ..labels.masks import Place, place_of
 from ..maps.mask import mask_classes, read_indices, strips
 
 # %% ../../nbs/60a_areas.measure.ipynb #bb848065

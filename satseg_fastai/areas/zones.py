@@ -18,7 +18,8 @@ from .measure import street_points, tree_points, width_figures
 from ..errors import BadInput, Note, ZonesElsewhere
 from ..geo.raster import Scene, on_earth
 from ..labels.classes import ClassTable
-from ..labels.read import Place, burn, check_vector_units, place_of, polygon_parts, to_pixels
+from ..labels.masks import Place, place_of
+from ..labels.polygons import burn, check_vector_units, polygon_parts, to_pixels
 from ..maps.mask import mask_classes
 
 # %% ../../nbs/60d_areas.zones.ipynb #77903ef0

@@ -24,7 +24,7 @@ from ..errors import BadInput, Note
 from ..files import by_stem, list_files, natural_key, root_of
 from ..geo.raster import LABEL_FOLDERS, RASTER_SUFFIXES, chip_tile, list_scenes
 from ..geo.tiling import Window
-from ..labels.read import VECTOR_SUFFIXES, area_shapes
+from ..labels.polygons import VECTOR_SUFFIXES, area_shapes
 
 # %% ../../nbs/05b_data.datasets.ipynb #eda59ce1
 class Pair(NamedTuple):

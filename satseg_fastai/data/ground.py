@@ -14,7 +14,8 @@ import numpy as np
 
 from ..geo.raster import named_tile, on_earth, tile_grid
 from ..geo.tiling import Window
-from ..labels.read import Place, place_of, to_pixels
+from ..labels.masks import Place, place_of
+from ..labels.polygons import to_pixels
 
 # %% ../../nbs/05a_data.ground.ipynb #ecd8e45e
 @lru_cache(maxsize=1 << 15)

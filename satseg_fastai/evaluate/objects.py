@@ -27,8 +27,10 @@ from ..files import by_stem, list_files, natural_key, root_of
 from ..geo.raster import Scene, list_scenes, on_earth
 from ..geo.tiling import Window
 from ..labels.classes import ClassTable, building
-from ..labels.read import (VECTOR_SUFFIXES, Place, burn, class_values, labels_kind, open_labels, place_of,
-                                  polygon_layer, polygon_parts, read_polygons, to_pixels)
+from ..labels.masks import Place, place_of
+from ..labels.polygons import (
+    VECTOR_SUFFIXES, burn, class_values, polygon_layer, polygon_parts, read_polygons, to_pixels)
+from ..labels.read import labels_kind, open_labels
 from ..maps.mask import MASK_NODATA, mask_classes, strips
 from ..maps.run import OUTPUTS, MapFiles, beside, map_stem
 from ..maps.trace import stream_blobs, unite

@@ -10,9 +10,11 @@ from ..lazy import lazy_names
 
 # %% ../../nbs/02_labels.ipynb #dd456c3a
 HOMES = {
-    'labels.read': (
-        'TRANSPARENT VECTOR_SUFFIXES Place place_of run_counts Mask scan_mask gray_meaning color_meaning '
-        'Coding mask_coding burn polygon_parts labelme_shapes polygon_layer check_vector_units '
-        'read_polygons to_pixels class_values vector_shapes MaskSource ShapeSource Labels area_shapes '
-        'open_labels labels_kind write_labels')}
+    'labels.masks': (
+        'TRANSPARENT Place place_of run_counts Mask scan_mask gray_meaning color_meaning Coding '
+        'mask_coding MaskSource'),
+    'labels.polygons': (
+        'VECTOR_SUFFIXES burn polygon_parts labelme_shapes polygon_layer check_vector_units read_polygons '
+        'to_pixels class_values vector_shapes ShapeSource area_shapes'),
+    'labels.read': 'Labels open_labels labels_kind write_labels'}
 __getattr__, __dir__, __all__ = lazy_names(__name__, HOMES)

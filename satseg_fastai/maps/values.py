@@ -15,7 +15,7 @@ from ..errors import BadInput
 from ..geo.levels import LEVELS, NODATA, score_levels
 from ..geo.raster import Scene
 from ..labels.classes import ClassTable
-from ..labels.read import run_counts
+from ..labels.masks import run_counts
 from .mask import check_probability, strips
 
 # %% ../../nbs/50f_maps.values.ipynb #cae245e7

@@ -18,7 +18,8 @@ from ..errors import BadInput
 from ..files import by_stem, safe_stem
 from ..geo.raster import Scene, list_scenes
 from ..labels.classes import ClassTable
-from ..labels.read import VECTOR_SUFFIXES, labels_kind
+from ..labels.polygons import VECTOR_SUFFIXES
+from ..labels.read import labels_kind
 from ..maps.mask import mask_classes
 from ..maps.run import MapFiles, find_maps, read_receipt
 

@@ -26,7 +26,8 @@ from ..data.loaders import seg_augment, train_items, valid_items
 from ..errors import BadInput
 from ..instances.model import IGNORED, PointRendMaskRCNN, blank_ignored, instance_targets
 from ..instances.model import instances_from_mask, instances_from_polygons, pointrend_maskrcnn
-from ..labels.read import Labels, ShapeSource
+from ..labels.polygons import ShapeSource
+from ..labels.read import Labels
 
 # %% ../../nbs/30g_training.instances.ipynb #4469fb3e
 def check_things(

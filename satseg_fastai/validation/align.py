@@ -26,7 +26,9 @@ from ..evaluate.objects import match_maps
 from ..geo.levels import LEVELS, NODATA, score_levels
 from ..geo.raster import Scene, on_earth
 from ..geo.tiling import Window, crop_rule
-from ..labels.read import Labels, Place, ShapeSource, labels_kind, open_labels, place_of, write_labels
+from ..labels.masks import Place, place_of
+from ..labels.polygons import ShapeSource
+from ..labels.read import Labels, labels_kind, open_labels, write_labels
 from ..maps.mask import check_probability, mask_classes
 from ..maps.run import beside
 from .run import trained_on
