@@ -98,11 +98,14 @@ HOMES = {
             'validation_losses detection_loss DetectionTargets APCounter MaskAP ap_metrics '
             'InstanceLearner instance_spec instance_learner')},
     'pointrend.instance': {
+        'instances.targets': 'IGNORED instances_from_mask instances_from_polygons instance_targets blank_ignored',
+        'instances.masks': (
+            'CoarseMaskHead four_conv_head to_image sample_in_boxes sample_masks covered_share PointMask '
+            'of_kind mask_losses render_masks paste_crop paste_masks'),
         'instances.model': (
-            'IGNORED CoarseMaskHead four_conv_head to_image sample_in_boxes sample_masks covered_share '
-            'PointMask of_kind mask_losses render_masks paste_crop paste_masks PointRendRoIHeads '
-            'TileTransform EncoderFPN PointRendMaskRCNN pointrend_maskrcnn check_plain_arguments '
-            'instances_from_mask instances_from_polygons instance_targets blank_ignored Detection tight')},
+            'PointRendRoIHeads TileTransform EncoderFPN PointRendMaskRCNN pointrend_maskrcnn '
+            'check_plain_arguments'),
+        'instances.detect': 'Detection tight'},
     'raster': {
         'geo.raster': (
             'GDAL_ERRORS RASTER_SUFFIXES EDGE LABEL_FOLDERS reflect_index open_raster chip_tile '

@@ -15,7 +15,7 @@ from scipy.ndimage import label as label_pieces
 
 from satseg_fastai.bundle.file import load_bundle, read_spec, save_bundle, update_spec
 from satseg_fastai.data.datasets import Pair
-from satseg_fastai.instances.model import Detection
+from satseg_fastai.instances.detect import Detection
 from satseg_fastai.labels.classes import land_cover
 from satseg_fastai.maps.polygons import write_detections
 from satseg_fastai.scene.instances import predict_instances

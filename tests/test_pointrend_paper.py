@@ -11,7 +11,7 @@ EXPERIMENTS = ROOT/'nbs'/'experiments'
 sys.path.append(str(EXPERIMENTS))
 import paper_counts as pc
 
-from satseg_fastai.instances.model import render_masks
+from satseg_fastai.instances.masks import render_masks
 from satseg_fastai.pointrend.points import grid_coords
 
 CHANNELS = [dict(), dict(c=128), dict(k=1), dict(c=48, k=7)]

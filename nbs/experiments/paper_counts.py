@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from satseg_fastai.instances.model import PointMask, four_conv_head
+from satseg_fastai.instances.masks import PointMask, four_conv_head
 from satseg_fastai.models.deeplab import DeepLabV3
 from satseg_fastai.models.fpn import SemanticFPN
 from satseg_fastai.pointrend.model import PointRend

@@ -21,7 +21,7 @@ from ..bundle.spec import Spec
 from ..errors import BadInput
 from ..geo.raster import bounded_cache, cache_bytes
 from ..geo.tiling import Grid, Window
-from ..instances.model import Detection, tight
+from ..instances.detect import Detection, tight
 from .engine import array_reader, batches, check_fits, evaluating, open_scene, pick_device
 from .engine import prefetched, progress_bar, read_batch, scene_reader
 

@@ -24,8 +24,10 @@ from ..data.loaders import (
     ReadPatch, Store, choose_stats, data_spec, pick_nearest, read_directly, scene_block)
 from ..data.loaders import seg_augment, train_items, valid_items
 from ..errors import BadInput
-from ..instances.model import IGNORED, PointRendMaskRCNN, blank_ignored, instance_targets
-from ..instances.model import instances_from_mask, instances_from_polygons, pointrend_maskrcnn
+from ..instances.model import PointRendMaskRCNN
+from ..instances.model import pointrend_maskrcnn
+from ..instances.targets import IGNORED, blank_ignored, instance_targets
+from ..instances.targets import instances_from_mask, instances_from_polygons
 from ..labels.polygons import ShapeSource
 from ..labels.read import Labels
 
