@@ -21,7 +21,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RioWindow
 
 from ..errors import BadInput, LabelsElsewhere, Note
-from ..files import read_json
+from ..files import check_vector_path, read_json
 from ..geo.raster import Scene, on_earth, open_raster, reflect_index, write_cog
 from .classes import ClassTable, building, check_colors, color_code, lookup, palette
 
@@ -357,6 +357,7 @@ def polygon_layer(
 )->str: # name of its only layer that may hold polygons
     "The layer to read; several are an error."
     import pyogrio
+    check_vector_path(path)
     try: layers = pyogrio.list_layers(path).tolist()
     except pyogrio.errors.DataSourceError as error:
         raise BadInput(f'{path} could not be opened: {str(error):.120}',
