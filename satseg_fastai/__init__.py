@@ -8,6 +8,7 @@ __all__ = ['HOMES', 'OldModules']
 
 # %% ../nbs/99_old_names.ipynb #03e8716e
 import sys
+import warnings
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 
@@ -176,3 +177,6 @@ class OldModules(MetaPathFinder, Loader):
 
 sys.meta_path.append(OldModules())
 __all__ = []  # rooms are imported by their names
+
+# %% ../nbs/99_old_names.ipynb #f59a7d5d
+warnings.filterwarnings('ignore', '`torch.jit.script` is deprecated', FutureWarning)

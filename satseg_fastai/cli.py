@@ -11,7 +11,8 @@ __all__ = ['SWITCHES', 'RENAMED', 'app', 'Model', 'Mask', 'Scenes', 'Images', 'L
            'weights']
 
 # %% ../nbs/90_cli.ipynb #c9744918
-import ast, json, sys, warnings
+import ast, json, os, sys, warnings
+from contextlib import suppress
 from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Optional
@@ -22,6 +23,7 @@ from typer.core import TyperGroup
 
 from . import __version__
 from .errors import BadInput, InResult, NoBlocks, Note
+from .files import check_path
 
 # %% ../nbs/90_cli.ipynb #f6385e30
 def _print_note(message, category, filename, lineno, file=None, line=None):
@@ -39,19 +41,43 @@ def _memory_message(error):
     reason = str(error).splitlines()[0][:80] if str(error) else 'allocation failed'
     return f'ran out of memory ({reason}); use a smaller --batch or --patch'
 
+def _line(text, code):
+    "Prints it, if anybody can still see it; the exit code."
+    with suppress(OSError): print(f'satseg: {text}', file=sys.stderr)
+    return code
+
 def _end(line, code=2):
     "Ends the program with one line."
-    print(f'satseg: {line}', file=sys.stderr)
-    raise SystemExit(code) from None
+    raise SystemExit(_line(line, code)) from None
+
+def _system_message(error):
+    "What the system says of a file, or of the output; that would fail again as Python ends."
+    if not error.filename: _leave_stdout()
+    place = f'{error.filename:.200}' if error.filename else 'what is printed could not be written'
+    return f'{place}: {error.strerror or " ".join(str(error).split())}'
+
+def _leave_stdout():
+    "Nothing more is printed."
+    with suppress(OSError, ValueError): os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+def _check_paths(values):
+    "Of all that a command was given, the paths: each can be used."
+    for value in values:
+        paths = value if isinstance(value, (list, tuple)) else [value]
+        for path in paths:
+            if isinstance(path, Path): check_path(path)
 
 def guarded(command):
     "A command whose user errors are one line and whose exit codes are 0, 2 and 130."
     @wraps(command)
     def run(*args, **kw):
         warnings.showwarning = _print_note
-        try: return command(*args, **kw)
+        try:
+            _check_paths([*args, *kw.values()])
+            return command(*args, **kw)
         except BadInput as error: _end(_message(error))
         except KeyboardInterrupt: _end('interrupted; run the same command again to finish', 130)
+        except OSError as error: _end(_system_message(error))
         except (MemoryError, RuntimeError) as error:
             if not _is_memory(error): raise
             _end(_memory_message(error))
@@ -86,13 +112,31 @@ def _renamed(arg):
 class _OneLine(TyperGroup):
     "A mistake in the options is one line too."
     def main(self, args=None, *more, standalone_mode=True, **kw):
+        _ready_streams()
         args = switched(renamed(sys.argv[1:] if args is None else args))
-        try: code = super().main(args, *more, standalone_mode=False, **{**kw, 'prog_name': 'satseg'})
+        debug = '--debug' in args
+        args = [arg for arg in args if arg != '--debug']
+        try:
+            code = super().main(args, *more, standalone_mode=False, **{**kw, 'prog_name': 'satseg'})
+            if sys.stdout: sys.stdout.flush()
         except Exception as error:
-            if not hasattr(error, 'format_message'): raise
-            code = _usage(error)
+            if debug: raise
+            code = _told(error)
         sys.exit(code if isinstance(code, int) else 0)
 
+def _ready_streams():
+    "Streams that are closed lead nowhere; signs that they cannot show are printed by number."
+    for name in ('stdout', 'stderr'):
+        stream = getattr(sys, name)
+        if stream is None: setattr(sys, name, open(os.devnull, 'w'))
+        elif hasattr(stream, 'reconfigure'): stream.reconfigure(errors='backslashreplace')
+
+def _told(error):
+    "Tells what ended the program; the exit code."
+    if hasattr(error, 'format_message'): return _usage(error)
+    if isinstance(error, OSError): return _line(_system_message(error), 2)
+    what = f'{type(error).__name__}: {" ".join(str(error).split()):.300}'
+    return _line(f'unexpected: {what}; run again with --debug, and please report it', 1)
 def _usage(error):
     "Tells a mistake in the options; the exit code."
     text = error.format_message()
@@ -121,7 +165,8 @@ def _show_version(on):
 
 @app.callback()
 def _main(
-    version:Annotated[bool, Option('--version', callback=_show_version, is_eager=True, help='Print the version.')]=False
+    version:Annotated[bool, Option('--version', callback=_show_version, is_eager=True, help='Print the version.')]=False,
+    debug:Annotated[bool, Option('--debug', help='With any command: show where an unexpected error comes from.')]=False
 ): pass
 
 # %% ../nbs/90_cli.ipynb #350050a9

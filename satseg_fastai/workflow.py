@@ -20,7 +20,7 @@ from .bundle.file import Bundle, finds_objects, read_spec, save_bundle, update_s
 from .bundle.rule import Rule
 from .data.datasets import Split, labeled_split
 from .errors import BadInput, NoPlace, Note, OneClass
-from .files import file_sha256, safe_stem, workplace, write_json
+from .files import file_sha256, safe_stem, same_name, workplace, write_json
 from .geo.raster import Scene, list_scenes
 from .geo.tiling import Grid
 from .labels.classes import class_table
@@ -408,9 +408,10 @@ def train(
 def _map_files(scenes, out):
     "The files of each scene's map; no two scenes may share them."
     stems = [safe_stem(scene) for scene in scenes]
-    twice = [stem for stem in stems if stems.count(stem) > 1]
+    names = [same_name(stem) for stem in stems]
+    twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise BadInput(f'{stems.count(twice[0])} scenes are named {twice[0]}', 'different names',
+        raise BadInput(f'{names.count(twice[0])} scenes are named {twice[0]}', 'different names',
                        'map them into different folders')
     return [MapFiles(Path(out), stem) for stem in stems]
 
@@ -528,6 +529,7 @@ def map_objects(
     bundle = Bundle.open_file(model, objects=True)
     scenes = list_scenes(scenes)
     files = [(own.objects(suffix), own.objects_receipt) for own in _map_files(scenes, out)]
+    for path, _ in files: check_layer(path)
     _check_own(scenes, [path for pair in files for path in pair])
     _check_scenes(scenes, bundle.spec, bands, force)
     finding = dict(score=score, size=patch_side(size, bundle.spec), overlap=overlap, batch_size=batch_size,

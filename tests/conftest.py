@@ -1,4 +1,6 @@
 "What every test shares."
+import signal
+
 import pytest
 import torch
 
@@ -15,7 +17,14 @@ def one_thread():
 def pytest_addoption(parser): parser.addoption('--slow', action='store_true', help='run the tests marked slow, too')
 
 
+def heed_interrupts():
+    """What nohup, cron or a shell's & started ignores Ctrl-C, and so do its children: tests that interrupt one would
+    wait for it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_configure(config):
+    heed_interrupts()
     config.addinivalue_line('markers', 'slow: takes long; run with --slow or make test FLAGS=slow')
 
 

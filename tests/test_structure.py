@@ -250,3 +250,35 @@ def test_notebooks_name_no_machine(notebook):
     "No path of the machine that ran it: neither this checkout, nor a home folder, nor an environment's packages."
     text = notebook.read_text(encoding='utf-8')
     assert [p for p in (f'{ROOT}/', f'{Path.home()}/', '/site-packages/') if p in text] == []
+
+
+LASTING = 'simplefilter', 'filterwarnings', 'resetwarnings', 'ioff', 'ion'
+HARMLESS = re.compile('FutureWarning|IProgress')  # no test of ours asks for these
+
+
+def lasting(source):
+    "Calls of a notebook that change what is warned of, or matplotlib's mode, for all that runs after it."
+    tree = ast.parse(source)
+    ended = {id(node) for block in ast.walk(tree) if isinstance(block, ast.With)
+             for line in block.body for node in ast.walk(line)}
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, 'attr', '') in LASTING]
+    return [text for n in calls if id(n) not in ended and not HARMLESS.search(text := ast.unparse(n))]
+
+
+def test_the_reader_sees_what_lasts():
+    block = "with warnings.catch_warnings():\n    warnings.simplefilter('ignore')\n"
+    assert lasting(block + "warnings.simplefilter('ignore', FutureWarning)") == []
+    assert lasting(block + "warnings.simplefilter('ignore')") == ["warnings.simplefilter('ignore')"]
+    assert lasting('with pyplot.ioff(): draw()') == ['pyplot.ioff()']
+
+
+@pytest.mark.parametrize('notebook', NOTEBOOKS, ids=lambda n: n.stem)
+def test_notebooks_leave_nothing_behind(notebook):
+    "nbdev_test runs many in one process: a filter that lasts swallows the warnings that another one tests."
+    assert lasting(code_of(notebook)) == []
+
+
+@pytest.mark.parametrize('notebook', sorted((ROOT/'nbs'/'tutorials').glob('*.ipynb')), ids=lambda n: n.stem)
+def test_tutorials_silence_one_place_at_most(notebook):
+    "They come last, and say which module's warnings their text repeats."
+    assert [call for call in lasting(code_of(notebook)) if 'module=' not in call] == []

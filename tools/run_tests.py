@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from nbdev.doclinks import nbglob
+
 ROOT = Path(__file__).resolve().parent.parent
 ENV = {**os.environ, 'OMP_NUM_THREADS': '1', 'MPLBACKEND': 'agg', 'PYTHONDONTWRITEBYTECODE': '1'}
 # imported once for all notebooks; not fastai, which changes torch.Tensor for those that do without it
@@ -70,9 +72,9 @@ def pytest(path):
 
 # notebooks
 def notebooks():
-    "Those that nbdev_test would run, without the experiments."
-    found = sorted(p.relative_to(ROOT) for p in (ROOT/'nbs').rglob('*.ipynb'))
-    return [p for p in found if 'experiments' not in p.parts and not any(s[0] in '_.' for s in p.parts)]
+    "Those that nbdev_test runs: it leaves out folders that hold a file .notest."
+    found = sorted(nbglob(ROOT/'nbs', as_path=True))
+    return [path.relative_to(ROOT) for path in found if not (path.parent/'.notest').exists()]
 
 
 def test_there(log, method, path, *flags):

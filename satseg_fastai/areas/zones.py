@@ -16,6 +16,7 @@ import numpy as np
 from .measure import Tally, mask_bands, object_points, pixel_areas
 from .measure import street_points, tree_points, width_figures
 from ..errors import BadInput, Note, ZonesElsewhere
+from ..files import check_vector_path
 from ..geo.raster import Scene, on_earth
 from ..labels.classes import ClassTable
 from ..labels.masks import Place, place_of
@@ -67,7 +68,7 @@ def _read_file(path, place):
     if place.crs is None or not on_earth(place.crs):
         raise BadInput(f'{place.name} has no CRS on the globe', 'a georeferenced mask for zones',
                        'assign its CRS with gdal_edit -a_srs')
-    try: frame = pyogrio.read_dataframe(path)
+    try: frame = pyogrio.read_dataframe(check_vector_path(path))
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as e:
         raise BadInput(f'{path} could not be opened: {str(e):.120}', 'a vector file of polygons') from None
     if getattr(frame, 'crs', None) is None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from .ground import ground_box, hold_out, image_grid, keep_apart, known_place
 from ..errors import BadInput, Note
-from ..files import by_stem, list_files, natural_key, root_of
+from ..files import by_stem, list_files, natural_key, root_of, same_name
 from ..geo.raster import LABEL_FOLDERS, RASTER_SUFFIXES, chip_tile, list_scenes
 from ..geo.tiling import Window
 from ..labels.polygons import VECTOR_SUFFIXES, area_shapes
@@ -130,7 +130,7 @@ def relative_name(
     "Folders below a root and the stem; folders that only say what they hold, such as images and masks, do not count."
     folders = path.relative_to(root).parts[:-1]
     named = [folder for folder in folders if folder.lower() not in IMAGE_FOLDERS | LABEL_FOLDERS]
-    return '/'.join([*named, path.stem])
+    return same_name('/'.join([*named, path.stem]))
 
 def _labels_in(labels, images, deep):
     "Label files of a folder or pattern; a raster beside the images is none."

@@ -23,7 +23,7 @@ from ..data.datasets import LABEL_SUFFIXES, Pair, city_groups, known_dataset, pl
 from ..errors import BadInput
 from .pixels import (ERROR_COLORS, MapReader, check_raster, scene_region, tally_map, tally_scores,
                                     write_errors)
-from ..files import by_stem, list_files, natural_key, root_of
+from ..files import by_stem, list_files, natural_key, root_of, same_name
 from ..geo.raster import Scene, list_scenes, on_earth
 from ..geo.tiling import Window
 from ..labels.classes import ClassTable, building
@@ -483,7 +483,7 @@ def _labels_of(maps, labels):
 
 def _beside(scene, stem):
     "Another name in the folder of a scene."
-    return '/'.join([*scene.split('/')[:-1], stem])
+    return same_name('/'.join([*scene.split('/')[:-1], stem]))
 
 def _labels_known(maps, root, dataset):
     "Labels of a data set, by the path below its root, or by the stem where it is the only one."
@@ -491,7 +491,7 @@ def _labels_known(maps, root, dataset):
     pairs = [*own.train, *own.valid, *own.test]
     times = Counter(pair.image.stem for pair in pairs)
     named = {relative_name(pair.image, Path(root)): pair.label for pair in pairs}
-    named |= {pair.image.stem: pair.label for pair in pairs if times[pair.image.stem] == 1}
+    named |= {same_name(pair.image.stem): pair.label for pair in pairs if times[pair.image.stem] == 1}
     return {scene: named.get(scene, named.get(scene.split('/')[-1])) for scene in maps}
 
 def _check_partners(maps, found, every, labels):

@@ -26,7 +26,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RioWindow
 
 from ..errors import BadInput, FailedWork, Note
-from ..files import atomic_path, list_files, root_of, workplace, write_json
+from ..files import atomic_path, check_path, list_files, root_of, workplace, write_json
 _all_ = ['atomic_path', 'list_files', 'root_of', 'workplace', 'write_json']  # they live in files
 
 # %% ../../nbs/01a_geo.raster.ipynb #08336b19
@@ -54,7 +54,7 @@ def open_raster(
     path:str|Path # anything that GDAL reads: GeoTIFF, JPEG named .tif, PNG, JP2, VRT
 ): # an open rasterio dataset
     "Open a raster for reading; a file that is missing or is no raster is one clear line."
-    path = Path(path)
+    path = check_path(path)
     if path.is_dir(): raise BadInput(f'{path} is a folder', 'a raster file', 'check the path')
     if not path.exists(): raise BadInput(f'{path} does not exist', 'a raster file', 'check the path')
     with warnings.catch_warnings():
@@ -302,7 +302,7 @@ LABEL_FOLDERS = {'masks', 'mask', 'labels', 'label', 'gt'}
 
 def _expand(path):
     "The rasters of an argument; below a folder, those in folders of labels are left out."
-    path = Path(path)
+    path = check_path(path)
     if path.is_file(): return [path]
     if not path.exists() and not any(sign in str(path) for sign in '*?['):
         raise BadInput(f'{path} does not exist', 'a raster, a folder of rasters or a pattern', 'check the path')

@@ -14,6 +14,7 @@ import numpy as np
 from affine import Affine
 
 from ..errors import BadInput, LabelsElsewhere, Note
+from ..files import check_vector_path
 from ..geo.raster import on_earth
 from .classes import ClassTable, building
 from .masks import Place
@@ -117,6 +118,7 @@ def polygon_layer(
 )->str: # name of its only layer that may hold polygons
     "The layer to read; several are an error."
     import pyogrio
+    check_vector_path(path)
     try: layers = pyogrio.list_layers(path).tolist()
     except pyogrio.errors.DataSourceError as error:
         raise BadInput(f'{path} could not be opened: {str(error):.120}',

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BadInput, FailedWork
-from ..files import workplace
+from ..files import check_vector_path, workplace
 from ..geo.raster import Scene
 from ..labels.classes import ClassTable
 from .trace import Regions
@@ -201,6 +201,7 @@ def check_layer(
     "A suffix that cannot be written is an error before any work."
     suffix = Path(dst).suffix.lower()
     if suffix not in LAYERS: raise BadInput(f'{Path(dst).name} ends in {suffix or "nothing"}', ', '.join(LAYERS))
+    if suffix == '.gpkg': check_vector_path(dst)
     if suffix == '.parquet' and find_spec('pyarrow') is None:
         raise BadInput('pyarrow is not installed', 'it, for GeoParquet',
                        'pip install satseg_fastai[parquet], or write .gpkg')

@@ -15,7 +15,7 @@ from ..bundle.rule import Rule
 from ..bundle.spec import Receipt, check_spec, checked
 from ..data.datasets import LABEL_SUFFIXES
 from ..errors import BadInput
-from ..files import by_stem, safe_stem
+from ..files import by_stem, safe_stem, same_name
 from ..geo.raster import Scene, list_scenes
 from ..labels.classes import ClassTable
 from ..labels.polygons import VECTOR_SUFFIXES
@@ -128,11 +128,8 @@ def _label_files(labels, maps):
 # %% ../../nbs/70c_report.maps.ipynb #fa563a58
 def _matched(known, maps, what, where):
     "The file of each map, None where it has none."
-    safe = {safe_stem(path): path for path in known.values()}
-    matched = [
-        known.get(m.stem) or known.get(m.source) or safe.get(m.stem)
-        for m in maps
-    ]
+    known = {same_name(safe_stem(path)): path for path in known.values()} | known
+    matched = [known.get(same_name(m.stem)) or known.get(same_name(m.source)) for m in maps]
     if any(matched): return matched
     found = f'{where} holds no {what} for {maps[0].source}'
     raise BadInput(found, 'files with the names of the mapped scenes', 'check the path')
