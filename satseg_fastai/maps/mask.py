@@ -4,16 +4,18 @@
 
 # %% auto #0
 __all__ = ['classify', 'strips', 'mask_colors', 'write_mask', 'check_probability', 'mask_classes', 'check_indices',
-           'read_indices', 'MASK_NODATA']
+           'nodata_is_class', 'stored_classes', 'read_indices', 'MASK_NODATA']
 
 # %% ../../nbs/50b_maps.mask.ipynb #cad33c11
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
+from rasterio.enums import MaskFlags
 
 from ..bundle.rule import MASK_NODATA, Rule, planes_of
-from ..errors import BadInput
+from ..errors import BadInput, Note
 from ..geo.raster import Scene, write_cog
 from ..labels.classes import ClassTable, building
 _all_ = ['MASK_NODATA']  # it lives in rule
@@ -98,6 +100,27 @@ def check_indices(
                    f'class indices 0-{table.n - 1} ({", ".join(table.names)})',
                    'give its class table with --classes')
 
+def nodata_is_class(
+    scene:Scene, # a mask
+    table:ClassTable # its classes
+)->bool: # and a note says so
+    "Whether the declared nodata is one of the classes: then it is read as that class, as in labels."
+    nodata = scene.ds.nodata
+    if scene.masks != {MaskFlags.nodata} or nodata not in range(table.n): return False
+    name = table.names[int(nodata)]
+    warnings.warn(f'{scene.name} declares the nodata {nodata:g}, which is its class {name}, and is read as {name}; '
+                  'if it means no data, write 255 there and declare that', Note)
+    return True
+
+def stored_classes(
+    scene:Scene, # a mask
+    *window # row, column, height, width
+)->np.ndarray: # (h,w) values as stored, 255 where a mask band or alpha hides them
+    "A window of a mask, nodata and all."
+    if not scene.masks & {MaskFlags.per_dataset, MaskFlags.alpha}: return scene.read(*window)[0]
+    (values,), valid = scene.read_valid(*window)
+    return np.where(valid, values, values.dtype.type(MASK_NODATA))
+
 def read_indices(
     scene:Scene, # a mask
     table:ClassTable, # its classes
@@ -105,6 +128,7 @@ def read_indices(
 )->np.ndarray: # uint8 (h,w) class indices, 255 without data
     "A window of a mask, checked; 255 counts as no data where the mask says so."
     (values,), valid = scene.read_valid(*window)
+    if nodata_is_class(scene, table): valid = np.ones_like(valid)
     known = values[valid]
     check_indices(known, table, scene.name)
     if table.n < 255 and (known == MASK_NODATA).any():
