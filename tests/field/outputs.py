@@ -1,4 +1,6 @@
 "What is read as a map, and what is written: masks, polygons, sidecars, exports."
+import sqlite3
+
 import numpy as np
 import rasterio
 from affine import Affine
@@ -113,6 +115,156 @@ def other_nodata(folder):
     assert (classes['building']['pixels'], classes['background']['pixels']) == (550, 3050)
 
 
+
+def write_polygons(folder, name='east.gpkg', **options):
+    "Polygons of the two houses as a file."
+    from satseg_fastai.maps.polygons import vectorize
+    mask = write_raster(folder/'mask.tif', two_houses())
+    vectorize(mask, folder/name, **options)
+    return folder/name
+
+
+def someones(folder, **layers):
+    "A GPKG with layers of somebody's."
+    import geopandas
+    import shapely
+    square = shapely.box(332_000, 3_057_900, 332_010, 3_057_910)
+    for name, number in layers.items():
+        frame = geopandas.GeoDataFrame(dict(who=['me']*number), geometry=[square]*number, crs=32645)
+        frame.to_file(folder/'east.gpkg', layer=name, driver='GPKG')
+    return folder/'east.gpkg'
+
+
+def layer_sizes(path):
+    import pyogrio
+    return {name: pyogrio.read_info(path, layer=name)['features'] for name, _ in pyogrio.list_layers(path)}
+
+
+def open_elsewhere(folder):
+    "QGIS in edit mode: what it has not finished lies in -wal."
+    path = write_polygons(folder)
+    with sqlite3.connect(path) as database:
+        database.execute('pragma journal_mode=wal')
+        database.execute('create table note (words)')
+        database.commit()
+        write_polygons(folder)
+
+
+def is_whole_after(folder):
+    "The refusal leaves the database as it is."
+    from satseg_fastai.errors import BadInput
+    try: open_elsewhere(folder)
+    except BadInput: pass
+    with sqlite3.connect(folder/'east.gpkg') as database:
+        assert database.execute('pragma integrity_check').fetchone() == ('ok',)
+        assert database.execute('select count(*) from east').fetchone() == (2,)
+        assert database.execute('select count(*) from note').fetchone() == (0,)
+
+
+def broke_off(folder):
+    "A journal that a crashed program left."
+    write_polygons(folder).with_name('east.gpkg-journal').write_bytes(b'hot')
+    write_polygons(folder)
+
+
+def wal_without_database(folder):
+    "SQLite would take the -wal for the new file's."
+    (folder/'east.gpkg-wal').write_bytes(b'frames')
+    write_polygons(folder)
+
+
+def opened_by_its_link(folder):
+    "SQLite puts -wal beside the file that a link leads to."
+    path = write_polygons(folder, 'stored/real.gpkg')
+    path.with_name('real.gpkg-wal').write_bytes(b'frames')
+    (folder/'east.gpkg').symlink_to(path)
+    write_polygons(folder)
+
+
+def opened_meanwhile(folder):
+    "Opened while the polygons are traced."
+    import shapely
+
+    from satseg_fastai.geo.raster import Scene
+    from satseg_fastai.maps.layers import write_layer
+    def chunks():
+        (folder/'east.gpkg-wal').write_bytes(b'frames')
+        yield np.array([shapely.box(0, 0, 1, 1)]), dict(number=np.array([1]))
+    with Scene(write_raster(folder/'mask.tif', two_houses())) as scene:
+        write_layer(folder/'east.gpkg', chunks(), scene)
+
+
+def open_in_change(folder):
+    "The same check stands before every layer."
+    from satseg_fastai.areas.change import compare_maps
+    (folder/'change.gpkg-shm').touch()
+    maps = [write_raster(folder/name, two_houses()) for name in ('a.tif', 'b.tif')]
+    compare_maps(*maps, folder/'change.gpkg')
+
+
+def other_layers(folder):
+    path = someones(folder, drawn=1, trees=3)
+    write_polygons(folder)
+    assert layer_sizes(path) == dict(drawn=1, trees=3, east=2)
+
+
+def written_again(folder):
+    "Only our own layer is replaced."
+    path = someones(folder, drawn=1)
+    write_polygons(folder)
+    write_polygons(folder, min_area_m2=80)
+    assert layer_sizes(path) == dict(drawn=1, east=1)
+
+
+def other_case(folder):
+    "SQLite knows one name in both cases."
+    path = someones(folder, EAST=1, trees=3)
+    write_polygons(folder)
+    assert layer_sizes(path) == dict(trees=3, east=2)
+
+
+def table_without_geometry(folder):
+    "QGIS' styles, and notes of somebody's."
+    path = write_polygons(folder)
+    with sqlite3.connect(path) as database: database.execute('create table notes as select 7 as number')
+    write_polygons(folder)
+    with sqlite3.connect(path) as database:
+        assert database.execute('select number from notes').fetchall() == [(7,)]
+
+
+def layer_name(folder): assert layer_sizes(write_polygons(folder, 'upper town.gpkg')) == {'upper town': 2}
+
+
+def earlier_version(folder):
+    "Our only layer, of when all were named polygons, makes way."
+    write_polygons(folder, 'polygons.gpkg').rename(folder/'east.gpkg')
+    assert layer_sizes(write_polygons(folder)) == dict(east=2)
+
+
+def no_database(folder):
+    (folder/'east.gpkg').write_bytes(b'something else')
+    write_polygons(folder)
+
+
+def pictures_in_it(folder):
+    "Tiles of a raster in a GPKG are somebody's, too."
+    write_raster(folder/'east.gpkg', np.ones((3, 64, 64), np.uint8), 'EPSG:3857', driver='GPKG')
+    write_polygons(folder)
+
+
+def broken_off_keeps(folder):
+    "Work that breaks off leaves the file as it was."
+    from satseg_fastai.geo.raster import Scene
+    from satseg_fastai.maps.layers import write_layer
+    path = someones(folder, drawn=1)
+    before = path.read_bytes()
+    def chunks(): raise KeyboardInterrupt
+    with Scene(write_raster(folder/'mask.tif', two_houses())) as scene:
+        try: write_layer(path, map(lambda _: chunks(), [1]), scene)
+        except KeyboardInterrupt: pass
+    assert path.read_bytes() == before and len(list(folder.glob('*east*'))) == 1
+
+
 CASES = [
     Case('6', 'nodata 0 in a mask of 0 and 1, change', '57 % are lost with any nodata', change),
     Case('6', 'nodata 0, change on another grid', '57 % are lost with any nodata', change_on_another_grid),
@@ -125,4 +277,21 @@ CASES = [
     Case('6', 'nodata 0, a class of land cover', 'it is that class', nodata_of_land_cover),
     Case('6', 'a mask band hides a part of a map', 'polygons and areas leave it out', mask_band),
     Case('6', 'a nodata that is no class', 'no data', other_nodata),
+    Case('19', 'a GPKG that QGIS has open', 'refused: close it in QGIS', open_elsewhere),
+    Case('19', 'after that refusal', 'the database is whole, with what the other program wrote', is_whole_after),
+    Case('19', 'a -journal that a crash left', 'refused: east.gpkg-journal lies beside it', broke_off),
+    Case('19', 'a -wal without its GPKG', 'refused: east.gpkg-wal lies beside it', wal_without_database),
+    Case('19', 'open by the file that a link leads to', 'refused: real.gpkg-wal lies beside it', opened_by_its_link),
+    Case('19', 'opened while polygons are traced', 'refused: close it in QGIS', opened_meanwhile),
+    Case('19', 'a -shm beside the layer of change', 'refused: change.gpkg-shm lies beside it', open_in_change),
+    Case('20', 'a GPKG with layers of somebody\'s', 'they stay', other_layers),
+    Case('20', 'so it is told', 'note: keeps its other layers: drawn, trees', other_layers),
+    Case('20', 'written twice', 'only our own layer is replaced', written_again),
+    Case('20', 'a layer of our name in capitals', 'is the same layer', other_case),
+    Case('20', 'a table without geometry', 'it stays', table_without_geometry),
+    Case('20', 'the name of the layer', 'is that of the file', layer_name),
+    Case('20', 'our only layer, named polygons', 'is replaced', earlier_version),
+    Case('20', 'a GPKG that is none', 'refused: remove it, or write to another file', no_database),
+    Case('20', 'a GPKG of raster tiles', 'refused: remove it, or write to another file', pictures_in_it),
+    Case('20', 'work that breaks off', 'the file stays as it was', broken_off_keeps),
 ]
