@@ -265,6 +265,75 @@ def broken_off_keeps(folder):
     assert path.read_bytes() == before and len(list(folder.glob('*east*'))) == 1
 
 
+def mask_of(folder, *levels, classes=None, name='town_mask.tif'):
+    "A mask whose planes hold one probability each, in levels of 65534."
+    from satseg_fastai.maps.mask import write_mask
+    planes = np.stack([np.full((64, 64), level, np.uint16) for level in levels])
+    prob = write_raster(folder/'town_prob.tif', planes, nodata=65535)
+    write_mask(prob, folder/name, classes=classes)
+    return folder/name
+
+
+def written(folder, value, name='town_prob.tif'):
+    "A raster of one value as the library writes all of them."
+    from satseg_fastai.geo.raster import Scene, write_cog
+    values = np.full((64, 64), value, np.uint16)
+    with Scene(write_raster(folder/'scene.tif', values)) as like:
+        write_cog(folder/name, like, [(0, values)], dtype='uint16')
+    return folder/name
+
+
+def statistics_of_before(folder):
+    "QGIS keeps minimum and maximum in .aux.xml, and stretches by them."
+    with rasterio.open(written(folder, 3)) as file: assert file.statistics(1).max == 3
+    assert (folder/'town_prob.tif.aux.xml').exists()
+    with rasterio.open(written(folder, 700)) as file: assert not file.tags(1) and file.statistics(1).max == 700
+
+
+def statistics_of_a_lost_raster(folder):
+    "The raster is gone, its .aux.xml is not."
+    with rasterio.open(written(folder, 3)) as file: file.statistics(1)
+    (folder/'town_prob.tif').unlink()
+    with rasterio.open(written(folder, 700)) as file: assert not file.tags(1)
+
+
+def statistics_of_a_mask(folder):
+    "A mask has class names in its .aux.xml, and no statistics."
+    with rasterio.open(mask_of(folder, 0)) as file: file.statistics(1)
+    with rasterio.open(mask_of(folder, 65534)) as file: assert not file.tags(1)
+    names = (folder/'town_mask.tif.aux.xml').read_text()
+    assert 'building' in names and 'STATISTICS' not in names
+
+
+def overviews_of_before(folder):
+    "Beside the raster, made by gdaladdo -ro."
+    write_raster(folder/'town_prob.tif.ovr', np.zeros((32, 32), np.uint16), driver='GTiff')
+    written(folder, 700)
+    assert not (folder/'town_prob.tif.ovr').exists()
+
+
+def mask_band_of_before(folder):
+    "It would hide the new values."
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False):
+        hidden = hide_right(write_raster(folder/'town_prob.tif', two_houses()))
+    assert hidden.with_name('town_prob.tif.msk').exists()
+    with rasterio.open(written(folder, 700)) as file: assert file.read_masks(1).min() == 255
+
+
+def world_file_of_before(folder):
+    (folder/'town_prob.tfw').write_text('0.5\n0\n0\n-0.5\n332000\n3058000\n')
+    written(folder, 700)
+    assert not (folder/'town_prob.tfw').exists()
+
+
+def files_of_others(folder):
+    "What belongs to another file stays."
+    others = [folder/name for name in ('town_prob.txt', 'town_prob.png', 'town_prob2.tif.aux.xml', 'town_prob.wld')]
+    for file in others: file.touch()
+    written(folder, 700)
+    assert all(file.exists() for file in others)
+
+
 CASES = [
     Case('6', 'nodata 0 in a mask of 0 and 1, change', '57 % are lost with any nodata', change),
     Case('6', 'nodata 0, change on another grid', '57 % are lost with any nodata', change_on_another_grid),
@@ -294,4 +363,11 @@ CASES = [
     Case('20', 'a GPKG that is none', 'refused: remove it, or write to another file', no_database),
     Case('20', 'a GPKG of raster tiles', 'refused: remove it, or write to another file', pictures_in_it),
     Case('20', 'work that breaks off', 'the file stays as it was', broken_off_keeps),
+    Case('21', 'statistics in .aux.xml of the raster of before', 'go with it', statistics_of_before),
+    Case('21', 'overviews beside the raster of before', 'go with it', overviews_of_before),
+    Case('21', 'a .msk of the raster of before', 'goes with it', mask_band_of_before),
+    Case('21', 'a world file of the raster of before', 'goes with it', world_file_of_before),
+    Case('21', '.aux.xml of a raster that is gone', 'does not describe the new one', statistics_of_a_lost_raster),
+    Case('21', 'files with similar names', 'stay', files_of_others),
+    Case('21', 'statistics of a mask of before', 'go, class names stay', statistics_of_a_mask),
 ]
