@@ -334,6 +334,160 @@ def files_of_others(folder):
     assert all(file.exists() for file in others)
 
 
+def small_spec(**more):
+    "What a bundle says that was trained on scenes of 30 cm."
+    classes = [dict(name=name, color=[200*index, 0, 0], index=index) for index, name in enumerate(('ground', 'roof'))]
+    data = dict(n_in=3, mean=[100.]*3, std=[50.]*3, bands=[1, 2, 3], dtype='uint8', gsd=.3, patch_size=64)
+    model = dict(arch='fpn', encoder='test_resnet', arch_args={}, n_out=2, threshold=dict(value=.4164))
+    return dict(classes=classes, **data, **model, **more)
+
+
+def small_bundle(folder):
+    import torch
+
+    from satseg_fastai.architectures import create_model
+    from satseg_fastai.bundle.file import save_bundle
+    torch.manual_seed(0)
+    return save_bundle(folder/'roofs.safetensors', create_model('fpn', 'test_resnet', 3, 2), small_spec())
+
+
+def graph_of(nodes, constants, shape=('batch', 1, 512, 512), **keys):
+    "An ONNX graph from image to probability, by hand."
+    import onnx
+    from onnx import helper, numpy_helper
+    image, answer = (helper.make_tensor_value_info(name, 1, shape) for name in ('image', 'probability'))
+    values = [numpy_helper.from_array(np.float32(value), name) for name, value in constants.items()]
+    made = [helper.make_node(kind, inputs, [output]) for output, (kind, inputs) in nodes.items()]
+    graph = helper.make_graph(made, 'map', [image], [answer], values)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=8)
+    helper.set_model_props(model, keys)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def settled(beside=0., low=.41999998):
+    "Sigmoid and the jump at .4164, which this program computes a little beside ours."
+    nodes = dict(p=('Sigmoid', ['image']), q=('Add', ['p', 'beside']), is_high=('GreaterOrEqual', ['q', 'threshold']),
+                 above=('Max', ['q', 'high']), below=('Min', ['q', 'low']),
+                 probability=('Where', ['is_high', 'above', 'below']))
+    return graph_of(nodes, dict(beside=beside, threshold=.4164, high=.42, low=low))
+
+
+def differences(graph, temperature=1.):
+    "What `parity` says of a graph, and the check of it."
+    import torch
+
+    from satseg_fastai.bundle.rule import Rule
+    from satseg_fastai.export.onnx import check_parity, parity, right_answers
+    def want(images): return right_answers((images/temperature).sigmoid(), Rule((.4164,)))
+    with torch.no_grad(): off = parity(graph.SerializeToString(), want, (1, 512, 512))
+    check_parity(off, False, 'roofs')
+    return max(of_batch['largest'] for of_batch in off.values())
+
+
+def near_the_threshold(folder): assert 4e-6 < differences(settled(beside=5e-6)) < 1e-5
+
+
+def another_network(folder): differences(settled(), temperature=1.1)
+
+
+def another_jump(folder): differences(settled(low=.41))
+
+
+def another_rounding(folder):
+    "Only pixels at the threshold may be on its other side."
+    differences(settled(beside=2e-4))
+
+
+def exported(folder, *options):
+    "What `satseg export` says, and the files that are there then."
+    from typer.testing import CliRunner
+
+    from satseg_fastai.cli import app
+    from satseg_fastai.errors import FailedWork
+    from satseg_fastai.export import onnx
+    def fails(*args, **options): raise FailedWork('the ONNX graph differs')
+    bundle = small_bundle(folder)
+    kept, onnx.export_onnx = onnx.export_onnx, fails
+    try: result = CliRunner().invoke(app, ['export', str(bundle), *options])
+    finally: onnx.export_onnx = kept
+    return result, sorted(file.name for file in folder.iterdir())
+
+
+def others_are_exported(folder):
+    "The item then tells of no ONNX file, not even of an older one."
+    import json
+    (folder/'roofs.onnx').write_bytes(b'older')
+    result, files = exported(folder, '--onnx', '--stac', '--card')
+    assert result.exit_code == 2 and 'the ONNX graph differs' in result.output
+    assert files == ['roofs.md', 'roofs.onnx', 'roofs.safetensors', 'roofs.stac.json']
+    assert list(json.loads((folder/'roofs.stac.json').read_text())['assets']) == ['model']
+
+
+def item_of(folder, shape, **keys):
+    "The asset of an ONNX file in the item of its bundle, and the item."
+    import onnx
+
+    from satseg_fastai.export.stac import export_stac
+    onnx.save(graph_of(dict(probability=('Sigmoid', ['image'])), {}, shape, **keys), folder/'roofs.onnx')
+    item = export_stac(small_bundle(folder), folder/'roofs.json', onnx=folder/'roofs.onnx')
+    return item['assets']['onnx'], item
+
+
+def output_of_the_asset(folder):
+    asset, item = item_of(folder, ('batch', 1, 128, 128), seg_thresh='0.42')
+    (own,), (of_bundle,) = asset['mlm:output'], item['properties']['mlm:output']
+    assert (own['name'], own['result']['shape']) == ('probability', [-1, 1, 128, 128])
+    assert own['post_processing_function'][0]['expression'] == 'class 1 where the value is at least 0.42'
+    assert (of_bundle['name'], of_bundle['result']['shape']) == ('logits', [-1, 2, 64, 64])
+    assert asset['mlm:input'][0]['input']['shape'] == [-1, 3, 128, 128] and asset['mlm:framework'] == 'ONNX'
+
+
+def output_of_several_classes(folder):
+    asset, _ = item_of(folder, ('batch', 4, 64, 64), seg_thresh='0')
+    assert asset['mlm:output'][0]['post_processing_function'][0]['expression'] == 'argmax over classes'
+
+
+def asset_that_is_none(folder):
+    from satseg_fastai.export.stac import export_stac
+    (folder/'roofs.onnx').write_bytes(b'something else')
+    export_stac(small_bundle(folder), folder/'roofs.json', onnx=folder/'roofs.onnx')
+
+
+def in_web_mercator(folder):
+    "At 60 degrees a pixel of 30 cm is 60 cm of Web Mercator."
+    from satseg_fastai.bundle.spec import check_spec
+    from satseg_fastai.export.onnx import mercator_resolution, notes
+    note, = [line for line in notes(check_spec(small_spec())) if 'Web Mercator' in line]
+    assert 'type the resolution 30/cos(latitude) cm' in note and '42.43 at 45°, 60 at 60°' in note
+    assert mercator_resolution(.3, -60) == 60
+
+
+def resolution_in_web_mercator(folder):
+    "The number is the side of the scene's own pixels."
+    from satseg_fastai.export.onnx import mercator_resolution
+    from satseg_fastai.geo.raster import Scene, tile_bounds, tile_grid
+    crs, place = tile_grid((18, 193384, 111069), 512, 512)
+    _, south, _, north = tile_bounds(18, 193384, 111069)
+    with Scene(write_raster(folder/'tile.tif', np.zeros((512, 512), np.uint8), crs.to_wkt(), place)) as scene:
+        typed = mercator_resolution(scene.gsd, (south + north)/2)
+        assert abs(typed - 100*place.a) < .005*typed
+
+
+def earlier_operators(folder):
+    from satseg_fastai.export.onnx import check_opset
+    check_opset(settled(), 17)
+
+
+def later_operators(folder):
+    "What was written is what was asked for."
+    import torch
+
+    from satseg_fastai.export.onnx import own_opset, trace
+    assert own_opset(trace(torch.nn.Conv2d(3, 1, 3, padding=1).eval(), 3, 32, 20)) == 20
+
+
+
 CASES = [
     Case('6', 'nodata 0 in a mask of 0 and 1, change', '57 % are lost with any nodata', change),
     Case('6', 'nodata 0, change on another grid', '57 % are lost with any nodata', change_on_another_grid),
@@ -370,4 +524,18 @@ CASES = [
     Case('21', '.aux.xml of a raster that is gone', 'does not describe the new one', statistics_of_a_lost_raster),
     Case('21', 'files with similar names', 'stay', files_of_others),
     Case('21', 'statistics of a mask of before', 'go, class names stay', statistics_of_a_mask),
+    Case('22', 'an ONNX file beside a bundle, STAC', 'each asset has the mlm:output of what it points to',
+         output_of_the_asset),
+    Case('22', 'an ONNX file of several classes, STAC', 'its mlm:output is argmax', output_of_several_classes),
+    Case('22', 'a file that is no ONNX file, STAC', 'refused: roofs.onnx is no ONNX file', asset_that_is_none),
+    Case('22', 'Deepness in Web Mercator', 'the number to type is told', in_web_mercator),
+    Case('22', 'a tile of Web Mercator', 'the number is the side of its pixels', resolution_in_web_mercator),
+    Case('22', 'an operator set that the exporter cannot write', 'refused: operator set 17; expected 18',
+         earlier_operators),
+    Case('22', 'a later operator set', 'it is written', later_operators),
+    Case('23', 'a pixel at the threshold in ONNX', 'may be on either side', near_the_threshold),
+    Case('23', 'an ONNX file of another network', 'refused: differs from the bundle', another_network),
+    Case('23', 'an ONNX file that jumps elsewhere', 'refused: differs from the bundle', another_jump),
+    Case('23', 'an ONNX file off by more than rounding', 'refused: differs from the bundle', another_rounding),
+    Case('23', '--onnx fails beside --stac and --card', 'those are made, then it is told', others_are_exported),
 ]
