@@ -484,8 +484,61 @@ def later_operators(folder):
     import torch
 
     from satseg_fastai.export.onnx import own_opset, trace
-    assert own_opset(trace(torch.nn.Conv2d(3, 1, 3, padding=1).eval(), 3, 32, 20)) == 20
+    class Map(torch.nn.Module):
+        def forward(self, x): return x.sigmoid()
+    assert own_opset(trace(Map(), 3, 32, 20)) == 20
 
+
+def legend(path):
+    "Value, label, color and alpha of each entry of a QGIS style."
+    from xml.etree import ElementTree
+    style = ElementTree.parse(path)
+    assert style.find('.//rasterrenderer').get('type') == 'paletted'
+    return [[entry.get(key) for key in ('value', 'label', 'color', 'alpha')] for entry in style.iter('paletteEntry')]
+
+
+BUILDING_LEGEND = [['0', 'background', '#000000', '0'], ['1', 'building', '#ff0000', '255']]
+
+
+def legend_of_a_mask(folder): assert legend(mask_of(folder, 0).with_suffix('.qml')) == BUILDING_LEGEND
+
+
+def legend_of_land_cover(folder):
+    "Without a background nothing is clear."
+    entries = legend(mask_of(folder, *[9]*5, classes=land_cover()).with_suffix('.qml'))
+    assert [entry[1] for entry in entries] == land_cover().names and {entry[3] for entry in entries} == {'255'}
+
+
+def legend_of_a_clean_mask(folder):
+    from satseg_fastai.maps.clean import Clean, clean_mask
+    clean_mask(mask_of(folder, 0), folder/'clean.tif', Clean(min_object=5))
+    assert legend(folder/'clean.qml') == BUILDING_LEGEND
+
+
+def legend_of_errors(folder):
+    from satseg_fastai.evaluate.pixels import write_errors
+    label = write_raster(folder/'label.tif', np.ones((64, 64), np.uint8))
+    write_errors(mask_of(folder, 0), label, folder/'errors.tif')
+    entries = legend(folder/'errors.qml')
+    assert [entry[1] for entry in entries] == ['right background', 'hit', 'false', 'missed'] and entries[0][3] == '0'
+
+
+def names_with_signs(folder):
+    from satseg_fastai.labels.classes import ClassTable
+    table = ClassTable((('ground', '#000000', 0), ('roof "flat" <5°> & more', '#ff8800', 1)))
+    entries = legend(mask_of(folder, 0, classes=table).with_suffix('.qml'))
+    assert entries[1][1] == 'roof "flat" <5°> & more'
+
+
+def style_of_before(folder):
+    "Ours follows the classes; one that somebody saved stays."
+    from satseg_fastai.labels.classes import ClassTable
+    path = mask_of(folder, 0).with_suffix('.qml')
+    mask_of(folder, 0, classes=ClassTable((('ground', '#000000', 0), ('roof', '#ff8800', 1))))
+    assert legend(path)[1][1:3] == ['roof', '#ff8800']
+    path.write_text('<qgis/>')
+    mask_of(folder, 0)
+    assert path.read_text() == '<qgis/>'
 
 
 CASES = [
@@ -538,4 +591,10 @@ CASES = [
     Case('23', 'an ONNX file that jumps elsewhere', 'refused: differs from the bundle', another_jump),
     Case('23', 'an ONNX file off by more than rounding', 'refused: differs from the bundle', another_rounding),
     Case('23', '--onnx fails beside --stac and --card', 'those are made, then it is told', others_are_exported),
+    Case('36', 'a mask in QGIS', 'a style with two entries, the background clear', legend_of_a_mask),
+    Case('36', 'land cover in QGIS', 'a style with five entries, none clear', legend_of_land_cover),
+    Case('36', 'a clean mask in QGIS', 'has its style, too', legend_of_a_clean_mask),
+    Case('36', 'a map of errors in QGIS', 'an entry for each kind, what is right is clear', legend_of_errors),
+    Case('36', 'class names with <, & and quotes', 'stand in the style', names_with_signs),
+    Case('36', 'a style that is there already', 'ours follows the classes, others stay', style_of_before),
 ]
