@@ -829,13 +829,17 @@ def export(
     folder = out or model.parent
     bundle = Bundle.open(model)  # read, built and hashed once for all of them
     graph, item, page = (folder/f'{model.stem}{ending}' for ending in ('.onnx', '.stac.json', '.md'))
-    if onnx: _exported(graph, export_onnx(bundle, graph))
-    if stac:
-        export_stac(bundle, item, title=title, license=license or 'other', onnx=graph if onnx else None)
-        print(item)
-    if card:
-        export_card(bundle, page, license=license, title=title)
-        print(page)
+    failed = []
+    if onnx: _attempt(failed, lambda: _exported(graph, export_onnx(bundle, graph)))
+    of_item = dict(title=title, license=license or 'other', onnx=graph if onnx and not failed else None)
+    if stac: _attempt(failed, lambda: export_stac(bundle, item, **of_item) and print(item))
+    if card: _attempt(failed, lambda: [export_card(bundle, page, license=license, title=title), print(page)])
+    if failed: raise BadInput('; '.join(failed))
+
+def _attempt(failed, export):
+    "One of several exports: where it fails, the others are made before that is told."
+    try: export()
+    except BadInput as error: failed.append(str(error).rstrip('.'))
 
 def _exported(path, made):
     largest = max(figures['largest'] for figures in made['parity'].values())

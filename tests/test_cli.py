@@ -147,7 +147,7 @@ def test_train_info_threshold_predict(world, tmp_path):
     said = fine('predict', model, town/'images', '--out', maps, '--quiet')
     stems = [f'scène {i}' for i in range(3)]
     assert names(maps) == {
-        f'{s}{end}' for s in stems for end in ('_prob.tif', '_mask.tif', '_mask.tif.aux.xml', '.receipt.json')
+        f'{s}{end}' for s in stems for end in ('_prob.tif', '_mask.tif', '_mask.tif.aux.xml', '_mask.qml', '.receipt.json')
     }
     assert [p.name for p in maps.iterdir() if p.name.startswith('.')] == [] and all(s in said for s in stems)
     for s in stems:
@@ -497,7 +497,7 @@ def test_full_disk_under_predict(world, out, size):
     with largest_file(size): line = refused('predict', world.model, world.image, '--out', out, out=out)
     assert 'space' in line
     fine('predict', world.model, world.image, '--out', out)
-    assert (out/world.prob.name).read_bytes() == world.prob.read_bytes() and len(list(out.iterdir())) == 4
+    assert (out/world.prob.name).read_bytes() == world.prob.read_bytes() and len(list(out.iterdir())) == 5
 
 
 @posix
@@ -579,7 +579,7 @@ def test_interrupted_predict_goes_on(world, tmp_path, out):
     receipt = json.loads((out/'tall.receipt.json').read_text(encoding='utf-8'))
     assert receipt['resumed_at_row'] > 0
     assert receipt['windows_done'] < receipt['windows']
-    assert len(list(out.iterdir())) == 4
+    assert len(list(out.iterdir())) == 5
 
 
 @posix

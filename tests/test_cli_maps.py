@@ -283,8 +283,8 @@ def test_killed_work_is_cleared_away(tmp_path, out, command, name, work):
     fine(command[0], small, '--out', out/f'other_{name}', *command[1:])
     assert (out/work).is_dir()
     fine(command[0], small, '--out', out/name, *command[1:])
-    assert {p.name
-            for p in out.iterdir()} <= {f'{other}{name}{end}' for other in ('', 'other_') for end in ('', '.aux.xml')}
+    beside = name, f'{name}.aux.xml', f'{name.removesuffix(".tif")}.qml'
+    assert {p.name for p in out.iterdir()} <= {f'{other}{file}' for other in ('', 'other_') for file in beside}
     assert (out/name).is_file()
 
 

@@ -26,7 +26,7 @@ from ..labels.classes import ClassTable
 from ..labels.masks import place_of
 from ..maps.cut import first_pixels
 from ..maps.layers import check_layer, write_layer
-from ..maps.mask import mask_classes, strips
+from ..maps.mask import mask_classes, nodata_is_class, strips
 from ..maps.trace import Blobs, closed, select, stream_blobs
 from ..maps.values import strip_bytes
 from ..scores.confusion import count_pairs
@@ -49,7 +49,7 @@ def on_grid(
         classes = moved.read(1, window=Window(0, row, like.width, n))
         return np.where(classes == table.ignore, np.uint8(255), classes)
 
-    with _warped(scene, like) as moved: yield read
+    with _warped(scene, like, table) as moved: yield read
 
 def _same_grid(scene, like):
     "Whether pixels lie on pixels."
@@ -63,11 +63,12 @@ def _check_crs(scene, like):
     raise BadInput(f'{lost.name} has no CRS and lies on another grid than {other.name}',
                    'two maps with a CRS, or of one grid', 'assign its CRS with gdal_edit -a_srs')
 
-def _warped(scene, like):
+def _warped(scene, like, table):
     "A raster as GDAL moves it to another grid, by nearest neighbor."
     from rasterio.vrt import WarpedVRT
     grid = dict(crs=like.crs, transform=like.transform, width=like.width, height=like.height)
-    nodata = 255 if scene.ds.nodata is None else scene.ds.nodata
+    nodata = scene.ds.nodata
+    if nodata is None or nodata_is_class(scene, table): nodata = 255
     return WarpedVRT(scene.ds, **grid, src_nodata=nodata, nodata=255, tolerance=1e-6)
 
 def both_bands(

@@ -20,6 +20,7 @@ from ..geo.tiling import Window
 from ..labels.classes import ClassTable
 from ..labels.read import open_labels
 from ..maps.mask import MASK_NODATA, check_indices, check_probability, mask_classes, read_indices, strips
+from ..maps.mask import write_style
 from ..scores.confusion import Confusion, boundary_band, mean_present, ratio
 from ..scores.threshold import RocHistogram
 
@@ -278,7 +279,9 @@ def write_errors(
         counts = np.zeros(256, np.int64)
         bands = _error_bands(reader, labels, scene_region(region, scene), cls, counts)
         tags = dict(quantity='error', classes=json.dumps(table.to_json()))
-        write_cog(dst, scene, bands, nodata=MASK_NODATA, colormap=_error_colors(names), categories=names,
-                  names=['error'], tags=tags)
+        colors = _error_colors(names)
+        write_cog(dst, scene, bands, nodata=MASK_NODATA, colormap=colors, categories=names, names=['error'], tags=tags)
+    kinds = {code: colors[code] for code, name in enumerate(names) if name != 'unused'}
+    write_style(dst, kinds, names, clear=0)
     pixels = {name: int(n) for name, n in zip(names, counts) if name != 'unused'}
     return pixels | dict(left_out=int(counts[MASK_NODATA]))

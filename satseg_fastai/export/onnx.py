@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['TOLERANCE', 'STRAY', 'need', 'shown_threshold', 'settle', 'decide', 'FixedPoints', 'MapGraph', 'trace', 'plain_proto',
-           'deepness_keys', 'notes', 'parity', 'check_parity', 'export_onnx']
+           'own_opset', 'check_opset', 'deepness_keys', 'mercator_resolution', 'mercator_note', 'notes', 'parity',
+           'check_parity', 'right_answers', 'export_onnx']
 
 # %% ../../nbs/71a_export.onnx.ipynb #3d696ba9
 import importlib.util, json, logging, math, warnings
@@ -157,13 +158,13 @@ def trace(
     size:int, # side of the patch
     opset:int=18 # ONNX operator set
 ): # onnx.ModelProto with a free batch and weights inside
-    "The module as an ONNX graph."
+    "The module as an ONNX graph, of the operator set that is asked for, or an error."
     example = torch.randn(2, n_in, size, size)
     free_batch = {'x': {0: torch.export.Dim('batch')}}
-    with _quiet(logging.getLogger('torch.onnx')):
+    with _quiet(logging.getLogger('torch.onnx')), _quiet(logging.getLogger('onnxscript')):
         program = torch.onnx.export(graph, (example,), dynamo=True, opset_version=opset, verbose=False,
                                     input_names=['image'], output_names=['probability'], dynamic_shapes=free_batch)
-    return plain_proto(program.model_proto)
+    return check_opset(plain_proto(program.model_proto), opset)
 
 # %% ../../nbs/71a_export.onnx.ipynb #4045b30f
 def _parts(proto):
@@ -184,10 +185,25 @@ def plain_proto(
         part.doc_string = ''
         if hasattr(part, 'metadata_props'): del part.metadata_props[:]
     del proto.metadata_props[:]
-    opset = next(known.version for known in proto.opset_import if not known.domain)
-    oldest = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid('', opset)])
+    oldest = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid('', own_opset(proto))])
     proto.ir_version = min(oldest, proto.ir_version)
     return proto
+
+def own_opset(
+    proto # onnx.ModelProto
+)->int:
+    "The version of ONNX' own operators in a graph."
+    return next(known.version for known in proto.opset_import if not known.domain)
+
+def check_opset(
+    proto, # onnx.ModelProto
+    asked:int # operator set
+): # the same
+    "The exporter leaves a graph as it is where it cannot convert it: that is an error here."
+    written = own_opset(proto)
+    if written == asked: return proto
+    raise BadInput(f'the graph cannot be written in ONNX operator set {asked}', f'{written}, or a later one',
+                   f'export_onnx(bundle, dst, opset={written})')
 
 # %% ../../nbs/71a_export.onnx.ipynb #a8ad78fc
 def _own_keys(spec, rule):
@@ -223,6 +239,19 @@ def deepness_keys(
     keys['satseg_fastai'] = _own_keys(spec, rule)
     return {key: json.dumps(value, ensure_ascii=False) for key, value in keys.items()}
 
+def mercator_resolution(
+    gsd:float, # meters a pixel on the ground
+    latitude:float # degrees
+)->float: # centimeters a pixel in Web Mercator
+    "The resolution to type in Deepness for a layer in Web Mercator, whose meters are shorter on the ground."
+    return round(100*gsd/math.cos(math.radians(latitude)), 2)
+
+def mercator_note(gsd):
+    "The numbers for some latitudes."
+    texts = [f'{mercator_resolution(gsd, latitude):g} at {latitude}°' for latitude in (15, 30, 45, 60)]
+    return ('a layer in Web Mercator (XYZ tiles, EPSG:3857): Deepness counts its meters, so type the resolution '
+            f'{100*gsd:.4g}/cos(latitude) cm by hand: {", ".join(texts)}')
+
 def notes(
     spec:Spec # of a bundle
 )->list: # lines for a person
@@ -231,7 +260,8 @@ def notes(
     if spec.dtype not in (None, 'uint8'):
         lines.append(f'Deepness documents 8-bit scenes only; this model was trained on {spec.dtype} values, '
                      'give it the scene as it is, never stretched')
-    if not spec.gsd: lines.append('the bundle knows no ground resolution: set it by hand in Deepness')
+    if spec.gsd: lines.append(mercator_note(spec.gsd))
+    else: lines.append('the bundle knows no ground resolution: set it by hand in Deepness')
     if spec.clean: lines.append("the bundle's clean-up is not part of the graph")
     return lines
 
@@ -240,7 +270,7 @@ TOLERANCE, STRAY = 1e-4, 1e-3  # of a value; share of values that PointRend's ti
 
 def parity(
     data:bytes, # ONNX file
-    want, # (N,C,H,W) tensor -> the bundle's own answer
+    want, # (N,C,H,W) tensor -> the bundle's own answer, or several (S,N,C,H,W) of which any is right
     shape:tuple, # (C,H,W)
     batches:tuple=(1, 3) # batch sizes to try
 )->dict: # batch -> {'largest': difference, 'beyond': share of values off by more than TOLERANCE}
@@ -252,7 +282,9 @@ def parity(
     for batch in batches:
         images = torch.randn(batch, *shape, generator=generator)
         answers, = session.run(None, {'image': images.numpy()})
-        off = np.abs(answers - want(images).numpy())
+        right = want(images).numpy()
+        off = np.abs(answers - right)
+        if right.ndim > answers.ndim: off = off.min(0)
         differences[batch] = dict(largest=float(off.max()), beyond=float((off > TOLERANCE).mean()))
     return differences
 
@@ -273,11 +305,22 @@ def check_parity(
                          _TIES if ties else 'update onnxruntime and torch')
 
 # %% ../../nbs/71a_export.onnx.ipynb #12ed33a9
-def _own_answer(net, spec):
+def right_answers(
+    p:torch.Tensor, # (N,K,H,W) probabilities of the bundle
+    rule:Rule # that makes the maps
+)->torch.Tensor: # (S,N,K,H,W)
+    "What a file may answer: near the threshold, where rounding decides, either side of the jump."
+    own = decide(p, rule)
+    if p.shape[1] > 1: return own[None]
+    near = (p - rule.threshold).abs() <= TOLERANCE
+    sides = [decide(torch.full_like(p, rule.threshold + off), rule) for off in (-1e-6, 1e-6)]
+    return torch.stack([own, *(torch.where(near, side, own) for side in sides)])
+
+def _own_answers(net, spec):
     "The bundle's own probabilities, through its own forward pass, as the file should give them."
     graph = MapGraph(net, spec, size=1)
     graph.net = net
-    return graph
+    return lambda images: right_answers(graph.probability(images), graph.rule)
 
 def _check_tiles(size, overlap):
     "Tiles that make no sense are an error before the work."
@@ -296,7 +339,7 @@ def _serialized(bundle, size, opset, keys):
 def _differences(data, bundle, size):
     "By how much the file differs from the bundle; too much is an error."
     net, spec = bundle.net, bundle.spec
-    differences = parity(data, _own_answer(net, spec), (spec.n_in, size, size))
+    differences = parity(data, _own_answers(net, spec), (spec.n_in, size, size))
     check_parity(differences, isinstance(net, PointRend), bundle.name)
     return differences
 

@@ -385,6 +385,15 @@ def _verify(path, sums, dst):
                 raise FailedWork(f'{dst} was not stored as written at row {row}',
                                  do='check disk space and the disk, and run again')
 
+# %% ../../nbs/01a_geo.raster.ipynb #1d4945a1
+_SIDECARS = '.aux.xml', '.ovr', '.msk', '.msk.ovr'  # statistics, overviews and masks, after the whole name
+_WORLDS = '.tfw', '.TFW', '.tifw', '.tiffw'  # world files, instead of the suffix
+
+def _drop_sidecars(dst):
+    "What lies beside a raster belongs to the values of before: GDAL and QGIS would show the new ones by it."
+    beside = [dst.with_name(f'{dst.name}{ending}') for ending in _SIDECARS]
+    for file in (*beside, *map(dst.with_suffix, _WORLDS)): file.unlink(missing_ok=True)
+
 # %% ../../nbs/01a_geo.raster.ipynb #ad11551e
 def _category_xml(names):
     "GDAL's sidecar for class names, which GeoTIFF itself cannot hold; QGIS reads it."
@@ -426,6 +435,7 @@ def write_cog(
             rasterio.shutil.copy(raw, cog, driver='COG', compress='DEFLATE', blocksize=512, bigtiff='IF_SAFER',
                                  predictor='YES', overview_resampling=resampling, num_threads=1)
             _verify(cog, sums, dst)
+            _drop_sidecars(dst)
             if categories: _write_categories(dst, categories)
             os.replace(cog, dst)
     except GDAL_ERRORS as error:

@@ -31,6 +31,7 @@ from ..geo.regions import label_regions, neighborhood, whole_regions
 from ..labels.classes import ClassTable
 from ..labels.read import labels_kind, open_labels
 from .mask import MASK_NODATA, check_indices, mask_classes, mask_colors, read_indices, strips
+from .mask import style_mask
 from ..scores.confusion import Confusion, count_pairs
 
 # %% ../../nbs/50c_maps.clean.ipynb #396dcdab
@@ -394,7 +395,9 @@ def clean_mask(
         with workplace(dst, 'clean') as work, bounded_cache(_cache(scene, rows)):
             store = InFolder(work, scene.height, scene.width)
             clean, *counts = clean_layers(layer, spans, table, pixels, store)
-            write_cog(dst, scene, _compared(layer, clean, spans, changed), **_dress(scene, table, how))
+            dress = _dress(scene, table, how)
+            write_cog(dst, scene, _compared(layer, clean, spans, changed), **dress)
+            style_mask(dst, table, dress['colormap'])
     return {**_counts(table, *counts), 'pixels': sum(changed)}
 
 # %% ../../nbs/50c_maps.clean.ipynb #ba8f1c0d

@@ -9,6 +9,7 @@ __all__ = ['LAYERS', 'to_degrees', 'measure', 'pixel_aspect', 'attributes', 'lay
 # %% ../../nbs/50i_maps.layers.ipynb #890e5123
 import json
 import os
+import shutil
 import warnings
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import BadInput, FailedWork
+from ..errors import BadInput, FailedWork, Note
 from ..files import check_vector_path, workplace
 from ..geo.raster import Scene
 from ..labels.classes import ClassTable
@@ -130,14 +131,16 @@ def _wkt(scene): return scene.crs.to_wkt() if scene.crs else None
 def _gpkg(path, scene, kind):
     import pyogrio
     import shapely
-    layer = dict(driver='GPKG', layer='polygons', geometry_type=kind, crs=_wkt(scene),
-                 promote_to_multi=kind == 'MultiPolygon')
+    layer = dict(driver='GPKG', layer=path.stem, geometry_type=kind, crs=_wkt(scene),
+                 promote_to_multi=kind == 'MultiPolygon', layer_options=dict(OVERWRITE='YES'))
+    written = []
     def write(polygons, columns):
         geometry = shapely.to_wkb(polygons)
-        try: pyogrio.raw.write(path, geometry, [*columns.values()], [*columns], append=path.exists(), **layer)
+        try: pyogrio.raw.write(path, geometry, [*columns.values()], [*columns], append=bool(written), **layer)
         except RuntimeError as e:
             raise FailedWork(f'{path.name} could not be written: {str(e):.120}',
                              do='check disk space and the folder') from None
+        written.append(len(polygons))
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', "'crs' was not provided")
         yield write
@@ -195,16 +198,57 @@ def _parquet(path, scene, kind):
 # %% ../../nbs/50i_maps.layers.ipynb #4c0090c4
 LAYERS = {'.gpkg': _gpkg, '.geojson': _geojson, '.parquet': _parquet}
 
+def _check_closed(dst):
+    "A database with unfinished work beside it is not touched."
+    files = [file.with_name(f'{file.name}{ending}')
+             for file in (dst, dst.resolve()) for ending in ('-wal', '-shm', '-journal')]
+    beside = next((file for file in files if file.exists()), None)
+    if beside is None: return
+    raise BadInput(f'{dst} is open in another program, or was when that broke off: {beside.name} lies beside it',
+                   'a GPKG that nobody has open',
+                   'close it in QGIS (after a crash open and close it there), or write to another file')
+
+def _other_layers(dst):
+    "Names of the layers that a GPKG holds besides the one that is written; what is no GPKG is not replaced."
+    import pyogrio
+    if not dst.is_file() or not dst.stat().st_size: return None
+    try: layers = pyogrio.list_layers(dst)
+    except RuntimeError:
+        raise BadInput(f'{dst} is there and holds no layer that could be read', 'a GPKG of polygons, or no file',
+                       'remove it, or write to another file') from None
+    others = [name for name, _ in layers if name.lower() != dst.stem.lower()]
+    return None if len(layers) == 1 and _is_earlier(dst, others) else others
+
+def _is_earlier(dst, names):
+    "Whether the only layer is one of ours, of when they were all named polygons: it is replaced."
+    import pyogrio
+    fields = set(pyogrio.read_info(dst)['fields'])
+    return names == ['polygons'] and ({'class', 'class_index', 'touches_edge'} <= fields or 'share_lost' in fields)
+
+def _check_gpkg(dst):
+    "What would be lost in a GPKG is an error; names of the layers to keep, None without a file."
+    if dst.suffix.lower() != '.gpkg': return None
+    _check_closed(dst)
+    return _other_layers(dst)
+
 def check_layer(
     dst:str|Path # the file to write
 ):
-    "A suffix that cannot be written is an error before any work."
+    "A file that cannot be written, or should not be replaced, is an error before any work."
     suffix = Path(dst).suffix.lower()
     if suffix not in LAYERS: raise BadInput(f'{Path(dst).name} ends in {suffix or "nothing"}', ', '.join(LAYERS))
     if suffix == '.gpkg': check_vector_path(dst)
+    _check_gpkg(Path(dst))
     if suffix == '.parquet' and find_spec('pyarrow') is None:
         raise BadInput('pyarrow is not installed', 'it, for GeoParquet',
                        'pip install satseg_fastai[parquet], or write .gpkg')
+
+def _copy_layers(dst, path):
+    "The copy of a GPKG that a layer is written into."
+    others = _check_gpkg(dst)
+    if others is None: return
+    shutil.copyfile(dst, path)
+    if others: warnings.warn(f'{dst} keeps its other layers: {", ".join(others)}', Note)
 
 def write_layer(
     dst:str|Path, # .gpkg, .geojson or .parquet
@@ -216,9 +260,11 @@ def write_layer(
     dst, n = Path(dst), 0
     with workplace(dst, 'layer') as work:
         path = work/dst.name
+        _copy_layers(dst, path)
         with LAYERS[dst.suffix.lower()](path, scene, kind) as write:
             for i, (polygons, columns) in enumerate(chunks):
                 if i == 0 or len(polygons): write(polygons, columns)
                 n += len(polygons)
+        _check_gpkg(dst)
         os.replace(path, dst)
     return n

@@ -33,8 +33,7 @@ def finished(
     rows:int=512 # of one band
 ): # yields Steps with Regions
     "The regions of a mask, each in one geometry."
-    ground = table.background, mask.ds.nodata
-    classes = [entry.index for entry in table.classes if entry.index not in ground]
+    classes = [entry.index for entry in table.classes if entry.index != table.background]
     bands = scored_bands(mask, layers, table, rows)
     for step in stream_blobs(bands, mask.height, classes, connectivity, min_pixels):
         yield step._replace(done=closed(step.done))

@@ -10,13 +10,14 @@ __all__ = ['check_mask', 'check_values', 'own_probability', 'plain_value', 'valu
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
+from rasterio.enums import MaskFlags
 
 from ..errors import BadInput
 from ..geo.levels import LEVELS, NODATA, score_levels
 from ..geo.raster import Scene
 from ..labels.classes import ClassTable
 from ..labels.masks import run_counts
-from .mask import check_probability, strips
+from .mask import check_probability, nodata_is_class, stored_classes, strips
 
 # %% ../../nbs/50f_maps.values.ipynb #cae245e7
 def _same_grid(a, b):
@@ -33,6 +34,7 @@ def check_mask(
     if mask.count != 1 or np.dtype(mask.dtype).kind not in 'ui' or is_probability:
         raise BadInput(f'{mask.name} has {mask.count} bands of {mask.dtype}', 'a mask: one band of class indices',
                        'make one of a probability raster with satseg predict or write_mask')
+    nodata_is_class(mask, table)
     for name, (values, _) in layers.items():
         if name == 'probability': check_probability(values, table)
         elif values.count != 1: raise BadInput(f'{values.name} has {values.count} bands', f'one band of {name}')
@@ -46,7 +48,8 @@ def check_values(
     table:ClassTable # its classes
 ):
     "A value without a class is an error."
-    known = {entry.index for entry in table.entries} | {mask.ds.nodata}
+    hidden = {255} if mask.masks & {MaskFlags.per_dataset, MaskFlags.alpha} else {mask.ds.nodata}
+    known = {entry.index for entry in table.entries} | hidden
     unknown = sorted(set(run_counts(x)) - known)
     if not unknown: return
     first = ', '.join(map(str, unknown[:6]))
@@ -109,7 +112,7 @@ def read_box(
 )->tuple: # (h,w) class indices; list of float (h,w) values
     "A window of a mask and of what is known of its pixels."
     window = row, col, height, width
-    x = mask.read(*window)[0]
+    x = stored_classes(mask, *window)
     return x, [get(scene.read(*window), x) for scene, get in layers.values()]
 
 def scored_bands(
