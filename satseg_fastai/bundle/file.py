@@ -27,6 +27,31 @@ def teacher_line(
     scenes = f'{teacher["scenes"]} scene{"s"*(teacher["scenes"] != 1)}'
     return f'{teacher["file"]} on {scenes} without labels, at weight {teacher["weight"]}'
 
+# %% ../../nbs/20c_bundle.file.ipynb #8375febd
+def _check_finite(tensors):
+    "Weights that are no numbers would map nothing."
+    odd = [name for name, values in tensors.items() if not values.isfinite().all()]
+    if not odd: return
+    raise BadInput(f'the weights {odd[0]} are not finite ({len(odd)} tensors); nothing was written', 'numbers',
+                   'train again at a lower rate, and look for infinite values in the scenes')
+
+def _differs(spec, now, name):
+    "Whether DataLoaders say something else than a spec; statistics nearly so are the same."
+    if name not in ('mean', 'std') or len(spec[name]) != len(now[name]): return spec.get(name) != now[name]
+    from numpy import allclose
+    return not allclose(spec[name], now[name], rtol=1e-3)
+
+def _check_followed(learn):
+    "A Learner that holds other data than its weights have learned would not be in one file what it is here."
+    spec = getattr(learn, 'spec', None)
+    if spec is None or not hasattr(learn.dls, 'stats'): return
+    from satseg_fastai.data.loaders import data_spec
+    now = data_spec(learn.dls)
+    odd = [name for name in ('n_in', 'bands', 'dtype', 'classes', 'mean', 'std') if _differs(spec, now, name)]
+    if not odd: return
+    raise BadInput(f"the Learner's DataLoaders have another {odd[0]} than those that it was trained on",
+                   'the same data', 'train on them, or set learn.dls to the DataLoaders of the training')
+
 # %% ../../nbs/20c_bundle.file.ipynb #a067ff53
 def save_bundle(
     path:str|Path, # ends in .safetensors
@@ -35,10 +60,12 @@ def save_bundle(
 )->Path: # the file
     "Write a model and its spec as one file, in one piece."
     from safetensors.torch import save
+    if hasattr(model, 'dls') and spec is None: _check_followed(model)
     spec = spec_of(model, None) if spec is None else check_spec(spec)
     spec = {'schema': SCHEMA, **spec}
     net = model.model if hasattr(model, 'dls') else model
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in net.state_dict().items()}
+    _check_finite(tensors)
     data = save(tensors, metadata=dict(satseg_fastai=json.dumps(spec, ensure_ascii=False)))
     with atomic_path(path) as tmp: tmp.write_bytes(data)
     return Path(path)

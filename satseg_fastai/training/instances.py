@@ -10,15 +10,17 @@ __all__ = ['MOST', 'check_things', 'PolygonSource', 'InstanceMask', 'ReadInstanc
 # %% ../../nbs/30g_training.instances.ipynb #c631a21c
 import random
 from contextlib import contextmanager
+from functools import partial
 from operator import methodcaller
 
 import numpy as np
 import torch
 from fastai.callback.core import Callback
 from fastai.callback.schedule import fit_one_cycle  # gives Learner its method
-from fastai.learner import Learner, Metric
+from fastai.learner import Metric
 from fastai.optimizer import Adam
 from fastai.torch_core import TensorMask, set_seed
+from fastcore.foundation import L
 
 from ..data.loaders import (
     ReadPatch, Store, choose_stats, data_spec, pick_nearest, read_directly, scene_block)
@@ -27,6 +29,8 @@ from ..errors import BadInput
 from ..instances.model import IGNORED, PointRendMaskRCNN, blank_ignored, instance_targets
 from ..instances.model import instances_from_mask, instances_from_polygons, pointrend_maskrcnn
 from ..labels.read import Labels, ShapeSource
+from .callbacks import PlainLearner, StopNotFinite
+from .learner import FollowData, check_dls
 
 # %% ../../nbs/30g_training.instances.ipynb #4469fb3e
 def check_things(
@@ -285,12 +289,12 @@ def ap_metrics()->list: # of MaskAP
     return [MaskAP(key, counter, first=key == 'map') for key in ('map', 'map_50', 'map_75')]
 
 # %% ../../nbs/30g_training.instances.ipynb #52e59f33
-class InstanceLearner(Learner):
+class InstanceLearner(PlainLearner):
     "A Learner whose predictions are objects."
     def get_preds(self, *args, **kwargs):
         raise BadInput('get_preds, predict or show_results of an instance Learner', 'a tool that takes objects',
                        'use learn.model.eval().detect(images) for patches, predict_instances(learn, path) for scenes')
-    predict = show_results = get_preds
+    predict = show_results = tta = get_preds
 
 def instance_spec(
     dls, # DataLoaders of instance_dls
@@ -320,11 +324,14 @@ def instance_learner(
     set_seed(seed)
     model = pointrend_maskrcnn(encoder, dls.c, n_in=dls.store.n_in, pretrained=pretrained, weights=weights, **kwargs)
     if metrics is None: metrics = ap_metrics()
-    cbs = [DetectionTargets(min_area), *(cbs or [])]
+    check_dls(dls)
+    args = dict(kwargs, frozen_norm=model.frozen_norm)
+    name = encoder if isinstance(encoder, str) else None
+    follow = FollowData(partial(instance_spec, encoder=name, arch_args=args))
+    cbs = [DetectionTargets(min_area), StopNotFinite(), follow, *L(cbs)]
     learn = InstanceLearner(dls, model, loss_func=detection_loss, splitter=methodcaller('groups'), metrics=metrics,
                             wd=wd, opt_func=opt_func, cbs=cbs, path=path)
-    args = dict(kwargs, frozen_norm=model.frozen_norm)
-    learn.spec = instance_spec(dls, encoder if isinstance(encoder, str) else None, args)
+    learn.spec = instance_spec(dls, name, args)
     learn.seed = seed
     learn.pretrained = bool(pretrained or weights)
     learn.how = dict(schedule='phases', lr=1e-3)  # what fit_recipe does
