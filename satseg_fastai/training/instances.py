@@ -91,6 +91,7 @@ class InstanceMask(TensorMask):
 # %% ../../nbs/30g_training.instances.ipynb #4a5dbe9e
 class ReadInstances(ReadPatch):
     "Item -> InstanceMask (size,size)."
+    __name__ = 'ReadInstances'
     def __init__(self,
         store:Store, # the data set
         things:tuple, # class indices of the kinds 1, 2, ...

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['DEFAULTS', 'GOING_ON', 'PRESETS', 'TOLD', 'FASTAI', 'SCHEDULES', 'GENTLY', 'STEPS', 'FEWEST', 'MOST', 'run_spec',
            'default_metrics', 'judged_by', 'label_counts', 'balance', 'Phase', 'training_ground', 'training_receipt',
-           'check_dls', 'FollowData', 'splitter', 'print_epoch', 'AuxiliaryLoss', 'settings_of', 'dihedral', 'Turned',
-           'SceneLearner', 'seg_learner', 'random_state', 'restore_random_state', 'Checkpoint', 'read_state',
-           'epochs_for', 'recipe', 'one_run', 'fit_recipe']
+           'check_dls', 'is_swapped', 'one_class', 'check_taught', 'FollowData', 'splitter', 'print_epoch',
+           'AuxiliaryLoss', 'settings_of', 'dihedral', 'Turned', 'SceneLearner', 'seg_learner', 'random_state',
+           'restore_random_state', 'Checkpoint', 'read_state', 'epochs_for', 'recipe', 'one_run', 'fit_recipe']
 
 # %% ../../nbs/30e_training.learner.ipynb #6622c035
 import math, pickle, platform, random, time
@@ -39,6 +39,7 @@ from ..errors import BadInput
 from ..files import atomic_path
 from ..geo.tiling import Grid
 from ..labels.classes import ClassTable
+from ..labels.read import VECTOR_SUFFIXES, place_of
 from ..models.encoders import layer_rates
 from ..models.segmenter import resize
 from ..pointrend.model import PointRend
@@ -219,7 +220,7 @@ def check_dls(
 ):
     "DataLoaders without scenes, or that normalize otherwise than they say, are an error."
     if not hasattr(dls, 'store'):
-        raise BadInput(f'{type(dls).__name__} of fastai', 'DataLoaders of scene_dls, which know classes, bands, statistics',
+        raise BadInput(f'{type(dls).__name__} of fastai', 'those of scene_dls, which know classes and statistics',
                        'write scene_dls(pairs, held_out) with pairs = folder_pairs(images, labels)')
     said = torch.tensor(dls.stats, dtype=torch.float32)
     for loader in dls.loaders:
@@ -227,6 +228,56 @@ def check_dls(
         if done is not None and done.shape == said.shape and torch.allclose(done, said, rtol=1e-3, atol=1e-3): continue
         raise BadInput('the DataLoaders normalize otherwise than their stats say', 'the steps of scene_dls',
                        'give scene_dls the statistics (stats=) and augment= instead of changing its steps')
+
+# %% ../../nbs/30e_training.learner.ipynb #c12d5be8
+def _bounds(pair):
+    "Bounds of a vector file and of its scene, both in the file's CRS; None where there is none."
+    import pyogrio
+    from rasterio.transform import array_bounds
+    from rasterio.warp import transform_bounds
+    place = place_of(pair.image)
+    try: info = pyogrio.read_info(pair.label, force_total_bounds=True)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError): return None
+    if place.crs is None or not info['crs'] or info['total_bounds'] is None: return None
+    ground = array_bounds(place.height, place.width, place.transform)
+    return info['total_bounds'], transform_bounds(place.crs, info['crs'], *ground)
+
+def is_swapped(
+    pair # of scene and label
+)->bool:
+    "Whether vector labels miss their scene, but would meet it with x and y exchanged."
+    import shapely
+    if Path(pair.label).suffix.lower() not in VECTOR_SUFFIXES: return False
+    bounds = _bounds(pair)
+    if not bounds: return False
+    (left, bottom, right, top), ground = bounds[0], shapely.box(*bounds[1])
+    if ground.intersects(shapely.box(left, bottom, right, top)): return False
+    return ground.intersects(shapely.box(bottom, left, top, right))
+
+def one_class(
+    found:str, # what the labels hold
+    pairs:list # of scene and label
+)->BadInput:
+    "The error of labels that teach nothing."
+    swapped = [Path(pair.label).name for pair in pairs if is_swapped(pair)]
+    do = 'check that labels and scenes show the same ground, and --classes'
+    if swapped:
+        do = (f'x and y are swapped in {swapped[0]}: exchange them (QGIS: Processing > Toolbox > '
+              'Swap X and Y coordinates)')
+    return BadInput(f'the labels to train on hold {found}', 'two classes or more', do)
+
+def check_taught(
+    dls # DataLoaders of scene_dls or instance_dls
+):
+    "Training labels of a single class, or none, are an error."
+    store, windows = dls.store, _training_windows(dls)
+    seen = set()
+    for number in np.random.default_rng(0).permutation(len(windows)):
+        seen.update(np.unique(store.label(*windows[number])).tolist())
+        if len(seen - {store.classes.ignore}) > 1: return
+    names = [store.classes.names[index] for index in sorted(seen - {store.classes.ignore})]
+    found = f'only {names[0]}' if names else 'no pixel that counts'
+    raise one_class(found, [store.pairs[i] for i in sorted({item.pair for item in dls.train_ds.items})])
 
 # %% ../../nbs/30e_training.learner.ipynb #2b919e8d
 def _check_network(spec, old):
@@ -244,8 +295,13 @@ class FollowData(Callback):
         known:list=() # ground of the bundle that it goes on with, as its receipt has it
     ):
         self.describe, self.known = describe, list(known)
-        self.ground, self.fits, self.seconds = [], [], 0.
-    def before_fit(self): self.epochs, self.begun = 0, time.perf_counter()
+        self.ground, self.fits, self.seconds, self.checked = [], [], 0., None
+    def before_fit(self):
+        self.epochs, self.begun = 0, time.perf_counter()
+        if not hasattr(self.dls, 'store') or self.checked is self.dls: return
+        check_taught(self.dls)
+        self.checked = self.dls
+    def __getstate__(self): return {**self.__dict__, 'checked': None}
     def before_train(self):
         if hasattr(self.learn, 'lr_finder'): return
         self.epochs += 1
@@ -337,9 +393,9 @@ def _precision(mixed):
     mode = AMPMode.BF16 if torch.cuda.is_bf16_supported() else AMPMode.FP16
     return [MixedPrecision(mode)]
 
-def _model_callbacks(model, mixed):
+def _model_callbacks(model, mixed, ignore):
     "What the model and the machine need."
-    callbacks = [ChannelsLast(), *_precision(mixed), AuxiliaryLoss(), StopNotFinite()]
+    callbacks = [ChannelsLast(), *_precision(mixed), AuxiliaryLoss(), StopNotFinite(), MetricGuard(ignore)]
     if isinstance(model, PointRend): callbacks.append(PointRendCallback())
     return callbacks
 
@@ -428,7 +484,7 @@ def _class_weights(dls, wanted):
 def _run_callbacks(settings, figure, log, ignore):
     "What the settings of a run ask for."
     mixup, cutmix = settings['mixup'], settings['cutmix']
-    callbacks = [History(log), ProgressLines(), MetricGuard(ignore)]
+    callbacks = [History(log), ProgressLines()]
     if settings['ema']: callbacks.append(EMACallback(settings['ema']))
     if mixup or cutmix: callbacks.append(MixPatches(mixup, cutmix, ignore_index=ignore))
     if settings['keep'] == 'best': callbacks.append(KeepBest(figure))
@@ -600,10 +656,11 @@ def seg_learner(
     loss_func = _loss(dls, settings, weights)
     settings['class_weights'] = weights
     metrics = counted(default_metrics(classes) if metrics is None else metrics, classes.ignore)
-    own = _model_callbacks(model, mixed) + _run_callbacks(settings, judged_by(metrics, classes), log, classes.ignore)
-    own.append(_follow_data(spec, init))
-    learn = SceneLearner(dls, model, loss_func=loss_func, splitter=splitter, metrics=metrics, cbs=[*own, *L(cbs)],
-                         wd=settings['wd'], opt_func=settings['opt_func'], path=path)
+    own = [*_model_callbacks(model, mixed, classes.ignore), _follow_data(spec, init)]
+    asked = _run_callbacks(settings, judged_by(metrics, classes), log, classes.ignore)
+    learn = SceneLearner(dls, model, loss_func=loss_func, splitter=splitter, metrics=metrics,
+                         cbs=[*own, *asked, *L(cbs)], wd=settings['wd'],
+                         opt_func=settings['opt_func'], path=path)
     learn.pretrained = bool(pretrained or weights or init)
     _note_run(learn, spec, settings, preset, seed)
     return learn

@@ -182,6 +182,7 @@ class MetricGuard(Callback):
     def before_fit(self):
         self.before_validate()
         for tracker in self.learn.cbs:
-            if not isinstance(tracker, TrackerCallback) or not _is_rising(tracker.monitor, self.learn.metrics): continue
+            if not isinstance(tracker, TrackerCallback): continue
+            if not _is_rising(tracker.monitor, self.learn.metrics): continue
             tracker.comp, tracker.min_delta = np.greater, abs(tracker.min_delta)
     def before_validate(self): self.learn.metrics = counted(self.learn.metrics, self.ignore_index)
