@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RunCallback', 'run_parts', 'EMACallback', 'mix_pairs', 'cut_boxes', 'paste_boxes', 'MixPatches', 'number',
            'write_rows', 'History', 'history_lists', 'best_epoch', 'is_stalled', 'HistoryReader', 'KeepBest',
-           'Patience', 'PlainLearner', 'StopNotFinite', 'time_left', 'ProgressLines']
+           'Patience', 'PlainLearner', 'StopNotFinite', 'ResumeTrackers', 'time_left', 'ProgressLines']
 
 # %% ../../nbs/30c_training.callbacks.ipynb #57108869
 import csv, math, time
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from fastai.callback.core import Callback, CancelFitException
+from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Learner
 from fastcore.basics import noop
 from timm.utils.model_ema import ModelEmaV3
@@ -308,6 +309,29 @@ class StopNotFinite(Callback):
         raise FailedWork(f'the {what} {verb} not finite in epoch {self.epoch + 1}, step {self.iter + 1}',
                          'numbers; nothing was written', 'look for infinite values in the scenes '
                          '(gdalinfo -stats FILE), or train with a lower rate (--lr 1e-4)')
+
+# %% ../../nbs/30c_training.callbacks.ipynb #49bb8bce
+class ResumeTrackers(RunCallback):
+    "What fastai's trackers know is a part of the run."
+    order = 59  # before the trackers (60 and more)
+    trained = False
+    def reset(self): self.known = {}
+    def trackers(self): return [cb for cb in self.learn.cbs if isinstance(cb, TrackerCallback)]
+    def before_train(self):
+        for tracker in self.trackers():
+            for name, value in self.known.pop((self._phase(), tracker.name), {}).items(): setattr(tracker, name, value)
+        self.trained = True
+    def after_epoch(self):
+        if not self.active: return
+        for tracker in self.trackers(): tracker.run = self.trained
+        self.trained = False
+    def _phase(self): return getattr(getattr(self.learn, 'history', None), 'phase', 0)
+    def run_state(self):
+        names = 'best', 'wait'
+        known = {cb.name: {name: vars(cb)[name] for name in names if name in vars(cb)} for cb in self.trackers()}
+        return dict(phase=self._phase(), trackers=known)
+    def load_run_state(self, state):
+        self.known = {(state['phase'], name): known for name, known in state['trackers'].items()}
 
 # %% ../../nbs/30c_training.callbacks.ipynb #da24be7f
 def time_left(

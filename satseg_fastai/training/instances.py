@@ -29,7 +29,7 @@ from ..errors import BadInput
 from ..instances.model import IGNORED, PointRendMaskRCNN, blank_ignored, instance_targets
 from ..instances.model import instances_from_mask, instances_from_polygons, pointrend_maskrcnn
 from ..labels.read import Labels, ShapeSource
-from .callbacks import PlainLearner, StopNotFinite
+from .callbacks import PlainLearner, ResumeTrackers, StopNotFinite
 from .learner import FollowData, check_dls
 
 # %% ../../nbs/30g_training.instances.ipynb #4469fb3e
@@ -329,7 +329,7 @@ def instance_learner(
     args = dict(kwargs, frozen_norm=model.frozen_norm)
     name = encoder if isinstance(encoder, str) else None
     follow = FollowData(partial(instance_spec, encoder=name, arch_args=args))
-    cbs = [DetectionTargets(min_area), StopNotFinite(), follow, *L(cbs)]
+    cbs = [DetectionTargets(min_area), StopNotFinite(), ResumeTrackers(), follow, *L(cbs)]
     learn = InstanceLearner(dls, model, loss_func=detection_loss, splitter=methodcaller('groups'), metrics=metrics,
                             wd=wd, opt_func=opt_func, cbs=cbs, path=path)
     learn.spec = instance_spec(dls, name, args)

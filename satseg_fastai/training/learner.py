@@ -11,6 +11,7 @@ __all__ = ['DEFAULTS', 'GOING_ON', 'PRESETS', 'TOLD', 'FASTAI', 'SCHEDULES', 'GE
 
 # %% ../../nbs/30e_training.learner.ipynb #6622c035
 import math, pickle, platform, random, time
+from collections import Counter
 from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
@@ -24,6 +25,7 @@ from fastai.callback.channelslast import ChannelsLast
 from fastai.callback.core import Callback
 from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.callback.schedule import fit_one_cycle  # gives Learner its method
+from fastai.callback.tracker import SaveModelCallback
 from fastai.data.transforms import Normalize
 from fastai.learner import Learner
 from fastai.optimizer import Adam
@@ -44,7 +46,8 @@ from ..models.encoders import layer_rates
 from ..models.segmenter import resize
 from ..pointrend.model import PointRend
 from .callbacks import (EMACallback, History, KeepBest, MixPatches, Patience, PlainLearner,
-                                     ProgressLines, StopNotFinite, history_lists, run_parts)
+                                     ProgressLines, ResumeTrackers, StopNotFinite, history_lists, number,
+                                     run_parts)
 from .losses import make_loss
 from .metrics import Accuracy, BoundaryIoU, IoU, MeanIoU, MetricGuard, counted
 from .pointrend import PointRendCallback
@@ -150,6 +153,16 @@ def _trained(dls, before=(), known=()):
     rows = [[names[image], *region] for image, region in ground]
     return [row for row in known if row not in rows] + rows
 
+def _as_run(learn, phases):
+    "The phases with the epochs that were run; patience ends some early."
+    run = Counter(row['phase'] for row in _rows(learn))
+    return [phase._replace(epochs=run.get(i, phase.epochs)) for i, phase in enumerate(phases)]
+
+def _kept(learn):
+    "What fastai's SaveModelCallback judged by, and the best figure that it kept."
+    savers = [cb for cb in learn.cbs if isinstance(cb, SaveModelCallback) and not (cb.every_epoch or cb.at_end)]
+    return {cb.monitor: number(cb.best) for cb in savers}
+
 def _rows(learn): return learn.history.rows if hasattr(learn, 'history') else []
 
 def _run_facts(learn, phases):
@@ -199,6 +212,7 @@ def training_receipt(
         **_run_facts(learn, phases),
         seconds=round(seconds, 1),
         last=_last_figures(_rows(learn)),
+        **({'kept': kept} if (kept := _kept(learn)) else {}),
         scenes=[pair.image.name for pair in learn.dls.store.pairs],
         trained=_trained(learn.dls, *_before(learn)),
         **_machine_facts(learn)
@@ -272,8 +286,8 @@ def check_taught(
     "Training labels of a single class, or none, are an error."
     store, windows = dls.store, _training_windows(dls)
     seen = set()
-    for number in np.random.default_rng(0).permutation(len(windows)):
-        seen.update(np.unique(store.label(*windows[number])).tolist())
+    for position in np.random.default_rng(0).permutation(len(windows)):
+        seen.update(np.unique(store.label(*windows[position])).tolist())
         if len(seen - {store.classes.ignore}) > 1: return
     names = [store.classes.names[index] for index in sorted(seen - {store.classes.ignore})]
     found = f'only {names[0]}' if names else 'no pixel that counts'
@@ -395,7 +409,8 @@ def _precision(mixed):
 
 def _model_callbacks(model, mixed, ignore):
     "What the model and the machine need."
-    callbacks = [ChannelsLast(), *_precision(mixed), AuxiliaryLoss(), StopNotFinite(), MetricGuard(ignore)]
+    callbacks = [ChannelsLast(), *_precision(mixed), AuxiliaryLoss(), StopNotFinite(), MetricGuard(ignore),
+                 ResumeTrackers()]
     if isinstance(model, PointRend): callbacks.append(PointRendCallback())
     return callbacks
 
@@ -854,5 +869,5 @@ def fit_recipe(
     with one_run(learn, state):
         for i in range(first, len(phases)): _fit_phase(learn, i, phases, state, checkpoint)
     if checkpoint: Path(checkpoint).unlink(missing_ok=True)
-    learn.spec['receipt'] = training_receipt(learn, phases, time.perf_counter() - begun)
+    learn.spec['receipt'] = training_receipt(learn, _as_run(learn, phases), time.perf_counter() - begun)
     return learn

@@ -460,6 +460,94 @@ def pickled_readers(folder):
     assert all(np.array_equal(one, other) for one, other in zip(copied[0], dataset[0]))
 
 
+def saved_and_loaded(folder, change):
+    "A Learner whose network is changed, saved and loaded again."
+    from satseg_fastai.bundle.file import load_bundle, save_bundle
+    learn = learner(folder)
+    change(learn)
+    return load_bundle(save_bundle(folder/'m.safetensors', learn))
+
+
+def compiled(folder):
+    import torch
+    def change(learn): learn.model = torch.compile(learn.model, backend='eager')
+    saved_and_loaded(folder, change)
+
+
+def parallel(folder):
+    import torch
+    def change(learn): learn.model = torch.nn.DataParallel(learn.model)
+    saved_and_loaded(folder, change)
+
+
+def pruned(folder):
+    import torch
+    from torch.nn.utils import prune
+    def change(learn):
+        layer = next(layer for layer in learn.model.modules() if isinstance(layer, torch.nn.Conv2d))
+        prune.l1_unstructured(layer, 'weight', .5)
+    saved_and_loaded(folder, change)
+
+
+def other_network(folder):
+    from satseg_fastai.architectures import create_model
+    def change(learn): learn.model = create_model('se_unet', 'test_resnet', 3, 2, decoder_width=16)
+    saved_and_loaded(folder, change)
+
+
+def same_draws(folder):
+    import torch
+    from satseg_fastai.bundle.file import save_bundle
+    learn = learner(folder)
+    torch.manual_seed(3)
+    save_bundle(folder/'m.safetensors', learn)
+    after = torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.rand(1) == after
+
+
+def resumed(folder, make):
+    "Interrupted in the third of four epochs, with a tracker, and taken up; the tracker and the Learner."
+    from fastai.callback.core import Callback
+    from satseg_fastai.training.learner import fit_recipe
+    class Stop(Callback):
+        order = 90
+        def after_epoch(self):
+            if self.epoch == 1: raise KeyboardInterrupt
+    dls, tracker = loaders(folder), make()
+    try: fit_recipe(quiet(learner(folder, dls=dls, cbs=[make(), Stop()])), 4, 0, checkpoint=folder/'state')
+    except KeyboardInterrupt: pass
+    return tracker, fit_recipe(quiet(learner(folder, dls=loaders(folder/'again'), cbs=tracker)), 4, 0,
+                               checkpoint=folder/'state')
+
+
+def resumed_best(folder):
+    from fastai.callback.tracker import SaveModelCallback
+    tracker, learn = resumed(folder, lambda: SaveModelCallback('building_iou'))
+    history = learn.spec['receipt']['history']['building_iou']
+    assert len(history) == 4 and np.isclose(tracker.best, max(history), atol=1e-5)
+    assert np.isclose(learn.spec['receipt']['kept']['building_iou'], max(history), atol=1e-5)
+
+
+def resumed_early_stop(folder):
+    from fastai.callback.tracker import EarlyStoppingCallback
+    _, learn = resumed(folder, lambda: EarlyStoppingCallback('building_iou', min_delta=2., patience=2))
+    assert len(learn.spec['receipt']['history']['epoch']) == learn.spec['receipt']['phases'][0]['epochs'] == 3
+
+
+def resumed_rate(folder):
+    from fastai.callback.tracker import ReduceLROnPlateau
+    _, learn = resumed(folder, lambda: ReduceLROnPlateau('valid_loss', patience=2))
+    assert len(learn.spec['receipt']['history']['epoch']) == 4
+
+
+def stopped_early(folder):
+    from fastai.callback.tracker import EarlyStoppingCallback
+    from satseg_fastai.training.learner import fit_recipe
+    learn = quiet(learner(folder, cbs=EarlyStoppingCallback('building_iou', min_delta=2., patience=1)))
+    assert fit_recipe(learn, 5, 0).spec['receipt']['phases'][0]['epochs'] == 2
+
+
 CASES = [
     Case('8', 'masks without a positive pixel', 'refused: hold only background', all_background),
     Case('8', 'the same by fit_recipe', 'refused: hold only background', by_recipe),
@@ -503,6 +591,15 @@ CASES = [
     Case('18', "the bundle's own arch beside init", 'it goes on', same_arch),
     Case('18', 'init for a model of objects', 'refused: init together with arch pointrend_maskrcnn', init_of_objects),
     Case('18', 'classes beside init', 'refused: init together with', init_and_classes),
+    Case('26', 'a network of torch.compile', 'it is saved without its wrapper', compiled),
+    Case('26', 'a network in DataParallel', 'it is saved without its wrapper', parallel),
+    Case('26', 'a pruned network', 'refused: the network is pruned at', pruned),
+    Case('26', 'another network than the spec says', 'refused: the network is not se_unet', other_network),
+    Case('26', 'saving amid a training', 'no random number is drawn', same_draws),
+    Case('27', 'interrupted with SaveModelCallback', 'it goes on; the receipt says what was kept', resumed_best),
+    Case('27', 'interrupted with EarlyStoppingCallback', 'it goes on, with the same patience', resumed_early_stop),
+    Case('27', 'interrupted with ReduceLROnPlateau', 'it goes on', resumed_rate),
+    Case('27', 'stopped early', 'the receipt says what was run', stopped_early),
     Case('28', 'readers that are pickled, as for spawned workers', 'they read the same', pickled_readers),
     Case('29', 'four, eight, thirteen bands shown', 'three of them are shown', many_bands),
     Case('29', 'two bands shown', 'the first, in gray', lambda folder: shown(folder, 2) == (32, 32) or 1/0),
