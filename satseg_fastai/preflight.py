@@ -16,7 +16,6 @@ import numpy as np
 from .bundle.file import finds_objects
 from .data.datasets import Split, valid_share
 from .data.loaders import Store
-from .errors import BadInput
 from .labels.masks import place_of
 from .report.plots import overview, to_rgb
 
@@ -47,7 +46,7 @@ def label_shares(
     store:Store, # of the DataLoaders
     numbers, # of the pairs to look at
     size:int=256, # side of the windows in pixels
-    most:int=256 # windows
+    most:int|None=256 # windows; None: all
 )->dict: # class name -> share of the pixels that count; '' -> share of all pixels that do not count
     "How much of the labels is of each class."
     counts = _label_counts(store, numbers, size, most)
@@ -59,15 +58,16 @@ def label_shares(
 
 # %% ../nbs/80_preflight.ipynb #45bf65b2
 def check_classes(
-    shares:dict # of label_shares
+    shares:dict, # of label_shares
+    pairs:list=() # of scene and label, to tell why
 )->list: # names of the classes that occur nowhere
     "Labels of a single class teach nothing; that is an error."
     names = [name for name in shares if name]
     there = [name for name in names if shares[name]]
     if len(there) > 1: return [name for name in names if not shares[name]]
     held = f'only {there[0]}' if there else 'no pixel that counts'
-    raise BadInput(f'the labels to train on hold {held}', 'two classes or more',
-                   'check that labels and scenes show the same ground, and --classes')
+    from satseg_fastai.training.learner import one_class
+    raise one_class(held, pairs)
 
 # %% ../nbs/80_preflight.ipynb #6f46978a
 def _step_once(model, loss_func, batch):
@@ -181,8 +181,11 @@ def summary(
     "Checks the labels and says what the run is, before its first step."
     store = learn.dls.store
     check_labels(store)
-    shares = label_shares(store, range(len(split.train)), learn.dls.size)
-    missing = check_classes(shares)
+    numbers = range(len(split.train))
+    shares = label_shares(store, numbers, learn.dls.size)
+    if not all(share for name, share in shares.items() if name):
+        shares = label_shares(store, numbers, learn.dls.size, most=None)
+    missing = check_classes(shares, split.train)
     seconds = None if finds_objects(learn.spec) else seconds_a_step(learn)
     rows = dict(
         scenes=scenes_line(split),

@@ -82,6 +82,10 @@ def _of_bundle(init, classes, bands, image):
     "Classes, and of a bundle to go on with also statistics and the order of bands."
     if init is None: return dict(classes=class_table(classes or 'building'), bands=bands)
     spec = read_spec(init)
+    if classes and class_table(classes).names != spec.table.names:
+        raise BadInput(f'init together with the classes {", ".join(class_table(classes).names)}',
+                       f'{", ".join(spec.table.names)}, as {Path(init).name}',
+                       'a bundle brings its own classes: leave out one of the two')
     with Scene(image) as scene: same_bands = scene.count == spec.source_count
     if bands is None and same_bands: bands = spec.bands
     return dict(classes=spec.table, stats=spec.stats, bands=bands)
@@ -389,6 +393,9 @@ def train(
 )->dict: # the spec of the bundle
     "Train on folders of scenes and labels; write a bundle with its threshold."
     objects = finds_objects({'arch': None, **learner})
+    if init and objects:
+        raise BadInput('init together with arch pointrend_maskrcnn', 'one of the two',
+                       'a model of objects is trained from weights of its encoder')
     out = _check_asked(out, objects, things, plot, learner)
     soft = soft_scenes(unlabeled, teacher, objects)
     split = _split(images, labels, valid, crop, seed, plot, valid_images=valid_images, valid_labels=valid_labels,

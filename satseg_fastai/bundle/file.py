@@ -27,6 +27,54 @@ def teacher_line(
     scenes = f'{teacher["scenes"]} scene{"s"*(teacher["scenes"] != 1)}'
     return f'{teacher["file"]} on {scenes} without labels, at weight {teacher["weight"]}'
 
+# %% ../../nbs/20c_bundle.file.ipynb #8375febd
+def _bare(net):
+    "A network without what torch.compile and DataParallel put around it; one that is being pruned is an error."
+    while (inner := getattr(net, '_orig_mod', None) or _parallel(net)) is not None: net = inner
+    pruned = [name for name in net.state_dict() if name.endswith('_mask') and f'{name[:-5]}_orig' in net.state_dict()]
+    if not pruned: return net
+    raise BadInput(f'the network is pruned at {pruned[0][:-5]}', 'plain weights',
+                   'make it lasting first: torch.nn.utils.prune.remove(module, name) for each')
+
+def _parallel(net):
+    from torch.nn import DataParallel
+    from torch.nn.parallel import DistributedDataParallel
+    return net.module if isinstance(net, (DataParallel, DistributedDataParallel)) else None
+
+def _check_loads(path, spec, tensors):
+    "What could not be loaded again is an error now; the random numbers of a training stay where they are."
+    import torch
+    with torch.random.fork_rng(devices=[]): wanted = _build(path, spec).state_dict()
+    odd = _misfits(tensors, wanted)
+    if not odd: return
+    raise BadInput(f'the network is not {spec.arch} on {spec.encoder} with {spec.arch_args}: {odd[0]} '
+                   f'({len(odd)} tensors differ); nothing was written', 'the network that the spec describes',
+                   'train the network that seg_learner made, or give the spec of this one')
+
+def _check_finite(tensors):
+    "Weights that are no numbers would map nothing."
+    odd = [name for name, values in tensors.items() if not values.isfinite().all()]
+    if not odd: return
+    raise BadInput(f'the weights {odd[0]} are not finite ({len(odd)} tensors); nothing was written', 'numbers',
+                   'train again at a lower rate, and look for infinite values in the scenes')
+
+def _differs(spec, now, name):
+    "Whether DataLoaders say something else than a spec; statistics nearly so are the same."
+    if name not in ('mean', 'std') or len(spec[name]) != len(now[name]): return spec.get(name) != now[name]
+    from numpy import allclose
+    return not allclose(spec[name], now[name], rtol=1e-3)
+
+def _check_followed(learn):
+    "A Learner that holds other data than its weights have learned would not be in one file what it is here."
+    spec = getattr(learn, 'spec', None)
+    if spec is None or not hasattr(learn.dls, 'stats'): return
+    from satseg_fastai.data.loaders import data_spec
+    now = data_spec(learn.dls)
+    odd = [name for name in ('n_in', 'bands', 'dtype', 'classes', 'mean', 'std') if _differs(spec, now, name)]
+    if not odd: return
+    raise BadInput(f"the Learner's DataLoaders have another {odd[0]} than those that it was trained on",
+                   'the same data', 'train on them, or set learn.dls to the DataLoaders of the training')
+
 # %% ../../nbs/20c_bundle.file.ipynb #a067ff53
 def save_bundle(
     path:str|Path, # ends in .safetensors
@@ -35,10 +83,13 @@ def save_bundle(
 )->Path: # the file
     "Write a model and its spec as one file, in one piece."
     from safetensors.torch import save
+    if hasattr(model, 'dls') and spec is None: _check_followed(model)
     spec = spec_of(model, None) if spec is None else check_spec(spec)
     spec = {'schema': SCHEMA, **spec}
-    net = model.model if hasattr(model, 'dls') else model
+    net = _bare(model.model if hasattr(model, 'dls') else model)
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in net.state_dict().items()}
+    _check_finite(tensors)
+    if hasattr(model, 'dls'): _check_loads(path, check_spec(spec), tensors)
     data = save(tensors, metadata=dict(satseg_fastai=json.dumps(spec, ensure_ascii=False)))
     with atomic_path(path) as tmp: tmp.write_bytes(data)
     return Path(path)
@@ -107,10 +158,14 @@ def _build(path, spec):
         raise BadInput(f'{path} holds a model that cannot be built: {error}',
                        do='update satseg_fastai, or use the version that wrote it') from None
 
+def _misfits(stored, wanted):
+    "Names of tensors that only one side has, or in another shape."
+    shapes = [{name: value.shape for name, value in tensors.items()} for tensors in (stored, wanted)]
+    return [name for name in {**stored, **wanted} if shapes[0].get(name) != shapes[1].get(name)]
+
 def _check_weights(path, spec, stored, wanted):
     "Tensors are those of the network, each of its shape."
-    shapes = [{name: value.shape for name, value in tensors.items()} for tensors in (stored, wanted)]
-    odd = [name for name in {**stored, **wanted} if shapes[0].get(name) != shapes[1].get(name)]
+    odd = _misfits(stored, wanted)
     if not odd: return
     raise BadInput(f'{path} does not fit {spec.arch} on {spec.encoder} at {odd[0]} ({len(odd)} tensors)',
                    'the weights of that architecture', 'use the bundle with the version that wrote it')

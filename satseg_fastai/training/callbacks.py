@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RunCallback', 'run_parts', 'EMACallback', 'mix_pairs', 'cut_boxes', 'paste_boxes', 'MixPatches', 'number',
            'write_rows', 'History', 'history_lists', 'best_epoch', 'is_stalled', 'HistoryReader', 'KeepBest',
-           'Patience', 'time_left', 'ProgressLines']
+           'Patience', 'PlainLearner', 'StopNotFinite', 'ResumeTrackers', 'time_left', 'ProgressLines']
 
 # %% ../../nbs/30c_training.callbacks.ipynb #57108869
 import csv, math, time
@@ -13,12 +13,14 @@ from pathlib import Path
 
 import torch
 from fastai.callback.core import Callback, CancelFitException
+from fastai.callback.tracker import TrackerCallback
+from fastai.learner import Learner
 from fastcore.basics import noop
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor
 from torch.distributions import Beta
 
-from ..errors import BadInput
+from ..errors import BadInput, FailedWork
 from ..files import atomic_path
 from .losses import is_soft, plain, soft_targets
 
@@ -230,7 +232,12 @@ class HistoryReader(RunCallback):
     "Reads one figure of the history."
     def __init__(self,
         figure:str='valid_loss' # column of the history; of a loss the smallest is the best
-    ): self.figure, self.least = figure, figure.endswith('loss')
+    ): self.figure = figure
+    @property
+    def least(self):
+        "Whether the figure is a loss: by its name, unless a score is named so."
+        scores = {metric.name for metric in self.learn.metrics if getattr(metric, 'rises', False)}
+        return self.figure.endswith('loss') and self.figure not in scores
     def values(self):
         "The figure of each epoch of the run."
         return [row.get(self.figure) for row in self.learn.history.rows]
@@ -273,6 +280,58 @@ class Patience(HistoryReader):
         if self.learn.logger is not noop:
             print(f'no gain for {self.epochs} epochs: {self.figure} was best in row {best} of the history', flush=True)
         raise CancelFitException
+
+# %% ../../nbs/30c_training.callbacks.ipynb #c9a211a3
+class PlainLearner(Learner):
+    "A Learner whose callbacks' messages for users stay as they are."
+    def __call__(self, event_name):
+        try: return super().__call__(event_name)
+        except BadInput as error:
+            error.args = (str(error).split('\n\t')[-1],)
+            raise
+
+# %% ../../nbs/30c_training.callbacks.ipynb #a8cd92c8
+class StopNotFinite(Callback):
+    "Ends a training whose loss or weights are no numbers any more; nothing keeps them."
+    order = 51  # after Recorder (50)
+    def __init__(self,
+        every:int=16 # steps from one look at the loss to the next
+    ): self.every = every
+    def after_batch(self):
+        if self.training and self.iter % self.every == 0: self._check('loss', [self.learn.loss])
+    def after_train(self):
+        self._check('loss', [self.recorder.smooth_loss.val])
+        self._check('weights', [*self.model.parameters(), *self.model.buffers()])
+    def _check(self, what, tensors):
+        finite = all(bool(torch.isfinite(torch.as_tensor(tensor)).all()) for tensor in tensors)
+        if finite or hasattr(self.learn, 'lr_finder'): return
+        verb = 'is' if what == 'loss' else 'are'
+        raise FailedWork(f'the {what} {verb} not finite in epoch {self.epoch + 1}, step {self.iter + 1}',
+                         'numbers; nothing was written', 'look for infinite values in the scenes '
+                         '(gdalinfo -stats FILE), or train with a lower rate (--lr 1e-4)')
+
+# %% ../../nbs/30c_training.callbacks.ipynb #49bb8bce
+class ResumeTrackers(RunCallback):
+    "What fastai's trackers know is a part of the run."
+    order = 59  # before the trackers (60 and more)
+    trained = False
+    def reset(self): self.known = {}
+    def trackers(self): return [cb for cb in self.learn.cbs if isinstance(cb, TrackerCallback)]
+    def before_train(self):
+        for tracker in self.trackers():
+            for name, value in self.known.pop((self._phase(), tracker.name), {}).items(): setattr(tracker, name, value)
+        self.trained = True
+    def after_epoch(self):
+        if not self.active: return
+        for tracker in self.trackers(): tracker.run = self.trained
+        self.trained = False
+    def _phase(self): return getattr(getattr(self.learn, 'history', None), 'phase', 0)
+    def run_state(self):
+        names = 'best', 'wait'
+        known = {cb.name: {name: vars(cb)[name] for name in names if name in vars(cb)} for cb in self.trackers()}
+        return dict(phase=self._phase(), trackers=known)
+    def load_run_state(self, state):
+        self.known = {(state['phase'], name): known for name, known in state['trackers'].items()}
 
 # %% ../../nbs/30c_training.callbacks.ipynb #da24be7f
 def time_left(

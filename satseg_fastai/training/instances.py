@@ -10,26 +10,29 @@ __all__ = ['MOST', 'check_things', 'PolygonSource', 'InstanceMask', 'ReadInstanc
 # %% ../../nbs/30g_training.instances.ipynb #c631a21c
 import random
 from contextlib import contextmanager
+from functools import partial
 from operator import methodcaller
 
 import numpy as np
 import torch
 from fastai.callback.core import Callback
 from fastai.callback.schedule import fit_one_cycle  # gives Learner its method
-from fastai.learner import Learner, Metric
+from fastai.learner import Metric
 from fastai.optimizer import Adam
 from fastai.torch_core import TensorMask, set_seed
+from fastcore.foundation import L
 
 from ..data.loaders import (
     ReadPatch, Store, choose_stats, data_spec, pick_nearest, read_directly, scene_block)
 from ..data.loaders import seg_augment, train_items, valid_items
 from ..errors import BadInput
-from ..instances.model import PointRendMaskRCNN
-from ..instances.model import pointrend_maskrcnn
+from ..instances.model import PointRendMaskRCNN, pointrend_maskrcnn
 from ..instances.targets import IGNORED, blank_ignored, instance_targets
 from ..instances.targets import instances_from_mask, instances_from_polygons
 from ..labels.polygons import ShapeSource
 from ..labels.read import Labels
+from .callbacks import PlainLearner, ResumeTrackers, StopNotFinite
+from .learner import FollowData, check_dls
 
 # %% ../../nbs/30g_training.instances.ipynb #4469fb3e
 def check_things(
@@ -90,6 +93,7 @@ class InstanceMask(TensorMask):
 # %% ../../nbs/30g_training.instances.ipynb #4a5dbe9e
 class ReadInstances(ReadPatch):
     "Item -> InstanceMask (size,size)."
+    __name__ = 'ReadInstances'
     def __init__(self,
         store:Store, # the data set
         things:tuple, # class indices of the kinds 1, 2, ...
@@ -288,12 +292,12 @@ def ap_metrics()->list: # of MaskAP
     return [MaskAP(key, counter, first=key == 'map') for key in ('map', 'map_50', 'map_75')]
 
 # %% ../../nbs/30g_training.instances.ipynb #52e59f33
-class InstanceLearner(Learner):
+class InstanceLearner(PlainLearner):
     "A Learner whose predictions are objects."
     def get_preds(self, *args, **kwargs):
         raise BadInput('get_preds, predict or show_results of an instance Learner', 'a tool that takes objects',
                        'use learn.model.eval().detect(images) for patches, predict_instances(learn, path) for scenes')
-    predict = show_results = get_preds
+    predict = show_results = tta = get_preds
 
 def instance_spec(
     dls, # DataLoaders of instance_dls
@@ -323,11 +327,14 @@ def instance_learner(
     set_seed(seed)
     model = pointrend_maskrcnn(encoder, dls.c, n_in=dls.store.n_in, pretrained=pretrained, weights=weights, **kwargs)
     if metrics is None: metrics = ap_metrics()
-    cbs = [DetectionTargets(min_area), *(cbs or [])]
+    check_dls(dls)
+    args = dict(kwargs, frozen_norm=model.frozen_norm)
+    name = encoder if isinstance(encoder, str) else None
+    follow = FollowData(partial(instance_spec, encoder=name, arch_args=args))
+    cbs = [DetectionTargets(min_area), StopNotFinite(), ResumeTrackers(), follow, *L(cbs)]
     learn = InstanceLearner(dls, model, loss_func=detection_loss, splitter=methodcaller('groups'), metrics=metrics,
                             wd=wd, opt_func=opt_func, cbs=cbs, path=path)
-    args = dict(kwargs, frozen_norm=model.frozen_norm)
-    learn.spec = instance_spec(dls, encoder if isinstance(encoder, str) else None, args)
+    learn.spec = instance_spec(dls, name, args)
     learn.seed = seed
     learn.pretrained = bool(pretrained or weights)
     learn.how = dict(schedule='phases', lr=1e-3)  # what fit_recipe does
