@@ -619,7 +619,7 @@ def _by_share(pairs, share, seed, size):
     target = share*sum(sizes.values())
     whole = set() if sum(map(sizes.get, drawn)) > target else drawn
     held = sum(map(sizes.get, whole))
-    largest = max(sizes.keys() - whole, key=sizes.get)
+    largest = max((group for group in sizes if group not in whole), key=sizes.get)
     alone = sum(pair.group == largest for pair in pairs) == 1
     too_few = whole and held < target/2
     if groups.valid and alone and not too_few: return groups  # scenes stay whole
