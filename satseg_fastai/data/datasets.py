@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .ground import ground_box, hold_out, image_grid, keep_apart, known_place
+from .ground import ground_box, ground_shape, hold_out, image_grid, keep_apart, known_place
 from ..errors import BadInput, Note
 from ..files import by_stem, list_files, natural_key, root_of
 from ..geo.raster import LABEL_FOLDERS, RASTER_SUFFIXES, chip_tile, list_scenes
@@ -111,7 +111,7 @@ def _components(count, starts, ends):
 def _touching(pairs, boxes):
     "Pairs that share ground or a group, through others too, get the group of the first of them."
     import shapely
-    shapes = [shapely.box(*box) if box else shapely.Point() for box in boxes]
+    shapes = [ground_shape(box) if box else shapely.Point() for box in boxes]
     starts, ends = shapely.STRtree(shapes).query(shapes, predicate='intersects')
     numbers, first = range(len(pairs)), {}
     of_group = [first.setdefault(pair.group, number) for number, pair in enumerate(pairs)]

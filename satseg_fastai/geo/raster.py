@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['GDAL_ERRORS', 'RASTER_SUFFIXES', 'EDGE', 'LABEL_FOLDERS', 'reflect_index', 'open_raster', 'chip_tile', 'tile_bounds',
            'named_tile', 'tile_grid', 'named_place', 'stored_place', 'on_earth', 'ground_distance', 'check_units',
-           'Scene', 'list_scenes', 'cache_bytes', 'bounded_cache', 'write_cog', 'check_raster', 'atomic_path',
-           'list_files', 'root_of', 'workplace', 'write_json']
+           'turn_length', 'Scene', 'list_scenes', 'cache_bytes', 'bounded_cache', 'write_cog', 'check_raster',
+           'atomic_path', 'list_files', 'root_of', 'workplace', 'write_json']
 
 # %% ../../nbs/01a_geo.raster.ipynb #8ca3e09d
 import math, os, re, warnings, zlib
@@ -211,6 +211,28 @@ def check_units(
     if side < 1e-3:
         raise BadInput(f'{name} has pixels of {side:.2g} m by its CRS', 'pixels of a millimeter or more',
                        'its coordinates seem to be degrees: give it EPSG:4326 (gdal_edit -a_srs)')
+
+# %% ../../nbs/01a_geo.raster.ipynb #1a9e57f2
+_CYLINDERS = 'merc', 'eqc', 'cea', 'mill'
+
+@lru_cache(maxsize=64)
+def _cylinder_turn(wkt):
+    "What 360 degrees are in meters of a cylindrical projection; None of any other."
+    from pyproj import CRS as Projection, Transformer
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)  # parts of it play no role here
+        terms = Projection.from_wkt(wkt).to_dict()
+    if terms.get('proj') not in _CYLINDERS: return None
+    middle = float(terms.get('lon_0', 0))
+    place = Transformer.from_crs(Projection.from_wkt(wkt).geodetic_crs, wkt, always_xy=True)
+    xs, _ = place.transform([middle, middle + 1], [0, 0])
+    return 360*(xs[1] - xs[0])
+
+def turn_length(
+    crs # of rasterio
+)->float|None: # in units of its x; None where x does not begin anew
+    "How long one turn around the globe is: 360 degrees, or the width of web mercator."
+    return 2*math.pi/crs.units_factor[1] if crs.is_geographic else _cylinder_turn(crs.to_wkt())
 
 # %% ../../nbs/01a_geo.raster.ipynb #7d2656bb
 class Scene:

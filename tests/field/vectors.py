@@ -1,11 +1,19 @@
 "Polygons of any file and place: formats, broken geometries, the antimeridian, grids that differ, control points."
+import json
 import os
 import subprocess
 import sys
 
+import geopandas as gpd
 import numpy as np
-from rasterio.transform import from_origin
+import pyproj
+import rasterio
+import shapely
+from rasterio.transform import Affine, from_origin
 
+from satseg_fastai.labels.classes import building
+from satseg_fastai.labels.masks import place_of
+from satseg_fastai.labels.read import open_labels
 from satseg_fastai.testing import write_raster
 
 from .case import Case
@@ -30,4 +38,183 @@ def split_in_processes(folder):
     assert len(drawn) == 1
 
 
-CASES = [Case('splits', 'groups of one size', 'one seed draws the same split in every process', split_in_processes)]
+# --- the antimeridian
+FIJI = 180, -16.8
+PIXELS = [shapely.box(x, y, x + 9, y + 7) for x in (4, 27, 50) for y in (5, 40)]  # the middle ones lie on 180 degrees
+
+
+def scene_at(folder, crs, lon, lat, side=.3, name='scene.tif'):
+    "A scene of 64 pixels around a place, and its truth."
+    x, y = pyproj.Transformer.from_crs(4326, crs, always_xy=True).transform(lon, lat)
+    place = from_origin(x - 32*side, y + 32*side, side, side)
+    return write_raster(folder/name, np.ones((1, 64, 64), 'uint8'), crs, place)
+
+
+def truth():
+    "The mask of the polygons."
+    return rasterio.features.rasterize(PIXELS, (64, 64), dtype='uint8')
+
+
+def on_ground(scene):
+    "The polygons in the CRS of a scene."
+    with rasterio.open(scene) as opened:
+        return shapely.transform(PIXELS, lambda xy: np.column_stack(opened.transform @ xy.T)), opened.crs
+
+
+def folded(scene, to=4326):
+    "The same as tools write it that fold each corner between -180 and 180."
+    shapes, crs = on_ground(scene)
+    move = pyproj.Transformer.from_crs(crs, to, always_xy=True).transform
+    turned = shapely.transform(shapes, lambda xy: np.column_stack(move(*xy.T)))
+    if to != 4326: return turned
+    return shapely.transform(turned, lambda xy: np.column_stack([(xy[:, 0] + 180) % 360 - 180, xy[:, 1]]))
+
+
+def written(folder, shapes, crs=4326, name='labels.geojson', **more):
+    "A vector file."
+    gpd.GeoDataFrame(more or {'id': range(len(shapes))}, geometry=list(shapes), crs=crs).to_file(folder/name)
+    return folder/name
+
+
+def check_labels(labels, scene, most=6):
+    "The labels of a scene are the truth, but for pixels on outlines."
+    read = open_labels(labels, scene, building()).read(0, 0, 64, 64)
+    assert (read != truth()).sum() <= most, ((read > 0).sum(), truth().sum())
+
+
+def labels_across(crs, lon=180., lat=-16.8, side=.3, to=4326):
+    "Labels of a scene across the antimeridian in degrees, some of them across it too."
+    def run(folder):
+        scene = scene_at(folder, crs, lon, lat, side)
+        check_labels(written(folder, folded(scene, to), to, 'labels.gpkg'), scene)
+    return run
+
+
+def labels_cut(folder):
+    "Cut at the antimeridian, as RFC 7946 wants it; the scene's degrees go on beyond 180."
+    scene = scene_at(folder, 'EPSG:4326', *FIJI, 2.8e-6)
+    shapes, _ = on_ground(scene)
+    west, east = shapely.box(0, -90, 180, 90), shapely.box(180, -90, 360, 90)
+    parts = [shapely.intersection(shapes, west),
+             shapely.transform(shapely.intersection(shapes, east), lambda xy: xy - (360, 0))]
+    parts = np.concatenate(parts)
+    check_labels(written(folder, parts[~shapely.is_empty(parts)]), scene)
+
+
+def labels_of_utm(folder):
+    "Of a scene in degrees, drawn in meters: PROJ folds their corners."
+    scene = scene_at(folder, 'EPSG:4326', *FIJI, 2.8e-6)
+    check_labels(written(folder, folded(scene, 32760), 32760, 'labels.gpkg'), scene)
+
+
+def labels_other_count(folder):
+    "The scene counts from 0 to 360 degrees, its labels from -180 to 180."
+    place = from_origin(190, -16, 2.8e-6, 2.8e-6)
+    scene = write_raster(folder/'scene.tif', np.ones((1, 64, 64), 'uint8'), 'EPSG:4326', place)
+    check_labels(written(folder, folded(scene)), scene)
+
+
+def labels_folded(folder):
+    "Corners at 179.99 and -179.99 degrees, on a scene in degrees: they span the globe."
+    scene = scene_at(folder, 'EPSG:4326', *FIJI, 2.8e-6)
+    open_labels(written(folder, folded(scene)), scene, building())
+
+
+def world_area(folder):
+    "All of the globe as area of interest still holds a scene beyond 180 degrees."
+    scene = scene_at(folder, 'EPSG:4326', *FIJI, 2.8e-6)
+    shapes, _ = on_ground(scene)
+    labels = written(folder, shapes)
+    world = written(folder, [shapely.box(-180, -90, 180, 90)], name='world.geojson')
+    assert (open_labels(labels, scene, building(), aoi=world).read(0, 0, 64, 64) == truth()).all()
+
+
+def zones_across(folder):
+    "Zones in degrees on a mask across the antimeridian."
+    from satseg_fastai.areas.zones import read_zones
+    scene = scene_at(folder, 'EPSG:32760', *FIJI)
+    zones, _ = read_zones(written(folder, folded(scene)), place_of(scene))
+    assert all(zone.inside > .99 and zone.shape.area < 65 for zone in zones)
+    assert len(zones) == len(PIXELS)
+
+
+def far_groups(folder):
+    "A scene of Fiji and one of Zambia at the same latitude."
+    from satseg_fastai.data.datasets import Pair, place_groups
+    across = scene_at(folder, 'EPSG:32760', *FIJI)
+    east = scene_at(folder, 'EPSG:4326', -179.99990, -16.8, 2.8e-6, 'east.tif')
+    zambia = scene_at(folder, 'EPSG:32735', 28, -16.8, name='zambia.tif')
+    groups = [pair.group for pair in place_groups([Pair(path, path, path.stem) for path in (across, east, zambia)])]
+    assert groups == ['scene', 'scene', 'zambia'], groups
+
+
+def kept_apart(folder):
+    "Training ground beyond the antimeridian that validation shows too."
+    from satseg_fastai.data.datasets import Pair
+    from satseg_fastai.data.ground import keep_apart
+    scene = scene_at(folder, 'EPSG:32760', *FIJI)
+    place = from_origin(-180, -16.79995, 2.8e-6, 2.8e-6)
+    east = write_raster(folder/'east.tif', np.ones((1, 64, 64), 'uint8'), 'EPSG:4326', place)
+    for train, valid in ((scene, east), (east, scene)):
+        _, left_out, limited = keep_apart([Pair(train, train)], [Pair(valid, valid)])
+        assert left_out + limited == 1
+
+
+def geojson_across(folder):
+    "Polygons of a mask in UTM 60 as GeoJSON, which comes back as labels."
+    from satseg_fastai.maps.polygons import vectorize
+    scene = scene_at(folder, 'EPSG:32760', *FIJI)
+    mask = write_raster(folder/'a_mask.tif', truth(), *[getattr(place_of(scene), key) for key in ('crs', 'transform')])
+    vectorize(mask, folder/'a.geojson')
+    features = json.loads((folder/'a.geojson').read_text())['features']
+    shapes = [shapely.geometry.shape(feature['geometry']) for feature in features]
+    parts = shapely.get_parts(shapes)
+    assert len(shapes) == len(PIXELS) and len(parts) > len(shapes)
+    assert all(np.ptp(part.bounds[::2]) < 1 and part.is_valid for part in parts)
+    check_labels(folder/'a.geojson', scene)
+
+
+def objects_across(folder):
+    "A map as GeoJSON against labels as GeoJSON, without a raster."
+    from satseg_fastai.evaluate.objects import object_scores
+    geojson_across(folder)
+    scores = object_scores(folder/'a.geojson', folder/'a.geojson')
+    assert (scores['tp'], scores['fp'], scores['fn']) == (len(PIXELS), 0, 0), scores
+    scores = object_scores(folder/'a.geojson', folder/'a.geojson', scene=folder/'scene.tif')
+    assert (scores['tp'], scores['fp'], scores['fn']) == (len(PIXELS), 0, 0), scores
+
+
+def item_across(crs, lon=180., lat=-16.8):
+    "The footprint of a map on both sides, and its box."
+    def run(folder):
+        from satseg_fastai.export.scenes import scene_item
+        path = scene_at(folder, crs, lon, lat, name='a_prob.tif')
+        item = scene_item(path)
+        west, _, east, _ = item['bbox']
+        assert item['geometry']['type'] == 'MultiPolygon' and 179 < west < 180 and -180 < east < -179, item['bbox']
+    return run
+
+
+ACROSS = [
+    Case('7', f'labels in degrees across the antimeridian, the scene in {name}', 'every pixel of them is read', run)
+    for name, run in {
+        'UTM 60': labels_across('EPSG:32760'), 'the Fiji grid': labels_across('EPSG:3460'),
+        'polar stereographic': labels_across('EPSG:3413', lat=71), 'Pacific Mercator': labels_across('EPSG:3832'),
+        'the Chatham grid, labels in web mercator': labels_across('EPSG:32701', lon=-180, to=3857),
+    }.items()] + [
+    Case('7', 'labels cut at the antimeridian, a scene whose degrees go on', 'every pixel is read', labels_cut),
+    Case('7', 'labels in UTM 60, a scene in degrees across 180', 'every pixel is read', labels_of_utm),
+    Case('7', 'a scene from 0 to 360 degrees, labels from -180 to 180', 'every pixel is read', labels_other_count),
+    Case('7', 'labels that span the globe, a scene in degrees', 'refused: around the globe; expected polygons that are cut',
+         labels_folded),
+    Case('7', 'the world as area of interest of a scene beyond 180 degrees', 'all of the scene counts', world_area),
+    Case('7', 'zones in degrees across the antimeridian', 'they lie where they are', zones_across),
+    Case('7', 'a scene of Fiji and one of Zambia', 'groups of their own; its neighbor beyond 180 shares it', far_groups),
+    Case('7', 'training and validation ground overlap beyond the antimeridian', 'it is seen', kept_apart),
+    Case('7', 'polygons across the antimeridian as GeoJSON', 'cut at it, and read back the same', geojson_across),
+    Case('7', 'a GeoJSON across the antimeridian is evaluated', 'every object is found', objects_across),
+    Case('7', 'a STAC item across the antimeridian, UTM', 'two parts, west is more than east', item_across('EPSG:32760')),
+    Case('7', 'a STAC item across the antimeridian, Mercator', 'the same', item_across('EPSG:3832')),
+]
+CASES = [Case('splits', 'groups of one size', 'one seed draws the same split in every process', split_in_processes),
+         *ACROSS]
