@@ -65,7 +65,8 @@ def _check_grid(mask, place):
     if (own.height, own.width) != (place.height, place.width):
         raise BadInput(f'label {own.name} has {own.height} x {own.width} pixels (height x width)',
                        f'{place.height} x {place.width} as {place.name}', 'pair it with its own image')
-    if own.crs is None or place.crs is None: return
+    if (own.crs is None) != (place.crs is None): return
+    if own.crs is None and (own.transform.is_identity or place.transform.is_identity): return
     off = _distance(own, place)
     if off <= .5: return
     far = f'{off:.0f} pixels' if np.isfinite(off) else 'somewhere else,'
@@ -73,7 +74,9 @@ def _check_grid(mask, place):
     raise BadInput(f'label {own.name} lies {far} away from {place.name}{crs}', 'a label on the grid of its image',
                    'pair it with its own image, or bring it there: gdalwarp -t_srs, -te and -ts as the image has them')
 
-def _crs_name(crs): return ':'.join(crs.to_authority() or ['a CRS of its own'])
+def _crs_name(crs):
+    "The code of a CRS, where it has one."
+    return ':'.join(crs.to_authority() or ['a CRS of its own'])
 
 def _distance(own, place):
     "The largest distance of two corners along an axis, in pixels, whatever the CRS."

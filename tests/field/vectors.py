@@ -9,6 +9,7 @@ import numpy as np
 import pyproj
 import rasterio
 import shapely
+from rasterio.features import rasterize
 from rasterio.transform import Affine, from_origin
 
 from satseg_fastai.labels.classes import building
@@ -52,7 +53,7 @@ def scene_at(folder, crs, lon, lat, side=.3, name='scene.tif'):
 
 def truth():
     "The mask of the polygons."
-    return rasterio.features.rasterize(PIXELS, (64, 64), dtype='uint8')
+    return rasterize(PIXELS, (64, 64), dtype='uint8')
 
 
 def on_ground(scene):
@@ -216,5 +217,48 @@ ACROSS = [
     Case('7', 'a STAC item across the antimeridian, UTM', 'two parts, west is more than east', item_across('EPSG:32760')),
     Case('7', 'a STAC item across the antimeridian, Mercator', 'the same', item_across('EPSG:3832')),
 ]
+
+# --- label rasters on another grid
+UTM = 'EPSG:32645'
+PLACE = from_origin(366075, 2913925, .5, .5)
+
+
+def label_raster(crs, transform=PLACE, scene=UTM, place=PLACE):
+    "A scene, and a label raster of its size on another grid."
+    def run(folder):
+        image = write_raster(folder/'scene.tif', np.ones((1, 64, 64), 'uint8'), scene, place)
+        label = write_raster(folder/'label.tif', truth(), crs, transform)
+        check_labels(label, image, 0)
+    return run
+
+
+def warped(folder, shift=0):
+    "A label that gdalwarp brought into web mercator at the size of its image."
+    from rasterio.warp import calculate_default_transform
+    bounds = rasterio.transform.array_bounds(64, 64, PLACE)
+    place, *_ = calculate_default_transform(UTM, 'EPSG:3857', 64, 64, *bounds, dst_width=64, dst_height=64)
+    label_raster('EPSG:3857', place)(folder)
+
+
+OFF = PLACE @ Affine.translation(40, 40)
+UP_SIDE_DOWN = Affine(.5, 0, 366075, 0, .5, 2913925 - 32)
+SCENE_4326 = from_origin(180, -16.8, 2.8e-6, 2.8e-6), from_origin(-180, -16.8, 2.8e-6, 2.8e-6)
+GRIDS = [
+    Case('4', 'a label raster in web mercator', 'refused: pixels away from scene.tif, in EPSG:3857 and not EPSG:32645', warped),
+    Case('4', 'a label 40 pixels off in a compound CRS', 'refused: lies 40 pixels away from scene.tif',
+         label_raster('EPSG:32645+5773', OFF)),
+    Case('4', 'a label on its grid in a compound CRS', 'it is read', label_raster('EPSG:32645+5773')),
+    Case('4', 'a label 40 pixels off, the scene in a compound CRS', 'refused: lies 40 pixels away',
+         label_raster(UTM, OFF, 'EPSG:32645+5773')),
+    Case('4', 'a label in the next UTM zone with the same numbers', 'refused: in EPSG:32644 and not EPSG:32645',
+         label_raster('EPSG:32644')),
+    Case('4', 'a label with another datum of the same zone', 'refused: in EPSG:32245 and not EPSG:32645',
+         label_raster('EPSG:32245')),
+    Case('4', 'a label on the same datum by another name (WGS 84 and its WKT)', 'it is read',
+         label_raster(rasterio.CRS.from_user_input('+proj=utm +zone=45 +datum=WGS84 +units=m'))),
+    Case('4', 'a label that is stored upside down', 'refused: lies 64 pixels away', label_raster(UTM, UP_SIDE_DOWN)),
+    Case('4', 'a label at -180, the scene at 180 degrees', 'it is read',
+         label_raster('EPSG:4326', SCENE_4326[1], 'EPSG:4326', SCENE_4326[0])),
+]
 CASES = [Case('splits', 'groups of one size', 'one seed draws the same split in every process', split_in_processes),
-         *ACROSS]
+         *ACROSS, *GRIDS]
