@@ -24,7 +24,7 @@ from ..errors import BadInput, Note
 from ..files import by_stem, list_files, natural_key, root_of
 from ..geo.raster import LABEL_FOLDERS, RASTER_SUFFIXES, chip_tile, list_scenes
 from ..geo.tiling import Window
-from ..labels.polygons import VECTOR_SUFFIXES, area_shapes
+from ..labels.polygons import VECTOR_SUFFIXES, area_shapes, is_vector
 
 # %% ../../nbs/05b_data.datasets.ipynb #eda59ce1
 class Pair(NamedTuple):
@@ -35,7 +35,7 @@ class Pair(NamedTuple):
     region:Window|None=None # the part of the image to use; None: all of it
     aoi:Path|None=None # polygons inside of which labels count; None: everywhere
 
-LABEL_SUFFIXES = RASTER_SUFFIXES | VECTOR_SUFFIXES
+LABEL_SUFFIXES = RASTER_SUFFIXES | VECTOR_SUFFIXES - {'.zip'} # in a folder, which may hold archives of anything
 
 def _files(folder, suffixes):
     "Files right in a folder, in natural order; hidden ones are not seen."
@@ -89,7 +89,7 @@ def _pair_folders(images, labels, layout):
     labels = _folder(labels, layout)
     same = images.resolve() == labels.resolve()
     image_files = _files(images, RASTER_SUFFIXES)
-    label_files = _files(labels, VECTOR_SUFFIXES if same else LABEL_SUFFIXES)
+    label_files = _files(labels, LABEL_SUFFIXES - RASTER_SUFFIXES if same else LABEL_SUFFIXES)
     if not image_files: raise BadInput(f'{images} holds no images', layout)
     if not label_files: raise BadInput(f'{labels} holds no labels', layout)
     return match_stems(image_files, label_files, labels)
@@ -152,7 +152,7 @@ def _find_labels(images, labels):
 
 def _label_files(images, labels, root):
     "Each image with its label: of a folder or pattern, or the one file for all."
-    if not labels.is_file():
+    if not (labels.is_file() or is_vector(labels)):
         found = _find_labels(images, labels)
         if len({label.parent for label in found}) < 2: return match_stems(images, found, labels)
         image_name = partial(relative_name, root=root)

@@ -16,7 +16,8 @@ from ..files import read_json
 from ..geo.raster import on_earth, reflect_index, turn_length, write_cog
 from .classes import ClassTable, palette
 from .masks import MaskSource, Place, mask_coding, place_of, scan_mask
-from .polygons import VECTOR_SUFFIXES, ShapeSource, area_shapes, labelme_shapes, vector_shapes
+from .polygons import (
+    VECTOR_SUFFIXES, ShapeSource, area_shapes, is_vector, labelme_shapes, vector_shapes)
 
 # %% ../../nbs/02d_labels.read.ipynb #4e38a36b
 class Labels:
@@ -124,7 +125,8 @@ def open_labels(
 )->Labels: # read(row, col, height, width)
     "Labels of any kind on an image's grid."
     path, place = Path(label_path), place_of(scene)
-    if not path.is_file(): raise BadInput(f'label {path} does not exist', 'a mask, labelme JSON or vector file')
+    if not (path.is_file() or is_vector(path)):
+        raise BadInput(f'label {path} does not exist', 'a mask, labelme JSON or vector file')
     inside = None
     if aoi is not None: inside = ShapeSource([(shape, 1) for shape in area_shapes(aoi, place)], 0)
     source, kind = _source(path, place, classes, attribute, kind)

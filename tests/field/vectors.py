@@ -1,11 +1,15 @@
 "Polygons of any file and place: formats, broken geometries, the antimeridian, grids that differ, control points."
 import json
 import os
+import struct
 import subprocess
 import sys
+import warnings
+import zipfile
 
 import geopandas as gpd
 import numpy as np
+import pyogrio
 import pyproj
 import rasterio
 import shapely
@@ -260,5 +264,180 @@ GRIDS = [
     Case('4', 'a label at -180, the scene at 180 degrees', 'it is read',
          label_raster('EPSG:4326', SCENE_4326[1], 'EPSG:4326', SCENE_4326[0])),
 ]
+
+# --- broken geometries
+CORNER = 366080., 2913915.
+X, Y = CORNER
+
+
+def ring_wkb(*rings):
+    "A polygon of rings as they are; shapely would close them."
+    points = [struct.pack('<I', len(ring)) + b''.join(struct.pack('<dd', *point) for point in ring) for ring in rings]
+    return struct.pack('<BII', 1, 3, len(rings)) + b''.join(points)
+
+
+def surface_wkb(kind, part):
+    "A surface of one triangle in space."
+    corners = (X, Y, 0), (X + 4, Y, 0), (X, Y + 4, 0), (X, Y, 0)
+    face = struct.pack('<BIII', 1, part, 1, 4) + b''.join(struct.pack('<ddd', *corner) for corner in corners)
+    return struct.pack('<BII', 1, kind, 1) + face
+
+
+BROKEN = dict(
+    surface=surface_wkb(1015, 1003), tin=surface_wkb(1016, 1017),
+    two=ring_wkb([CORNER, (X + 4, Y)]), open=ring_wkb([CORNER, (X + 4, Y), (X + 4, Y + 4)]), one=ring_wkb([CORNER]),
+    nan=ring_wkb([CORNER, (float('nan'), Y), (X + 4, Y + 4), CORNER]),
+    inf=ring_wkb([CORNER, (float('inf'), Y), (X + 4, Y + 4), CORNER]))
+
+
+def square(x, y, side=5):
+    "A square of the scene's meters."
+    return shapely.box(X + x, Y + y - side, X + x + side, Y + y)
+
+
+def raw_file(path, wkbs):
+    "A vector file of geometries as they are."
+    kind = 'Polygon' if path.suffix == '.shp' else 'Unknown'
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        pyogrio.raw.write(path, np.array(wkbs, object), [np.arange(len(wkbs))], ['n'], crs=UTM, geometry_type=kind)
+    return path
+
+
+def used_as(what, path, scene):
+    "A vector file as labels, zones, predictions and area of interest."
+    from satseg_fastai.areas.zones import read_zones
+    from satseg_fastai.evaluate.objects import object_scores
+    if what == 'labels': return open_labels(path, scene, building()).read(0, 0, 64, 64)
+    if what == 'zones': return read_zones(path, place_of(scene))[0]
+    if what == 'predictions': return object_scores(path, path, scene=scene)
+    return open_labels(scene, scene, building(), aoi=path)
+
+
+def field_scene(folder):
+    "A scene around the corner."
+    return write_raster(folder/'scene.tif', np.ones((1, 64, 64), 'uint8'), UTM, from_origin(X - 5, Y + 15, .5, .5))
+
+
+def broken(kind, what, ending):
+    "A file whose second feature is broken."
+    def run(folder):
+        good = shapely.to_wkb([square(0, 0), square(8, 0)]).tolist()
+        path = raw_file(folder/f'bad.{ending}', [good[0], BROKEN[kind], good[1]])
+        used_as(what, path, field_scene(folder))
+    return run
+
+
+def truncated(ending, what, keep=.7):
+    "A file that breaks off."
+    def run(folder):
+        squares = [square(x, y, .5) for x in range(12) for y in range(12)]
+        path = raw_file(folder/f'bad.{ending}', shapely.to_wkb(squares).tolist())
+        path.write_bytes(path.read_bytes()[:int(keep*path.stat().st_size)])
+        used_as(what, path, field_scene(folder))
+    return run
+
+
+def without(suffix, what):
+    "A shapefile that lost one of its files."
+    def run(folder):
+        path = raw_file(folder/'bad.shp', shapely.to_wkb([square(0, 0)]).tolist())
+        path.with_suffix(suffix).unlink()
+        used_as(what, path, field_scene(folder))
+    return run
+
+
+FEATURE_2 = 'refused: bad.gpkg: feature 2 '
+SICK = [
+    *[Case('32', f'a PolyhedralSurface in a GPKG of {what}', f'{FEATURE_2}is a PolyhedralSurface', broken('surface', what, 'gpkg'))
+      for what in ('labels', 'zones', 'predictions')],
+    Case('32', 'a TIN in a GPKG of labels', f'{FEATURE_2}is a TIN', broken('tin', 'labels', 'gpkg')),
+    *[Case('32', f'{name} in a GPKG of {what}', f'{FEATURE_2}is broken', broken(kind, what, 'gpkg'))
+      for kind, name in dict(two='a ring of two points', open='an open ring', one='a ring of one point').items()
+      for what in ('labels', 'zones', 'predictions')],
+    *[Case('32', f'{name} in a GPKG of {what}', f'{FEATURE_2}has coordinates that are no numbers', broken(kind, what, 'gpkg'))
+      for kind, name in dict(nan='NaN', inf='infinity').items() for what in ('labels', 'zones', 'predictions')],
+    Case('32', 'a PolyhedralSurface in FlatGeobuf', 'refused: bad.fgb: feature 1 is a PolyhedralSurface',
+         broken('surface', 'labels', 'fgb')),
+    Case('32', 'an open ring in FlatGeobuf', 'refused: bad.fgb: feature', broken('open', 'zones', 'fgb')),
+    Case('32', 'a ring of two points in a shapefile', 'refused: bad.shp: feature 1 is broken', broken('two', 'labels', 'shp')),
+    Case('32', 'an open ring in GeoJSON', 'refused: bad.geojson: feature', broken('open', 'predictions', 'geojson')),
+    Case('32', 'an open ring in an area of interest', FEATURE_2, broken('open', 'area', 'gpkg')),
+    *[Case('32', f'a truncated {ending} of {what}', 'refused: could not be', truncated(ending, what))
+      for ending in ('gpkg', 'fgb') for what in ('labels', 'zones', 'predictions')],
+    Case('32', 'a truncated shapefile of labels', 'refused: could not be read', truncated('shp', 'labels')),
+    Case('32', 'a truncated shapefile of zones', 'refused: could not be read', truncated('shp', 'zones')),
+    Case('32', 'a truncated GeoJSON', 'refused: could not be opened', truncated('geojson', 'zones')),
+    Case('32', 'a shapefile without its .shx', 'refused: could not be', without('.shx', 'zones')),
+    Case('32', 'a shapefile without its .prj', 'refused: has no CRS', without('.prj', 'labels')),
+]
+
+
+# --- formats
+def in_format(ending, what):
+    "The same three squares in some format."
+    def run(folder):
+        scene, squares = field_scene(folder), [square(0, 0), square(7, 0), square(0, 7)]
+        path = folder/f'plain.{ending}'
+        frame = gpd.GeoDataFrame(dict(kind=['a', 'b', 'c']), geometry=squares, crs=UTM)
+        save_as(frame, path)
+        result = used_as(what, path, scene)
+        count = {'labels': lambda: round(result.sum()/100), 'zones': lambda: len(result), 'predictions': lambda: result['tp'],
+                 'area': lambda: round((result.read(0, 0, 64, 64) == 1).sum()/100)}[what]()
+        assert count == 3, count
+    return run
+
+
+def save_as(frame, path):
+    "A frame in the format of an ending."
+    degrees = {'.geojson', '.geojsonl', '.kml', '.kmz'}
+    driver = {'.gdb': 'OpenFileGDB', '.kml': 'KML', '.geojsonl': 'GeoJSONSeq', '.kmz': 'LIBKML'}.get(path.suffix)
+    if path.suffix in degrees: frame = frame.to_crs(4326)
+    if path.suffix == '.parquet': return frame.to_parquet(path)
+    if path.suffix != '.zip': return frame.to_file(path, **(dict(driver=driver) if driver else {}))
+    frame.to_file(path.with_suffix('.shp'))
+    with zipfile.ZipFile(path, 'w') as archive:
+        for ending in ('.shp', '.shx', '.dbf', '.prj'): archive.write(path.with_suffix(ending), f'plain{ending}')
+
+
+def several_layers(name, what='zones'):
+    "A GPKG of two polygon layers, and one of points."
+    def run(folder):
+        scene, path = field_scene(folder), folder/'many.gpkg'
+        for layer, shapes in {name: [square(0, 0)], 'area': [square(0, 0), square(7, 0)],
+                              'trees': [shapely.Point(X, Y)]}.items():
+            gpd.GeoDataFrame(geometry=shapes, crs=UTM).to_file(path, layer=layer)
+        result = used_as(what, path, scene)
+        assert what != 'zones' or len(result) == 1
+    return run
+
+
+def own_parquet(folder):
+    "The polygons that vectorize writes as GeoParquet, compared with the mask."
+    from satseg_fastai.evaluate.objects import object_scores
+    from satseg_fastai.maps.polygons import vectorize
+    mask = write_raster(folder/'a_mask.tif', truth(), UTM, PLACE)
+    vectorize(mask, folder/'a.parquet')
+    scores = object_scores(folder/'a.parquet', mask)
+    assert (scores['tp'], scores['fp'], scores['fn']) == (len(PIXELS), 0, 0)
+
+
+def no_geo_parquet(folder):
+    "A table without geometries."
+    import pandas as pd
+    pd.DataFrame(dict(a=[1])).to_parquet(folder/'table.parquet')
+    used_as('labels', folder/'table.parquet', field_scene(folder))
+
+
+ENDINGS = 'gpkg', 'geojson', 'geojsonl', 'shp', 'zip', 'fgb', 'kml', 'kmz', 'gdb', 'parquet'
+FORMATS = [
+    *[Case('38', f'{what} as {ending}', 'all three polygons are there', in_format(ending, what))
+      for ending in ENDINGS for what in ('labels', 'zones', 'predictions')],
+    Case('38', 'an area of interest as GeoParquet', 'all three polygons are there', in_format('parquet', 'area')),
+    Case('38', 'our own GeoParquet is evaluated', 'every object is found', own_parquet),
+    Case('38', 'a GPKG with several polygon layers', 'refused: ogr2ogr ONE.gpkg FILE LAYER', several_layers('homes')),
+    Case('38', 'a GPKG whose layer is named like the file', 'that layer is read', several_layers('many')),
+    Case('38', 'a Parquet file without geometries', 'refused: table.parquet could not be read', no_geo_parquet),
+]
 CASES = [Case('splits', 'groups of one size', 'one seed draws the same split in every process', split_in_processes),
-         *ACROSS, *GRIDS]
+         *ACROSS, *GRIDS, *SICK, *FORMATS]
