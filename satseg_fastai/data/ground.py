@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..geo.raster import named_tile, on_earth, tile_grid
+from ..geo.raster import named_tile, on_earth, tile_grid, turn_length
 from ..geo.tiling import Window
 from ..labels.masks import Place, place_of
 from ..labels.polygons import to_pixels
@@ -165,7 +165,8 @@ def _bounds_in(pair, place):
     row, col, height, width = pair.region or (0, 0, own.height, own.width)
     outline = [(col, row), (col + width, row), (col + width, row + height), (col, row + height)]
     corners = [own.transform @ point for point in outline]
-    if own.crs == place.crs and not own.crs.is_geographic: moved = shapely.Polygon([~place.transform @ point for point in corners])
+    same = own.crs == place.crs and turn_length(own.crs) is None
+    if same: moved = shapely.Polygon([~place.transform @ point for point in corners])
     else: moved = to_pixels([shapely.Polygon(corners)], own.crs.to_wkt(), place)[0]
     return tuple(shapely.bounds(moved))
 

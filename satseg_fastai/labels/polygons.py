@@ -172,8 +172,8 @@ def every_turn(
     return shapes
 
 # %% ../../nbs/02c_labels.polygons.ipynb #541d61ff
-VECTOR_SUFFIXES = {'.geojson', '.json', '.geojsonl', '.geojsons', '.gpkg', '.shp', '.zip', '.shz', '.fgb', '.kml', '.kmz',
-                   '.gdb', '.parquet'}
+VECTOR_SUFFIXES = {'.geojson', '.json', '.geojsonl', '.geojsons', '.gpkg', '.shp', '.zip', '.shz', '.fgb', '.kml',
+                   '.kmz', '.gdb', '.parquet'}
 _FORMATS = 'polygons as GeoJSON, GPKG, SHP (zipped too), FGB, KML, GDB or GeoParquet'
 
 def is_vector(

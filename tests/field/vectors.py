@@ -13,7 +13,9 @@ import pyogrio
 import pyproj
 import rasterio
 import shapely
+from rasterio.control import GroundControlPoint
 from rasterio.features import rasterize
+from rasterio.rpc import RPC
 from rasterio.transform import Affine, from_origin
 
 from satseg_fastai.labels.classes import building
@@ -210,15 +212,17 @@ ACROSS = [
     Case('7', 'labels cut at the antimeridian, a scene whose degrees go on', 'every pixel is read', labels_cut),
     Case('7', 'labels in UTM 60, a scene in degrees across 180', 'every pixel is read', labels_of_utm),
     Case('7', 'a scene from 0 to 360 degrees, labels from -180 to 180', 'every pixel is read', labels_other_count),
-    Case('7', 'labels that span the globe, a scene in degrees', 'refused: around the globe; expected polygons that are cut',
-         labels_folded),
+    Case('7', 'labels that span the globe, a scene in degrees',
+         'refused: around the globe; expected polygons that are cut', labels_folded),
     Case('7', 'the world as area of interest of a scene beyond 180 degrees', 'all of the scene counts', world_area),
     Case('7', 'zones in degrees across the antimeridian', 'they lie where they are', zones_across),
-    Case('7', 'a scene of Fiji and one of Zambia', 'groups of their own; its neighbor beyond 180 shares it', far_groups),
+    Case('7', 'a scene of Fiji and one of Zambia', 'groups of their own; a neighbor beyond 180 shares one',
+         far_groups),
     Case('7', 'training and validation ground overlap beyond the antimeridian', 'it is seen', kept_apart),
     Case('7', 'polygons across the antimeridian as GeoJSON', 'cut at it, and read back the same', geojson_across),
     Case('7', 'a GeoJSON across the antimeridian is evaluated', 'every object is found', objects_across),
-    Case('7', 'a STAC item across the antimeridian, UTM', 'two parts, west is more than east', item_across('EPSG:32760')),
+    Case('7', 'a STAC item across the antimeridian, UTM', 'two parts, west is more than east',
+         item_across('EPSG:32760')),
     Case('7', 'a STAC item across the antimeridian, Mercator', 'the same', item_across('EPSG:3832')),
 ]
 
@@ -248,7 +252,8 @@ OFF = PLACE @ Affine.translation(40, 40)
 UP_SIDE_DOWN = Affine(.5, 0, 366075, 0, .5, 2913925 - 32)
 SCENE_4326 = from_origin(180, -16.8, 2.8e-6, 2.8e-6), from_origin(-180, -16.8, 2.8e-6, 2.8e-6)
 GRIDS = [
-    Case('4', 'a label raster in web mercator', 'refused: pixels away from scene.tif, in EPSG:3857 and not EPSG:32645', warped),
+    Case('4', 'a label raster in web mercator',
+         'refused: pixels away from scene.tif, in EPSG:3857 and not EPSG:32645', warped),
     Case('4', 'a label 40 pixels off in a compound CRS', 'refused: lies 40 pixels away from scene.tif',
          label_raster('EPSG:32645+5773', OFF)),
     Case('4', 'a label on its grid in a compound CRS', 'it is read', label_raster('EPSG:32645+5773')),
@@ -349,18 +354,21 @@ def without(suffix, what):
 
 FEATURE_2 = 'refused: bad.gpkg: feature 2 '
 SICK = [
-    *[Case('32', f'a PolyhedralSurface in a GPKG of {what}', f'{FEATURE_2}is a PolyhedralSurface', broken('surface', what, 'gpkg'))
+    *[Case('32', f'a PolyhedralSurface in a GPKG of {what}', f'{FEATURE_2}is a PolyhedralSurface',
+           broken('surface', what, 'gpkg'))
       for what in ('labels', 'zones', 'predictions')],
     Case('32', 'a TIN in a GPKG of labels', f'{FEATURE_2}is a TIN', broken('tin', 'labels', 'gpkg')),
     *[Case('32', f'{name} in a GPKG of {what}', f'{FEATURE_2}is broken', broken(kind, what, 'gpkg'))
       for kind, name in dict(two='a ring of two points', open='an open ring', one='a ring of one point').items()
       for what in ('labels', 'zones', 'predictions')],
-    *[Case('32', f'{name} in a GPKG of {what}', f'{FEATURE_2}has coordinates that are no numbers', broken(kind, what, 'gpkg'))
+    *[Case('32', f'{name} in a GPKG of {what}', f'{FEATURE_2}has coordinates that are no numbers',
+           broken(kind, what, 'gpkg'))
       for kind, name in dict(nan='NaN', inf='infinity').items() for what in ('labels', 'zones', 'predictions')],
     Case('32', 'a PolyhedralSurface in FlatGeobuf', 'refused: bad.fgb: feature 1 is a PolyhedralSurface',
          broken('surface', 'labels', 'fgb')),
     Case('32', 'an open ring in FlatGeobuf', 'refused: bad.fgb: feature', broken('open', 'zones', 'fgb')),
-    Case('32', 'a ring of two points in a shapefile', 'refused: bad.shp: feature 1 is broken', broken('two', 'labels', 'shp')),
+    Case('32', 'a ring of two points in a shapefile', 'refused: bad.shp: feature 1 is broken',
+         broken('two', 'labels', 'shp')),
     Case('32', 'an open ring in GeoJSON', 'refused: bad.geojson: feature', broken('open', 'predictions', 'geojson')),
     Case('32', 'an open ring in an area of interest', FEATURE_2, broken('open', 'area', 'gpkg')),
     *[Case('32', f'a truncated {ending} of {what}', 'refused: could not be', truncated(ending, what))
@@ -382,7 +390,8 @@ def in_format(ending, what):
         frame = gpd.GeoDataFrame(dict(kind=['a', 'b', 'c']), geometry=squares, crs=UTM)
         save_as(frame, path)
         result = used_as(what, path, scene)
-        count = {'labels': lambda: round(result.sum()/100), 'zones': lambda: len(result), 'predictions': lambda: result['tp'],
+        count = {'labels': lambda: round(result.sum()/100), 'zones': lambda: len(result),
+                 'predictions': lambda: result['tp'],
                  'area': lambda: round((result.read(0, 0, 64, 64) == 1).sum()/100)}[what]()
         assert count == 3, count
     return run
@@ -439,5 +448,39 @@ FORMATS = [
     Case('38', 'a GPKG whose layer is named like the file', 'that layer is read', several_layers('many')),
     Case('38', 'a Parquet file without geometries', 'refused: table.parquet could not be read', no_geo_parquet),
 ]
+
+# --- control points
+def control_points(folder):
+    "A scene that four control points place."
+    points = [GroundControlPoint(row=row, col=col, x=X + col, y=Y - row) for row in (0, 64) for col in (0, 64)]
+    return write_raster(folder/'scene.tif', np.ones((1, 64, 64), 'uint8'), UTM, None, gcps=points)
+
+
+def camera_model(folder):
+    "A scene that an RPC places."
+    one, none = [1.] + [0.]*19, [0., 1.] + [0.]*18
+    terms = dict(line_num_coeff=none, line_den_coeff=one, samp_num_coeff=none, samp_den_coeff=one)
+    scales = dict(height_off=0, height_scale=1, lat_off=27, lat_scale=1, long_off=85, long_scale=1)
+    model = RPC(**terms, **scales, line_off=32, line_scale=32, samp_off=32, samp_scale=32)
+    return write_raster(folder/'scene.tif', np.ones((1, 64, 64), 'uint8'), None, None, rpcs=model)
+
+
+def carried(make):
+    "The probability raster and its mask."
+    def run(folder):
+        import torch
+        from satseg_fastai.maps.mask import write_mask
+        from satseg_fastai.scene.predict import predict_scene
+        predict_scene(torch.nn.Conv2d(1, 2, 1), make(folder), folder/'a_prob.tif', stats=([0.], [1.]), size=64)
+        write_mask(folder/'a_prob.tif', folder/'a_mask.tif')
+        for name in ('scene', 'a_prob', 'a_mask'):
+            with rasterio.open(folder/f'{name}.tif') as file: assert file.gcps[0] or file.rpcs, name
+    return run
+
+
+PLACED = [
+    Case('40', 'a scene placed by control points', 'note: carries the control points', carried(control_points)),
+    Case('40', 'a scene placed by a camera model (RPC)', 'note: carries the control points', carried(camera_model)),
+]
 CASES = [Case('splits', 'groups of one size', 'one seed draws the same split in every process', split_in_processes),
-         *ACROSS, *GRIDS, *SICK, *FORMATS]
+         *ACROSS, *GRIDS, *SICK, *FORMATS, *PLACED]
