@@ -20,7 +20,8 @@ from ..files import check_vector_path
 from ..geo.raster import Scene, on_earth
 from ..labels.classes import ClassTable
 from ..labels.masks import Place, place_of
-from ..labels.polygons import burn, check_vector_units, polygon_parts, to_pixels
+from ..labels.polygons import (
+    burn, check_vector_units, layer_info, polygon_parts, read_features, to_pixels)
 from ..maps.mask import mask_classes
 
 # %% ../../nbs/60d_areas.zones.ipynb #77903ef0
@@ -63,28 +64,28 @@ def unique_names(
 
 # %% ../../nbs/60d_areas.zones.ipynb #0c2b5237
 def _read_file(path, place):
-    "The features of a vector file with a CRS."
-    import pyogrio
+    "What a vector file with a CRS says of its features."
     if place.crs is None or not on_earth(place.crs):
         raise BadInput(f'{place.name} has no CRS on the globe', 'a georeferenced mask for zones',
                        'assign its CRS with gdal_edit -a_srs')
-    try: frame = pyogrio.read_dataframe(check_vector_path(path))
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as e:
-        raise BadInput(f'{path} could not be opened: {str(e):.120}', 'a vector file of polygons') from None
-    if getattr(frame, 'crs', None) is None:
+    info = layer_info(path)
+    if not info['crs']:
         raise BadInput(f'{path} has no CRS or no geometries', 'polygons with a CRS',
                        'set it in QGIS (Layer > Set CRS)')
-    check_vector_units(path, frame.crs.to_wkt(), frame.total_bounds, False)
-    return frame
+    check_vector_units(path, info['crs'], info['total_bounds'], False)
+    return info
 
-def _zone_names(frame, column, path):
-    "A name for each feature: of the column, of one that is called name, or its number."
-    if column is not None and column not in frame:
-        columns = ', '.join(map(str, frame.columns.drop('geometry')))
-        raise BadInput(f'{path} has no column {column!r}', columns or 'any column at all')
-    called_name = [c for c in frame if str(c).lower() == 'name']
-    if not column and called_name: column = called_name[0]
-    values = frame[column] if column else range(1, len(frame) + 1)
+def _name_column(fields, column, path):
+    "The column that names zones: as told, or one that is called name."
+    if column is not None and column not in fields:
+        raise BadInput(f'{path} has no column {column!r}', ', '.join(map(str, fields)) or 'any column at all')
+    called_name = [field for field in fields if str(field).lower() == 'name']
+    return column or next(iter(called_name), None)
+
+def _zone_names(values, count):
+    "A name for each feature: its value, or its number."
+    import pandas as pd
+    values = pd.Series(values[0]) if values else range(1, count + 1)
     names = [_zone_name(value, number) for number, value in enumerate(values, 1)]
     return unique_names(names)
 
@@ -94,7 +95,7 @@ def _zone(name, shape, crs, place):
     import shapely
     parts, _ = polygon_parts([shape])
     if not len(parts): return None
-    parts, _ = polygon_parts(to_pixels(parts, crs.to_wkt(), place))
+    parts, _ = polygon_parts(to_pixels(parts, crs, place))
     shape = shapely.union_all(parts)
     within = shape.intersection(shapely.box(0, 0, place.width, place.height))
     return Zone(name, shape, float(within.area/shape.area) if shape.area else 0.)
@@ -105,12 +106,14 @@ def read_zones(
     column:str|None=None # that names the zones; None: `name`, else they are numbered
 )->tuple: # list of Zone, number of invalid polygons that were repaired
     "The zones of a vector file; invalid polygons are repaired, features without a polygon left out."
-    frame = _read_file(path, place)
-    shapes = frame.geometry
-    invalid = int((~shapes.is_valid & shapes.notna()).sum())
-    there = [(name, shape) for name, shape in zip(_zone_names(frame, column, path), shapes.values)
+    import shapely
+    info = _read_file(path, place)
+    column = _name_column(info['fields'], column, path)
+    shapes, values = read_features(path, [column] if column else [])
+    invalid = int((~shapely.is_valid(shapes) & ~shapely.is_missing(shapes)).sum())
+    there = [(name, shape) for name, shape in zip(_zone_names(values, len(shapes)), shapes)
              if shape is not None and not shape.is_empty]
-    zones = [_zone(name, shape, frame.crs, place) for name, shape in there]
+    zones = [_zone(name, shape, info['crs'], place) for name, shape in there]
     zones = [zone for zone in zones if zone is not None]
     if not zones: raise BadInput(f'{path} holds no polygon', 'polygons')
     if invalid:

@@ -19,12 +19,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .ground import ground_box, hold_out, image_grid, keep_apart, known_place
+from .ground import ground_box, ground_shape, hold_out, image_grid, keep_apart, known_place
 from ..errors import BadInput, Note
 from ..files import by_stem, list_files, natural_key, root_of, same_name
 from ..geo.raster import LABEL_FOLDERS, RASTER_SUFFIXES, chip_tile, list_scenes
 from ..geo.tiling import Window
-from ..labels.polygons import VECTOR_SUFFIXES, area_shapes
+from ..labels.polygons import VECTOR_SUFFIXES, area_shapes, is_vector
 
 # %% ../../nbs/05b_data.datasets.ipynb #eda59ce1
 class Pair(NamedTuple):
@@ -35,7 +35,7 @@ class Pair(NamedTuple):
     region:Window|None=None # the part of the image to use; None: all of it
     aoi:Path|None=None # polygons inside of which labels count; None: everywhere
 
-LABEL_SUFFIXES = RASTER_SUFFIXES | VECTOR_SUFFIXES
+LABEL_SUFFIXES = RASTER_SUFFIXES | VECTOR_SUFFIXES - {'.zip'} # in a folder, which may hold archives of anything
 
 def _files(folder, suffixes):
     "Files right in a folder, in natural order; hidden ones are not seen."
@@ -89,7 +89,7 @@ def _pair_folders(images, labels, layout):
     labels = _folder(labels, layout)
     same = images.resolve() == labels.resolve()
     image_files = _files(images, RASTER_SUFFIXES)
-    label_files = _files(labels, VECTOR_SUFFIXES if same else LABEL_SUFFIXES)
+    label_files = _files(labels, LABEL_SUFFIXES - RASTER_SUFFIXES if same else LABEL_SUFFIXES)
     if not image_files: raise BadInput(f'{images} holds no images', layout)
     if not label_files: raise BadInput(f'{labels} holds no labels', layout)
     return match_stems(image_files, label_files, labels)
@@ -111,7 +111,7 @@ def _components(count, starts, ends):
 def _touching(pairs, boxes):
     "Pairs that share ground or a group, through others too, get the group of the first of them."
     import shapely
-    shapes = [shapely.box(*box) if box else shapely.Point() for box in boxes]
+    shapes = [ground_shape(box) if box else shapely.Point() for box in boxes]
     starts, ends = shapely.STRtree(shapes).query(shapes, predicate='intersects')
     numbers, first = range(len(pairs)), {}
     of_group = [first.setdefault(pair.group, number) for number, pair in enumerate(pairs)]
@@ -152,7 +152,7 @@ def _find_labels(images, labels):
 
 def _label_files(images, labels, root):
     "Each image with its label: of a folder or pattern, or the one file for all."
-    if not labels.is_file():
+    if not (labels.is_file() or is_vector(labels)):
         found = _find_labels(images, labels)
         if len({label.parent for label in found}) < 2: return match_stems(images, found, labels)
         image_name = partial(relative_name, root=root)
@@ -619,7 +619,7 @@ def _by_share(pairs, share, seed, size):
     target = share*sum(sizes.values())
     whole = set() if sum(map(sizes.get, drawn)) > target else drawn
     held = sum(map(sizes.get, whole))
-    largest = max(sizes.keys() - whole, key=sizes.get)
+    largest = max((group for group in sizes if group not in whole), key=sizes.get)
     alone = sum(pair.group == largest for pair in pairs) == 1
     too_few = whole and held < target/2
     if groups.valid and alone and not too_few: return groups  # scenes stay whole

@@ -29,7 +29,7 @@ from ..geo.tiling import Window
 from ..labels.classes import ClassTable, building
 from ..labels.masks import Place, place_of
 from ..labels.polygons import (
-    VECTOR_SUFFIXES, burn, class_values, polygon_layer, polygon_parts, read_polygons, to_pixels)
+    VECTOR_SUFFIXES, burn, class_values, is_vector, layer_info, polygon_parts, read_polygons, to_pixels)
 from ..labels.read import labels_kind, open_labels
 from ..maps.mask import MASK_NODATA, mask_classes, strips
 from ..maps.run import OUTPUTS, MapFiles, beside, map_stem
@@ -119,13 +119,12 @@ def clip_objects(
 # %% ../../nbs/61b_evaluate.objects.ipynb #95b02d44
 def _columns(path, attribute):
     "The columns that hold the class and the score of each polygon, where there are any."
-    import pyogrio
-    fields = pyogrio.read_info(path, layer=polygon_layer(path))['fields'].tolist()
+    fields = list(layer_info(path)['fields'])
     first = lambda names: next((name for name in names if name in fields), None)
     return first((attribute, 'class_index')), first(SCORE_COLUMNS)
 
 def vector_objects(
-    path:str|Path, # GeoJSON, GPKG, SHP or FGB
+    path:str|Path, # vector file
     place:Place, # the grid
     table:ClassTable, # the classes
     cls:int=1, # index of the class
@@ -287,13 +286,12 @@ def match_sets(
     return ObjectMatch(found, true, pairs, counts[:n], counts[n:], least)
 
 # %% ../../nbs/61b_evaluate.objects.ipynb #e2add6f5
-def _is_vector(path): return Path(path).suffix.lower() in VECTOR_SUFFIXES | {'.parquet'}
+def _is_vector(path): return Path(path).suffix.lower() in VECTOR_SUFFIXES
 
 def _ground_plane(paths):
     "A plane in meters around vector files, where no raster gives a grid."
-    import pyogrio
     import rasterio
-    infos = [pyogrio.read_info(path, layer=polygon_layer(path), force_total_bounds=True) for path in paths]
+    infos = [layer_info(path) for path in paths]
     if lone := [path for path, info in zip(paths, infos) if not info['crs']]:
         raise BadInput(f'{lone[0]} has no CRS', 'polygons with a CRS', 'set it in QGIS (Layer > Set CRS)')
     name, boxes = Path(paths[0]).name, [_degrees(info) for info in infos if info['features']]
@@ -380,7 +378,7 @@ def _raster_side(reader, cls, region, connectivity):
 
 # %% ../../nbs/61b_evaluate.objects.ipynb #8cbea514
 def match_objects(
-    pred:str|Path, # mask, probability raster, or polygons: GeoJSON, GPKG, SHP or FGB
+    pred:str|Path, # mask, probability raster, or polygons in any format of `labels.polygons`
     label:str|Path, # polygons, labelme JSON or a mask
     *,
     classes:ClassTable|None=None, # None: what the map carries, else background and building
@@ -470,7 +468,7 @@ def _lone(names, total, what, expected, do):
 
 def _labels_of(maps, labels):
     "The label of each scene, None where there is none; and all labels of the folder."
-    if labels.is_file():
+    if labels.is_file() or is_vector(labels):
         if len(maps) > 1 and not _is_vector(labels):
             raise BadInput(f'one mask {labels.name} for {len(maps)} maps', 'a folder of labels, or one vector file')
         return dict.fromkeys(maps, labels), set()

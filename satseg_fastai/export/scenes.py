@@ -21,6 +21,8 @@ from .stac import ALWAYS, check_item, checked_dict, class_objects, file_asset
 from .stac import geometry_bbox, slug
 from ..files import write_json
 from ..geo.raster import Scene, on_earth, open_raster
+from ..labels.polygons import in_one_piece
+from ..maps.layers import cut_turns, to_degrees
 from ..maps.mask import mask_classes
 from ..maps.run import beside, find_maps, read_receipt
 
@@ -39,16 +41,17 @@ def _hull_of_data(ds, most=256):
 def footprint(
     ds # open rasterio dataset with a CRS
 )->dict: # GeoJSON polygon in WGS 84, or None for a raster without data
-    "The convex hull of what holds data, seen at 256 pixels."
-    from rasterio.warp import transform_geom
+    "The convex hull of what holds data, seen at 256 pixels, cut at the antimeridian."
     from shapely import affinity, geometry
     hull, grid = _hull_of_data(ds), ds.transform
     if hull is None: return None
     placed = affinity.affine_transform(hull, [grid.a, grid.b, grid.d, grid.e, grid.c, grid.f])
     dense = placed.segmentize(placed.length/64)
-    globe = geometry.shape(transform_geom(ds.crs, 'EPSG:4326', geometry.mapping(dense)))
-    rounded = geometry.Polygon([(round(x, 7), round(y, 7)) for x, y in globe.exterior.coords])
-    return json.loads(json.dumps(geometry.mapping(geometry.polygon.orient(rounded))))
+    degrees = to_degrees(ds)
+    globe, = cut_turns(in_one_piece([dense], lambda xy: np.round(np.stack(degrees(*xy.T), -1), 7), 360))
+    parts = [geometry.polygon.orient(part) for part in getattr(globe, 'geoms', [globe])]
+    whole = parts[0] if len(parts) == 1 else geometry.MultiPolygon(parts)
+    return json.loads(json.dumps(geometry.mapping(whole)))
 
 # %% ../../nbs/71d_export.scenes.ipynb #abd49318
 def _told_date(taken):

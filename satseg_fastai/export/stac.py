@@ -260,11 +260,21 @@ ALWAYS = '1900-01-01T00:00:00Z', '9999-12-31T23:59:59Z'
 def geometry_bbox(
     geometry:dict # GeoJSON
 )->list: # west, south, east, north
-    "The box of a geometry; what is none is an error."
+    "The box of a geometry; west is more than east across the antimeridian (RFC 7946, 5.2); no geometry is an error."
     from shapely.geometry import shape
-    try: return [round(side, 7) for side in shape(geometry).bounds]
+    try: bounds = _bbox(shape(geometry))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise BadInput(f'geometry {str(geometry):.40}', 'a GeoJSON geometry in WGS 84') from None
+    return [round(side, 7) for side in bounds]
+
+def _bbox(shape):
+    "Bounds; where parts lie on both sides of the antimeridian and nowhere near the middle, across it."
+    west, south, east, north = shape.bounds
+    parts = [part.bounds for part in getattr(shape, 'geoms', [shape])]
+    if west > -180 or east < 180 or len(parts) < 2: return west, south, east, north
+    right = min(part[0] for part in parts if part[0] > 0) if any(part[0] > 0 for part in parts) else west
+    left = max((part[2] for part in parts if part[0] <= 0), default=east)
+    return (right, south, left, north) if right > left else (west, south, east, north)
 
 def _band_objects(spec):
     known = dict(data_type=spec.dtype or 'other')

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['GDAL_ERRORS', 'RASTER_SUFFIXES', 'EDGE', 'LABEL_FOLDERS', 'reflect_index', 'open_raster', 'chip_tile', 'tile_bounds',
            'named_tile', 'tile_grid', 'named_place', 'stored_place', 'on_earth', 'ground_distance', 'check_units',
-           'Scene', 'list_scenes', 'cache_bytes', 'bounded_cache', 'write_cog', 'check_raster', 'atomic_path',
-           'list_files', 'root_of', 'workplace', 'write_json']
+           'turn_length', 'control_of', 'Scene', 'list_scenes', 'cache_bytes', 'bounded_cache', 'write_cog',
+           'check_raster', 'atomic_path', 'list_files', 'root_of', 'workplace', 'write_json']
 
 # %% ../../nbs/01a_geo.raster.ipynb #8ca3e09d
 import math, os, re, warnings, zlib
@@ -212,6 +212,38 @@ def check_units(
         raise BadInput(f'{name} has pixels of {side:.2g} m by its CRS', 'pixels of a millimeter or more',
                        'its coordinates seem to be degrees: give it EPSG:4326 (gdal_edit -a_srs)')
 
+# %% ../../nbs/01a_geo.raster.ipynb #1a9e57f2
+_CYLINDERS = 'merc', 'eqc', 'cea', 'mill'
+
+@lru_cache(maxsize=64)
+def _cylinder_turn(wkt):
+    "What 360 degrees are in meters of a cylindrical projection; None of any other."
+    from pyproj import CRS as Projection, Transformer
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)  # parts of it play no role here
+        terms = Projection.from_wkt(wkt).to_dict()
+    if terms.get('proj') not in _CYLINDERS: return None
+    middle = float(terms.get('lon_0', 0))
+    place = Transformer.from_crs(Projection.from_wkt(wkt).geodetic_crs, wkt, always_xy=True)
+    xs, _ = place.transform([middle, middle + 1], [0, 0])
+    return 360*(xs[1] - xs[0])
+
+def turn_length(
+    crs # of rasterio
+)->float|None: # in units of its x; None where x does not begin anew
+    "How long one turn around the globe is: 360 degrees, or the width of web mercator."
+    return 2*math.pi/crs.units_factor[1] if crs.is_geographic else _cylinder_turn(crs.to_wkt())
+
+# %% ../../nbs/01a_geo.raster.ipynb #80f58957
+def control_of(
+    ds # rasterio dataset
+)->dict: # gcps and their crs, rpcs: as rasterio writes them; empty for a raster that lies on the ground
+    "What places a raster that has no grid on the ground."
+    if stored_place(ds) is not None: return {}
+    points, crs = ds.gcps
+    control = dict(gcps=points, crs=crs) if points else {}
+    return control | dict(rpcs=ds.rpcs) if ds.rpcs else control
+
 # %% ../../nbs/01a_geo.raster.ipynb #7d2656bb
 class Scene:
     "A raster opened for reading by window; a window may overhang the scene's edges."
@@ -226,6 +258,7 @@ class Scene:
         self.height, self.width = self.ds.height, self.ds.width
         place = stored_place(self.ds) or named_place(path, self.height, self.width)
         self.crs, self.transform = place or (self.ds.crs, self.ds.transform)
+        self.control = {} if place else control_of(self.ds)
         self.select(bands or _color_bands(self.ds))
     def select(self,
         bands:list # 1-based band numbers in the order wanted
@@ -350,7 +383,8 @@ def bounded_cache(
 # %% ../../nbs/01a_geo.raster.ipynb #fe675e2e
 def _profile(like, count, dtype, nodata):
     "A tiled working file on the grid of another raster."
-    grid = dict(height=like.height, width=like.width, crs=like.crs, transform=like.transform)
+    place = getattr(like, 'control', None) or dict(crs=like.crs, transform=like.transform)
+    grid = dict(height=like.height, width=like.width, **place)
     values = dict(count=count, dtype=dtype, nodata=nodata)
     layout = dict(tiled=True, blockxsize=512, blockysize=512, compress='deflate', zlevel=1, BIGTIFF='IF_SAFER')
     return dict(driver='GTiff', **grid, **values, **layout)

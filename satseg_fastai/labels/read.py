@@ -13,10 +13,11 @@ import numpy as np
 
 from ..errors import BadInput, Note
 from ..files import read_json
-from ..geo.raster import reflect_index, write_cog
+from ..geo.raster import on_earth, reflect_index, turn_length, write_cog
 from .classes import ClassTable, palette
 from .masks import MaskSource, Place, mask_coding, place_of, scan_mask
-from .polygons import VECTOR_SUFFIXES, ShapeSource, area_shapes, labelme_shapes, vector_shapes
+from .polygons import (
+    VECTOR_SUFFIXES, ShapeSource, area_shapes, is_vector, labelme_shapes, vector_shapes)
 
 # %% ../../nbs/02d_labels.read.ipynb #4e38a36b
 class Labels:
@@ -65,17 +66,33 @@ def _check_grid(mask, place):
     if (own.height, own.width) != (place.height, place.width):
         raise BadInput(f'label {own.name} has {own.height} x {own.width} pixels (height x width)',
                        f'{place.height} x {place.width} as {place.name}', 'pair it with its own image')
-    if own.crs is None or own.crs != place.crs: return
+    if (own.crs is None) != (place.crs is None): return
+    if own.crs is None and (own.transform.is_identity or place.transform.is_identity): return
     off = _distance(own, place)
-    if off > .5:
-        raise BadInput(f'label {own.name} lies {off:.0f} pixels away from {place.name}',
-                       'a label on the grid of its image', 'pair it with its own image')
+    if off <= .5: return
+    far = f'{off:.0f} pixels' if np.isfinite(off) else 'somewhere else,'
+    crs = '' if own.crs == place.crs else f', in {_crs_name(own.crs)} and not {_crs_name(place.crs)}'
+    raise BadInput(f'label {own.name} lies {far} away from {place.name}{crs}', 'a label on the grid of its image',
+                   'pair it with its own image, or bring it there: gdalwarp -t_srs, -te and -ts as the image has them')
+
+def _crs_name(crs):
+    "The code of a CRS, where it has one."
+    return ':'.join(crs.to_authority() or ['a CRS of its own'])
 
 def _distance(own, place):
-    "The largest distance of two corners along an axis, in pixels."
-    corners = [(0, 0), (own.width, own.height)]
-    moved = [~place.transform @ (own.transform @ corner) for corner in corners]
-    return np.abs(np.subtract(corners, moved)).max()
+    "The largest distance of two corners along an axis, in pixels, whatever the CRS."
+    corners = np.array([(0, 0), (own.width, 0), (0, own.height), (own.width, own.height)]).T
+    wanted, found = place.transform @ tuple(corners), own.transform @ tuple(corners)
+    if own.crs != place.crs: found = _moved(*found, own.crs, place.crs)
+    turn = turn_length(place.crs)
+    if turn: found = found[0] - turn*np.round((found[0] - wanted[0])/turn), found[1]
+    return np.abs(corners - ~place.transform @ tuple(found)).max()
+
+def _moved(x, y, crs, other):
+    "Coordinates in another CRS; as they are where a local grid cannot be moved."
+    from pyproj import Transformer
+    if not (on_earth(crs) and on_earth(other)): return x, y
+    return Transformer.from_crs(crs.to_wkt(), other.to_wkt(), always_xy=True).transform(x, y)
 
 # %% ../../nbs/02d_labels.read.ipynb #214eafb7
 def _read_labelme(path, most=1 << 28):
@@ -108,7 +125,8 @@ def open_labels(
 )->Labels: # read(row, col, height, width)
     "Labels of any kind on an image's grid."
     path, place = Path(label_path), place_of(scene)
-    if not path.is_file(): raise BadInput(f'label {path} does not exist', 'a mask, labelme JSON or vector file')
+    if not (path.is_file() or is_vector(path)):
+        raise BadInput(f'label {path} does not exist', 'a mask, labelme JSON or vector file')
     inside = None
     if aoi is not None: inside = ShapeSource([(shape, 1) for shape in area_shapes(aoi, place)], 0)
     source, kind = _source(path, place, classes, attribute, kind)

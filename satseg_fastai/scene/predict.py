@@ -312,7 +312,8 @@ def predict_scene(
     stats = stats or spec.stats
     with open_scene(src, bands, spec) as scene, evaluating(net):
         check_fits(scene, spec, force)
-        if scene.crs is None: warnings.warn(f'{scene.name} has no CRS; its map is on the pixel grid', NoPlace)
+        if scene.crs is None:
+            warnings.warn(f'{scene.name} has no CRS; its map is on the pixel grid{_carried(scene)}', NoPlace)
         settings = _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype, temperature)
         plan = _plan(bundle, scene, settings, stats, threshold)
         key = _key(bundle, src, settings, stats)
@@ -321,6 +322,11 @@ def predict_scene(
         count = _map(dst, plan, journal, resume, progress)
         facts = {**_scene_facts(scene, dst), **key, 'windows': len(plan.grid), **count.facts(resumed)}
     return {**facts, 'seconds': _seconds_since(begun), 'forward_seconds': round(plan.forward.seconds, 3)}
+
+def _carried(scene):
+    "What can still bring the map of a scene without a grid to the ground."
+    if not scene.control: return ''
+    return ' and carries the control points (GCPs or RPCs) of the scene: gdalwarp MAP NEW.tif brings it to the ground'
 
 def _check_asked(src, dst, dtype, temperature):
     "What cannot be done is said before anything is read."
