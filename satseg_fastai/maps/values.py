@@ -16,7 +16,7 @@ from ..geo.levels import LEVELS, NODATA, score_levels
 from ..geo.raster import Scene
 from ..labels.classes import ClassTable
 from ..labels.masks import run_counts
-from .mask import check_probability, strips
+from .mask import check_numbers, check_probability, strips
 
 # %% ../../nbs/50f_maps.values.ipynb #cae245e7
 def _same_grid(a, b):
@@ -33,6 +33,7 @@ def check_mask(
     if mask.count != 1 or np.dtype(mask.dtype).kind not in 'ui' or is_probability:
         raise BadInput(f'{mask.name} has {mask.count} bands of {mask.dtype}', 'a mask: one band of class indices',
                        'make one of a probability raster with satseg predict or write_mask')
+    check_numbers(mask, table)
     for name, (values, _) in layers.items():
         if name == 'probability': check_probability(values, table)
         elif values.count != 1: raise BadInput(f'{values.name} has {values.count} bands', f'one band of {name}')
