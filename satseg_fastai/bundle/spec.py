@@ -312,24 +312,26 @@ Arguments = Annotated[dict, AfterValidator(_arguments), expecting(f'JSON without
 Color = Annotated[list[Byte], Field(min_length=3, max_length=3), expecting('three whole numbers from 0 to 255')]
 
 class ClassOf(Part):
-    "One class."
+    "One class; `value` is its number in labels, where it is not the index."
     name: str
     color: Color
     index: Byte
+    value: Byte = None
 
 class IgnoredColor(Part):
     "A color of masks that does not count; without an index it has the spec's `ignore`."
     name: str
     color: Color
     index: Byte = None
+    value: Byte = None
 
 # %% ../../nbs/20b_bundle.spec.ipynb #b453c240
 def _class_table(spec, ignored):
     "Classes, and the colors that do not count; those without an index have the spec's."
-    classes = [(kind.name, kind.color, kind.index) for kind in spec.classes]
+    classes = [(kind.name, kind.color, kind.index, kind.value) for kind in spec.classes]
     for color in ignored:
         index = spec.ignore if color.index is None else color.index
-        classes.append((color.name, color.color, index))
+        classes.append((color.name, color.color, index, color.value))
     return ClassTable(tuple(classes), spec.ignore)
 
 class Spec(Part, Mapping):

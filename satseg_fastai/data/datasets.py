@@ -65,10 +65,12 @@ def match_stems(
     labels:list, # label paths
     where:str, # folder of the labels, for messages
     image_key=None, # what of an image's path must agree
-    label_key=None # with this of a label's
+    label_key=None, # with this of a label's
+    some:bool=False # there may be labels of other images, which are left alone
 )->list: # of (image, label) in the order of the images
     "Pair files whose names agree but for the extension; a file without a partner is an error."
     by_image = by_stem(images, 'images', image_key)
+    if some: labels = [label for label in labels if (label_key(label) if label_key else label.stem) in by_image]
     by_label = by_stem(labels, 'labels', label_key)
     if lone := _lone(by_image, by_label):
         raise BadInput(f'{len(lone)} of {len(images)} images have no label in {where}: {_listed(lone)}',
@@ -150,14 +152,14 @@ def _find_labels(images, labels):
     marked = [label for label in found if LABEL_FOLDERS & set(label.relative_to(root).parts[:-1])]
     return sorted(marked or found, key=natural_key)
 
-def _label_files(images, labels, root):
+def _label_files(images, labels, root, some):
     "Each image with its label: of a folder or pattern, or the one file for all."
     if not (labels.is_file() or is_vector(labels)):
         found = _find_labels(images, labels)
-        if len({label.parent for label in found}) < 2: return match_stems(images, found, labels)
+        if len({label.parent for label in found}) < 2: return match_stems(images, found, labels, some=some)
         image_name = partial(relative_name, root=root)
         label_name = partial(relative_name, root=root_of(labels))
-        return match_stems(images, found, labels, image_name, label_name)
+        return match_stems(images, found, labels, image_name, label_name, some)
     if len(images) > 1 and labels.suffix.lower() not in VECTOR_SUFFIXES:
         raise BadInput(f'one mask {labels.name} for {len(images)} images', 'a folder of masks, or one vector file')
     return [(image, labels) for image in images]
@@ -172,7 +174,8 @@ def folder_pairs(
     scenes = sorted(list_scenes(images), key=natural_key)
     if isinstance(images, (str, Path)): root = root_of(images)
     else: root = Path(os.path.commonpath([scene.parent for scene in scenes]))
-    matched = _label_files(scenes, Path(labels), root)
+    some = not isinstance(images, (str, Path)) or not Path(images).is_dir()
+    matched = _label_files(scenes, Path(labels), root, some)
     pairs = [Pair(image, label, relative_name(image, root)) for image, label in matched]
     return place_groups(pairs) if touching else pairs
 

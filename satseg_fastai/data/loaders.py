@@ -526,7 +526,10 @@ def scene_dls(
     return dls
 
 # %% ../../nbs/05e_data.loaders.ipynb #49fb2c75
-def _named_color(entry): return dict(name=entry.name, color=list(entry.color))
+def _named_color(entry):
+    "A class, or a color that does not count, as a bundle's spec holds it."
+    value = {} if entry.value is None else dict(value=entry.value)
+    return dict(name=entry.name, color=list(entry.color), **value)
 
 def data_spec(
     dls # DataLoaders with .store, .stats and .size
@@ -555,13 +558,13 @@ class _Patch:
         self.height, self.width, self.crs = window.height, window.width, scene.crs
         self.transform = scene.transform @ type(scene.transform).translation(window.col, window.row)
 
-def _write_patch(folder, name, scene, labels, window, ignore):
+def _write_patch(folder, name, scene, labels, window, classes):
     "Image and label of a window, as files."
     grid = _Patch(scene, window)
     image = scene.read(*window)
-    label = np.where(scene.valid(*window), labels.read(*window), np.uint8(ignore))
+    label = classes.values[np.where(scene.valid(*window), labels.read(*window), np.uint8(classes.ignore))]
     write_cog(folder/'images'/name, grid, [(0, image)], count=scene.count, dtype=scene.dtype, nodata=scene.ds.nodata)
-    write_cog(folder/'labels'/name, grid, [(0, label)], nodata=ignore)
+    write_cog(folder/'labels'/name, grid, [(0, label)], nodata=int(classes.values[classes.ignore]))
 
 def cut_patches(
     pairs:list, # of Pair
@@ -581,6 +584,6 @@ def cut_patches(
         for window in Grid(height, width, size, overlap):
             window = window._replace(row=window.row + row, col=window.col + col)
             name = f'{stem}_{window.row}_{window.col}.tif'
-            _write_patch(folder, name, scene, labels, window, store.classes.ignore)
+            _write_patch(folder, name, scene, labels, window, store.classes)
             files.append(folder/'images'/name)
     return files

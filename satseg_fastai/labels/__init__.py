@@ -11,8 +11,8 @@ from ..lazy import lazy_names
 # %% ../../nbs/02_labels.ipynb #dd456c3a
 HOMES = {
     'labels.masks': (
-        'TRANSPARENT Place place_of run_counts Mask scan_mask gray_meaning color_meaning Coding '
-        'mask_coding MaskSource'),
+        'TRANSPARENT UNLABELED Place place_of run_counts Mask scan_mask scan_under gray_meaning color_meaning '
+        'Coding gray_levels mask_coding MaskSource'),
     'labels.polygons': (
         'VECTOR_SUFFIXES burn polygon_parts labelme_shapes is_vector polygon_layer layer_info read_features '
         'check_vector_units read_polygons '

@@ -8,6 +8,7 @@ __all__ = ['VECTOR_SUFFIXES', 'burn', 'polygon_parts', 'labelme_shapes', 'in_one
            'class_values', 'vector_shapes', 'ShapeSource', 'area_shapes']
 
 # %% ../../nbs/02c_labels.polygons.ipynb #6e96e0d0
+import re
 import warnings
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -19,7 +20,7 @@ from affine import Affine
 from ..errors import BadInput, LabelsElsewhere, Note
 from ..files import check_vector_path
 from ..geo.raster import on_earth, turn_length
-from .classes import ClassTable, building
+from .classes import ClassTable, building, shown_name
 from .masks import Place
 
 # %% ../../nbs/02c_labels.polygons.ipynb #bfec5147
@@ -56,7 +57,8 @@ def polygon_parts(
     return parts[keep], origin[keep]
 
 # %% ../../nbs/02c_labels.polygons.ipynb #6753de9e
-_LEAST_POINTS = dict(polygon=3, rectangle=2, circle=2)
+_LEAST_POINTS = dict(polygon=3, rectangle=2, circle=2, oriented_rectangle=4, mask=2)
+_NO_AREA = 'point', 'points', 'line', 'linestrip'
 
 def _labelme_points(shape):
     "The points of a shape; what holds none is a single NaN."
@@ -68,14 +70,35 @@ def _labelme_geometry(shape, where):
     import shapely
     kind = shape.get('shape_type') or 'polygon'
     if not isinstance(kind, str) or kind not in _LEAST_POINTS:
-        raise BadInput(f'{where} is a {kind!r:.30}', 'polygon, rectangle or circle')
+        raise BadInput(f'{where} is a {kind!r:.30}', f'{", ".join(_LEAST_POINTS)}')
     points = _labelme_points(shape)
     usable = len(points) >= _LEAST_POINTS[kind] and np.isfinite(points).all() and np.abs(points).max() <= 1e9
     if not usable: raise BadInput(f'{where} has unusable points', f'at least {_LEAST_POINTS[kind]} pairs of numbers')
-    if kind == 'polygon': return shapely.Polygon(points)
+    if kind in ('polygon', 'oriented_rectangle'): return shapely.Polygon(points)
+    if kind == 'mask': return _labelme_mask(shape.get('mask'), *points[0], where)
     if kind == 'rectangle': return shapely.box(*points.min(0), *points.max(0))
     center, edge = points[:2]
     return shapely.Point(center).buffer(float(np.hypot(*(edge - center))), quad_segs=64)
+
+def _labelme_mask(text, left, top, where):
+    "The painted pixels of a shape: a PNG in base64, whose first pixel is at left, top."
+    import base64, io, shapely
+    from PIL import Image
+    from rasterio.features import shapes
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text))) as image: painted = np.asarray(image.convert('L')) > 0
+    except (TypeError, ValueError, OSError, SyntaxError, Image.DecompressionBombError):
+        raise BadInput(f'{where} has no mask that can be read', 'a PNG in base64, as labelme writes it') from None
+    corner = Affine.translation(round(left), round(top))
+    return shapely.MultiPolygon([shapely.geometry.shape(outline) for outline, _ in
+                                 shapes(painted.astype(np.uint8), painted, transform=corner)])
+
+def _with_area(shapes, name):
+    "The shapes that have an area; one note says how many have none."
+    left = [shape for shape in shapes if shape.get('shape_type') not in _NO_AREA]
+    if lost := len(shapes) - len(left):
+        warnings.warn(f'{name}: {lost} of {len(shapes)} shapes are points or lines and are left out', Note)
+    return left
 
 def _labelme_index(label, classes):
     "The class index of a label; None where it is unknown."
@@ -95,8 +118,9 @@ def labelme_shapes(
     shapes = data.get('shapes')
     if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
         raise BadInput(f'{name} has no list of shapes', 'a labelme file')
+    shapes = _with_area(shapes, name)
     labels = [shape.get('label') for shape in shapes]
-    unknown = {str(label)[:40] for label in labels if _labelme_index(label, classes) is None}
+    unknown = {shown_name(label) for label in labels if _labelme_index(label, classes) is None}
     if unknown:
         raise BadInput(f'{name} has the unknown labels {", ".join(sorted(unknown)[:8])}', ', '.join(classes.names),
                        'rename them or give the class table')
@@ -447,15 +471,17 @@ def class_values(
                        'name it with --attribute')
     if values is None: return np.ones(n, np.uint8)
     index_of = {entry.name: entry.index for entry in classes.entries}
-    index_of |= {entry.index: entry.index for entry in classes.entries}
-    unknown = {str(value)[:40] for value in values if _whole(value) not in index_of}
+    index_of |= classes.stored
+    values = [value if value in index_of else _whole(value) for value in values]
+    unknown = {shown_name(value) for value in values if value not in index_of}
     if unknown:
         raise BadInput(f'{path} has the unknown classes {", ".join(sorted(unknown)[:8])}',
                        f'{", ".join(classes.names)} or their indices')
-    return np.array([index_of[_whole(value)] for value in values], np.uint8)
+    return np.array([index_of[value] for value in values], np.uint8)
 
 def _whole(value):
-    "A number without a fraction as an integer; anything else as it is."
+    "A number without a fraction, or its text, as an integer; anything else as it is."
+    if isinstance(value, str) and re.fullmatch(r'\d{1,9}([.,]0+)?', value): return int(re.split('[.,]', value)[0])
     if not isinstance(value, (int, float, np.number)): return value
     if value != value or value != int(value): return value
     return int(value)

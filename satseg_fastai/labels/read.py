@@ -7,15 +7,15 @@ __all__ = ['Labels', 'open_labels', 'labels_kind', 'write_labels']
 
 # %% ../../nbs/02d_labels.read.ipynb #a9319f21
 import warnings
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
 from ..errors import BadInput, Note
 from ..files import read_json
-from ..geo.raster import on_earth, reflect_index, turn_length, write_cog
+from ..geo.raster import Scene, on_earth, reflect_index, turn_length, write_cog
 from .classes import ClassTable, palette
-from .masks import MaskSource, Place, mask_coding, place_of, scan_mask
+from .masks import MaskSource, Place, gray_levels, mask_coding, place_of, scan_mask, scan_under
 from .polygons import (
     VECTOR_SUFFIXES, ShapeSource, area_shapes, is_vector, labelme_shapes, vector_shapes)
 
@@ -94,26 +94,82 @@ def _moved(x, y, crs, other):
     if not (on_earth(crs) and on_earth(other)): return x, y
     return Transformer.from_crs(crs.to_wkt(), other.to_wkt(), always_xy=True).transform(x, y)
 
+# %% ../../nbs/02d_labels.read.ipynb #6b989508
+def _orientation(image):
+    "The EXIF orientation of an image, 1 to 8; 1 where it has none."
+    from PIL import Image
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            with Image.open(image) as opened: told = opened.getexif().get(274, 1)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError): return 1
+    return told if told in range(1, 9) else 1
+
+def _file_of(scene):
+    "The file of an image; None where only its grid is known."
+    return scene if isinstance(scene, (str, Path)) else getattr(scene, 'path', None)
+
+def _check_upright(label, *images):
+    "Labels in pixels of an image that is stored turned, while they are not, are an error."
+    for image in images:
+        if image is None or not Path(image).is_file(): continue
+        turned = _orientation(image)
+        if turned in (1, _orientation(label)): continue
+        name = Path(image).name
+        raise BadInput(f'{name} is stored turned (EXIF orientation {turned}), and {label.name} is in pixels',
+                       'an image whose stored pixels are those that were labeled',
+                       f'turn them for good (ImageMagick: mogrify -auto-orient {name}), or, if the stored pixels were '
+                       f'labeled, drop the tag (exiftool -Orientation= {name})')
+
+# %% ../../nbs/02d_labels.read.ipynb #f6568607
+_GEOJSON = ('FeatureCollection', 'Feature', 'Polygon', 'MultiPolygon', 'GeometryCollection')
+_OGR = 'convert it (ogr2ogr labels.gpkg FILE.json)'
+_OTHER_JSON = {  # name: how it is told, and what to do
+    'COCO': (lambda data: 'annotations' in data and 'images' in data,
+             'convert it to masks or GeoJSON, a file for each image'),
+    'xBD': (lambda data: isinstance(data.get('features'), dict),
+            'convert its outlines to GeoJSON: features.lng_lat holds WKT in EPSG:4326'),
+    'ESRI JSON': (lambda data: 'geometryType' in data or 'spatialReference' in data, _OGR),
+    'TopoJSON': (lambda data: data.get('type') == 'Topology', _OGR),
+    'a VGG Image Annotator project': (lambda data: '_via_img_metadata' in data,
+                                      'export it as COCO and convert that to masks')}
+
 # %% ../../nbs/02d_labels.read.ipynb #214eafb7
 def _read_labelme(path, most=1 << 28):
     "What a labelme file holds; None for GeoJSON and all other files."
     if path.suffix.lower() != '.json' or not path.is_file(): return None
     data = read_json(path, 'a labelme file or GeoJSON', 'larger ones are read as GPKG or FGB', most)
-    if not isinstance(data, dict) or data.get('type') in ('FeatureCollection', 'Feature'): return None
+    if not isinstance(data, dict) or data.get('type') in _GEOJSON: return None
+    for name, (mark, remedy) in _OTHER_JSON.items():
+        if mark(data): raise BadInput(f'{path.name} is {name}', 'a labelme file or GeoJSON', remedy)
     return data
 
-def _source(path, place, classes, attribute, kind):
+def _source(path, place, scene, classes, attribute, kind):
     "Where windows of a label file come from, and its kind."
     if data := _read_labelme(path):
+        named = PureWindowsPath(str(data.get('imagePath'))).name
+        _check_upright(path, _file_of(scene), path.with_name(named or path.name))
         shapes = labelme_shapes(data, place, classes, path.name)
         return ShapeSource(shapes, classes.background), 'labelme'
     if path.suffix.lower() in VECTOR_SUFFIXES:
         shapes = vector_shapes(path, place, classes, attribute)
         return ShapeSource(shapes, classes.background), 'vector'
     mask = scan_mask(path)
+    if mask.place.crs is None and mask.place.transform.is_identity: _check_upright(path, _file_of(scene))
     _check_grid(mask, place)
-    coding = mask_coding(mask, classes, kind)
+    coding = _coding(path, mask, scene, classes, kind)
     return MaskSource(path, mask, coding, classes.ignore), coding.kind
+
+def _coding(path, mask, scene, classes, kind):
+    "How a mask is to be read; what it holds where the scene has no data does not matter."
+    try: return mask_coding(mask, classes, kind)
+    except BadInput:
+        if not isinstance(scene, (Scene, str, Path)): raise
+        if not isinstance(scene, Scene):
+            with Scene(scene) as opened: return _coding(path, mask, opened, classes, kind)
+        under = scan_under(path, scene)
+        if not under.counts or under.counts == mask.counts: raise
+        return mask_coding(under, classes, kind)
 
 def open_labels(
     label_path:str|Path, # mask, labelme JSON or vector file
@@ -129,31 +185,45 @@ def open_labels(
         raise BadInput(f'label {path} does not exist', 'a mask, labelme JSON or vector file')
     inside = None
     if aoi is not None: inside = ShapeSource([(shape, 1) for shape in area_shapes(aoi, place)], 0)
-    source, kind = _source(path, place, classes, attribute, kind)
+    source, kind = _source(path, place, scene, classes, attribute, kind)
     return Labels(path, place, classes, source, kind, inside)
 
 # %% ../../nbs/02d_labels.read.ipynb #b4ee3daf
 def labels_kind(
     paths, # label files of one data set
     classes:ClassTable # the classes
-)->str|None: # 'index' where masks disagree about 255, else None: each file says it itself
-    "How gray masks of one data set are to be read, decided from all of them."
+)->None: # each file says it itself
+    "Whether gray masks of one data set can be read each by its own values; if they contradict one another, an error."
     first, values = {}, set()
     for path in dict.fromkeys(map(Path, paths)):
         if path.suffix.lower() in VECTOR_SUFFIXES: continue
-        mask = scan_mask(path)
-        if mask.layout != 'gray': continue
-        values |= set(mask.counts)
-        if set(mask.counts) - {0}: first.setdefault(mask_coding(mask, classes).kind, path.name)
+        levels = gray_levels(scan_mask(path))
+        kind = _kind(path, classes) if levels - {0} else None
+        if kind == 'color': continue
+        values |= levels
+        first.setdefault(kind, path.name)
+        if {1, 255} <= levels: first.setdefault('both', path.name)
     if classes.n > 2 and values == {0, 255}:
         raise BadInput('the masks hold only 0 and 255', f'class indices 0-{classes.n - 1}',
                        'for buildings alone use --classes building')
-    if len(first) < 2: return None
-    warnings.warn(
-        f"{first['binary']} holds 255 without 1, {first['index']} holds class indices: 255 is read as ignore in all "
-        "masks",
-        Note)
-    return 'index'
+    if 'binary' not in first: return
+    if 'both' in first: raise _two_meanings(first, classes)
+    if 'index' in first:
+        warnings.warn(f"{first['binary']} holds 255 for {classes.names[1]}, {first['index']} holds class indices: each "
+                      'mask is read by its own values', Note)
+
+def _kind(path, classes):
+    "How a mask is read; None where it cannot be, which is told where its scene is known."
+    try: return mask_coding(scan_mask(path), classes).kind
+    except BadInput: return None
+
+def _two_meanings(first, classes):
+    "The error of masks in which 255 may be a class or ignore."
+    binary = first['binary']
+    return BadInput(f"{binary} holds 255 without 1, {first['both']} holds 1 and 255",
+                    f'one meaning of 255 in all masks: {classes.names[1]}, or ignore',
+                    f'if it is ignore, declare it (rio convert {binary} NEW.tif; rio edit-info --nodata 255 NEW.tif); '
+                    f'if it is {classes.names[1]}, write 1 for it')
 
 # %% ../../nbs/02d_labels.read.ipynb #92372ad2
 def write_labels(
@@ -169,9 +239,10 @@ def write_labels(
         raise BadInput(f'labels of shape {np.shape(labels)}', f'({place.height}, {place.width}) as {place.name}')
     def strip(row):
         height = min(rows, place.height - row)
-        if isinstance(labels, Labels): return labels.read(row, 0, height, place.width)
-        return np.asarray(labels[row:row + height], np.uint8)
+        if isinstance(labels, Labels): return classes.values[labels.read(row, 0, height, place.width)]
+        return classes.values[np.asarray(labels[row:row + height], np.uint8)]
     strips = ((row, strip(row)) for row in range(0, place.height, rows))
     colors = palette(classes).tolist()
-    colormap = {index: tuple(colors[index]) for index in (*range(classes.n), classes.ignore)}
-    write_cog(dst, place, strips, nodata=classes.ignore, colormap=colormap, categories=classes.names)
+    colormap = {int(classes.values[index]): tuple(colors[index]) for index in (*range(classes.n), classes.ignore)}
+    names = [''] + classes.names if classes.renumbered else classes.names
+    write_cog(dst, place, strips, nodata=int(classes.values[classes.ignore]), colormap=colormap, categories=names)

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['classify', 'strips', 'mask_colors', 'style_text', 'write_style', 'style_mask', 'write_mask', 'check_probability',
-           'mask_classes', 'check_indices', 'nodata_is_class', 'stored_classes', 'read_indices', 'MASK_NODATA']
+           'mask_classes', 'check_indices', 'nodata_is_class', 'stored_classes', 'check_numbers', 'read_indices',
+           'MASK_NODATA']
 
 # %% ../../nbs/50b_maps.mask.ipynb #cad33c11
 import json
@@ -176,12 +177,24 @@ def stored_classes(
     (values,), valid = scene.read_valid(*window)
     return np.where(valid, values, values.dtype.type(MASK_NODATA))
 
+def check_numbers(
+    scene:Scene, # a mask
+    table:ClassTable # its classes
+):
+    "A mask that is none of ours, with a class table that numbers its classes otherwise than maps do, is an error."
+    if not table.renumbered or scene.ds.tags().get('classes'): return
+    numbers = ', '.join(f'{entry.stored} {entry.name}' for entry in table.classes[:8])
+    raise BadInput(f'{scene.name} carries no classes, and the class table leaves numbers out ({numbers})',
+                   'a map whose values are 0, 1, 2, ...',
+                   'take "ignore" out of the class table: then each of its numbers is a class of the map')
+
 def read_indices(
     scene:Scene, # a mask
     table:ClassTable, # its classes
     *window # row, column, height, width
 )->np.ndarray: # uint8 (h,w) class indices, 255 without data
     "A window of a mask, checked; 255 counts as no data where the mask says so."
+    check_numbers(scene, table)
     (values,), valid = scene.read_valid(*window)
     if nodata_is_class(scene, table): valid = np.ones_like(valid)
     known = values[valid]

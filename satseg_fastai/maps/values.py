@@ -17,7 +17,7 @@ from ..geo.levels import LEVELS, NODATA, score_levels
 from ..geo.raster import Scene
 from ..labels.classes import ClassTable
 from ..labels.masks import run_counts
-from .mask import check_probability, nodata_is_class, stored_classes, strips
+from .mask import check_numbers, check_probability, nodata_is_class, stored_classes, strips
 
 # %% ../../nbs/50f_maps.values.ipynb #cae245e7
 def _same_grid(a, b):
@@ -34,6 +34,7 @@ def check_mask(
     if mask.count != 1 or np.dtype(mask.dtype).kind not in 'ui' or is_probability:
         raise BadInput(f'{mask.name} has {mask.count} bands of {mask.dtype}', 'a mask: one band of class indices',
                        'make one of a probability raster with satseg predict or write_mask')
+    check_numbers(mask, table)
     nodata_is_class(mask, table)
     for name, (values, _) in layers.items():
         if name == 'probability': check_probability(values, table)

@@ -7,7 +7,7 @@ __all__ = ['MOST_BLOCKS', 'block_side', 'area_blocks', 'Marks', 'raster_marks', 
            'count_blocks', 'validation_blocks']
 
 # %% ../../nbs/62c_validation.blocks.ipynb #00e70398
-import warnings
+import json, warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,7 +113,7 @@ def _write_labels(maps, area, path):
         labels = open_labels(area.pair.label, scene, maps.table, maps.attribute, maps.kind, aoi)
         rows = ((row, ignored_as_nodata(labels.read(row, 0, count, scene.width), maps.table))
                 for row, count in strips(scene.height))
-        write_cog(path, scene, rows, nodata=MASK_NODATA)
+        write_cog(path, scene, rows, nodata=MASK_NODATA, tags=dict(classes=json.dumps(maps.table.to_json())))
     return labels
 
 def _label_marks(maps, area, path, trees, roads):
