@@ -240,9 +240,10 @@ def polygon_layer(
     named = [str(name) for name, kind in layers if any(word in (kind or '') for word in _POLYGON_KINDS)]
     if len(named) == 1: return named[0]
     if Path(path).stem in named: return Path(path).stem
-    told = f': {", ".join(named[:6])}' if named else ''
-    raise BadInput(f'{path} has {len(named)} polygon layers{told}', f'one, or one named {Path(path).stem}',
-                   'take one out with ogr2ogr ONE.gpkg FILE LAYER')
+    if not named: raise BadInput(f'{path} has 0 polygon layers', 'one')
+    told = f'{path} has {len(named)} polygon layers: {", ".join(named[:6])}'
+    raise BadInput(told, f'one, or one named {Path(path).stem}',
+                   f'take one out: ogr2ogr one.gpkg "{path}" "{named[0]}"')
 
 def layer_info(
     path:str|Path # vector file
