@@ -14,7 +14,7 @@ HOMES = {
         'TRANSPARENT UNLABELED Place place_of run_counts Mask scan_mask scan_under gray_meaning color_meaning '
         'Coding gray_levels mask_coding MaskSource'),
     'labels.polygons': (
-        'VECTOR_SUFFIXES burn polygon_parts painted_polygons labelme_shapes polygon_layer check_vector_units read_polygons '
-        'to_pixels class_values vector_shapes ShapeSource area_shapes'),
+        'VECTOR_SUFFIXES burn polygon_parts painted_polygons labelme_shapes polygon_layer check_vector_units '
+        'read_polygons to_pixels class_values vector_shapes ShapeSource area_shapes'),
     'labels.read': 'Labels coco_shapes open_labels labels_kind write_labels'}
 __getattr__, __dir__, __all__ = lazy_names(__name__, HOMES)
