@@ -14,8 +14,8 @@ HOMES = {
         'TRANSPARENT UNLABELED Place place_of run_counts Mask scan_mask scan_under gray_meaning color_meaning '
         'Coding gray_levels mask_coding MaskSource'),
     'labels.polygons': (
-        'VECTOR_SUFFIXES burn polygon_parts labelme_shapes is_vector polygon_layer layer_info read_features '
-        'check_vector_units read_polygons '
-        'to_pixels in_one_piece every_turn class_values vector_shapes ShapeSource area_shapes'),
-    'labels.read': 'Labels open_labels labels_kind write_labels'}
+        'VECTOR_SUFFIXES burn polygon_parts painted_polygons labelme_shapes is_vector polygon_layer layer_info '
+        'read_features check_vector_units read_polygons to_pixels in_one_piece every_turn class_values '
+        'vector_shapes ShapeSource area_shapes'),
+    'labels.read': 'Labels coco_shapes open_labels labels_kind write_labels'}
 __getattr__, __dir__, __all__ = lazy_names(__name__, HOMES)

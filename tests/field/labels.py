@@ -368,7 +368,47 @@ def other_json(data, folder):
     read(folder/'label.json', scene(folder))
 
 
+LENGTHS = [5*SIDE + 10, 20, SIDE - 20, 20, SIDE*SIDE - 6*SIDE - 30]  # columns 5 and 6, rows 10 to 29
+RING = dict(segmentation=[[10, 10, 20, 10, 20, 30, 10, 30]])
+
+
+def coco(*outlines, folder, name='scene.tif', image='scene.tif'):
+    "Annotations of one scene, and of another one that has none of these classes."
+    own = [dict(id=number, image_id=1, category_id=1, **outline) for number, outline in enumerate(outlines)]
+    data = dict(images=[dict(id=1, file_name=name, height=SIDE, width=SIDE), dict(id=2, file_name='other.tif')],
+                annotations=[*own, dict(id=99, image_id=2, category_id=2)], categories=[dict(id=1, name='building')])
+    (folder/'label.json').write_text(json.dumps(data))
+    scene(folder).rename(folder/image)
+    return read(folder/'label.json', folder/image)
+
+
+def coco_kinds(folder):
+    "Polygons and run lengths."
+    painted = coco(RING, dict(segmentation=dict(size=[SIDE, SIDE], counts=LENGTHS)), folder=folder)
+    truth = np.zeros_like(painted)
+    truth[10:30, 10:20] = truth[10:30, 5:7] = 1
+    np.testing.assert_array_equal(painted, truth)
+
+
+def coco_folder(folder):
+    "One file for two images, in pairs."
+    scene(folder).rename(folder/'other.tif')
+    coco(RING, folder=folder)
+    pairs = folder_pairs(folder/'*.tif', folder/'label.json')
+    assert [pair.label.name for pair in pairs] == ['label.json']*2
+
+
 JSON = [
+    Case('37', 'COCO: polygons and run lengths', 'they are read', coco_kinds),
+    Case('37', 'COCO: one file for a folder', 'each image has its annotations', coco_folder),
+    Case('37', 'COCO: a map of the image', 'it is read',
+         lambda folder: coco(RING, folder=folder, image='scene_mask.tif')),
+    Case('37', 'COCO without the image', 'refused: label.json has 0 images named scene',
+         lambda folder: coco(RING, folder=folder, name='town.tif')),
+    Case('37', 'COCO with run lengths of another size', 'refused: annotation 0 has no outline that can be read',
+         lambda folder: coco(dict(segmentation=dict(size=[9, 9], counts=[81])), folder=folder)),
+    Case('37', 'COCO with boxes alone', 'refused: boxes alone cannot be labels',
+         lambda folder: coco(dict(bbox=[1, 1, 5, 5]), folder=folder)),
     Case('37', "labelme's oriented_rectangle", 'it is read', oriented),
     Case('37', "labelme's mask", 'it is read, to the pixel', painted_mask),
     Case('37', "labelme's mask without one", 'refused: shape 1 has no mask that can be read',
