@@ -623,7 +623,9 @@ def vectorize(
     if depth and not separate: raise BadInput('--depth without --separate', 'both', 'add --separate')
     options = dict(classes=_table(classes), separate='watershed' if separate else None, depth=depth or .25,
                    regularize=regularize, simplify=simplify, min_area_m2=min_area, connectivity=connectivity)
-    if not mask.is_dir(): return _vectorized(mask, out, prob, disagreement, options)
+    if not mask.is_dir():
+        _vectorized(mask, out, prob, disagreement, options)
+        return
     given = _given(prob=prob, disagreement=disagreement)
     if given: raise BadInput(f'--{next(iter(given))} for a folder of masks', 'none', 'those beside the masks are used')
     _vectorize_all(mask, out, options)
