@@ -80,7 +80,8 @@ def find_masks(
     if not path.is_dir(): return [path]
     masks = [mask for mask in path.glob(MapFiles('', '*').mask.name) if not mask.name.startswith('.')]
     if masks: return sorted(masks, key=natural_key)
-    raise BadInput(f'{path} holds no *_mask.tif', 'a mask, or a folder of maps as satseg predict writes', 'check the path')
+    raise BadInput(f'{path} holds no *_mask.tif', 'a mask, or a folder of maps as satseg predict writes',
+                   'check the path')
 
 # %% ../../nbs/50a_maps.run.ipynb #2ddf6a92
 MOST_RECEIPT = 1 << 26 # bytes
