@@ -146,9 +146,8 @@ def test_train_info_threshold_predict(world, tmp_path):
 
     said = fine('predict', model, town/'images', '--out', maps, '--quiet')
     stems = [f'scène {i}' for i in range(3)]
-    assert names(maps) == {
-        f'{s}{end}' for s in stems for end in ('_prob.tif', '_mask.tif', '_mask.tif.aux.xml', '_mask.qml', '.receipt.json')
-    }
+    endings = '_prob.tif', '_mask.tif', '_mask.tif.aux.xml', '_mask.qml', '.receipt.json'
+    assert names(maps) == {f'{s}{end}' for s in stems for end in endings}
     assert [p.name for p in maps.iterdir() if p.name.startswith('.')] == [] and all(s in said for s in stems)
     for s in stems:
         receipt = json.loads((maps/f'{s}.receipt.json').read_text(encoding='utf-8'))

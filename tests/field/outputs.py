@@ -541,6 +541,113 @@ def style_of_before(folder):
     assert path.read_text() == '<qgis/>'
 
 
+def run_of_maps(folder, *names):
+    "A folder of maps with two houses each."
+    for number, name in enumerate(names):
+        place = PLACE*Affine.translation(200*number, 0)
+        write_raster(folder/'maps'/f'{name}_mask.tif', two_houses(), transform=place, nodata=255)
+    return folder/'maps'
+
+
+def satseg(*args):
+    "What a command says, and its exit code."
+    from typer.testing import CliRunner
+
+    from satseg_fastai.cli import app
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    return result.output, result.exit_code
+
+
+def vectorize_folder(folder):
+    said, code = satseg('vectorize', run_of_maps(folder, 'a', 'b', 'c'), '--out', folder/'polygons')
+    assert code == 0 and '6 polygons of 3 masks' in said
+    files = sorted(file.name for file in (folder/'polygons').iterdir())
+    assert files == ['a.gpkg', 'b.gpkg', 'c.gpkg'] and layer_sizes(folder/'polygons'/'b.gpkg') == dict(b=2)
+
+
+def vectorize_folder_into_a_file(folder):
+    from satseg_fastai.cli import _vectorize_all
+    _vectorize_all(run_of_maps(folder, 'a'), folder/'all.gpkg', {})
+
+
+def stats_folder(folder):
+    "Areas of both, and their sum."
+    said, code = satseg('stats', run_of_maps(folder, 'a', 'b'), '--out', folder/'areas.csv')
+    assert code == 0 and 'total of 2 maps: 2,400 m²' in said and '350 m² as mapped, 14.6 %; 4 objects' in said
+    rows = (folder/'areas.csv').read_text().splitlines()
+    assert len(rows) == 7 and [row.split(',')[0] for row in rows[1::2]] == ['a_mask.tif', 'b_mask.tif',
+                                                                            'total of 2 maps']
+
+
+def stats_folder_as_json(folder):
+    import json
+    satseg('stats', run_of_maps(folder, 'a', 'b'), '--out', folder/'areas.json')
+    maps = json.loads((folder/'areas.json').read_text())
+    areas = [part['classes']['building']['area'] for part in maps]
+    assert len(maps) == 3 and abs(sum(areas[:2]) - areas[2]) < 1e-6
+
+
+def stats_of_two_units(folder):
+    "Pixels and square meters are not added."
+    from satseg_fastai.areas.figures import area_figures, total_figures
+    maps = run_of_maps(folder, 'a')
+    write_raster(maps/'b_mask.tif', two_houses(), crs=None)
+    assert total_figures([area_figures(mask) for mask in sorted(maps.iterdir())]) is None
+
+
+def folder_without_masks(folder):
+    from satseg_fastai.maps.run import find_masks
+    (folder/'maps').mkdir()
+    find_masks(folder/'maps')
+
+
+def specks(folder):
+    "Thirty pixels alone beside two houses."
+    town = two_houses()
+    town[2:4:2, 2:62:2] = 1
+    polygons(folder, town)
+
+
+def no_specks(folder):
+    "Few, or few among many, are no note."
+    import warnings
+
+    from satseg_fastai.errors import Note
+    few = two_houses()
+    few[2, 2:12:2] = 1
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', Note)
+        polygons(folder, few)
+
+
+def path_before_torch(folder):
+    "In a process of its own: the line comes, torch does not."
+    import subprocess
+    import sys
+    code = ('import sys\nfrom satseg_fastai.cli import main\nsys.argv = ["satseg", *sys.argv[1:]]\n'
+            'try: main()\nexcept SystemExit as end: print(end.code, "torch" in sys.modules)\n')
+    args = ['predict', 'gone.safetensors', 'scenes', '--out', 'maps']
+    made = subprocess.run([sys.executable, '-c', code, *args], cwd=folder, capture_output=True, text=True)
+    assert made.stdout.split() == ['2', 'False'] and 'gone.safetensors does not exist' in made.stderr
+
+
+def paths_of_every_kind(folder):
+    "A zone file, labels, one of several scenes."
+    mask = write_raster(folder/'a_mask.tif', two_houses())
+    for args in (['stats', mask, '--zones', folder/'no.gpkg'], ['evaluate', mask, folder/'no.tif'],
+                 ['predict', mask, mask, folder/'no.tif', '--out', folder/'maps'],
+                 ['train', '--images', folder/'no', '--out', folder/'m.safetensors']):
+        said, code = satseg(*args)
+        assert code == 2 and 'does not exist' in said and '/no' in said
+
+
+def patterns_are_paths(folder):
+    "A pattern is nobody's mistake yet."
+    from satseg_fastai.cli import _is_missing
+    for text in ('a/*.tif', 'https://x.org/a.tif', '/vsizip/a.zip/a.tif'): assert not _is_missing(type(folder)(text))
+    assert _is_missing(folder/'gone.tif') and not _is_missing(type(folder)('a'*5000))
+
+
 CASES = [
     Case('6', 'nodata 0 in a mask of 0 and 1, change', '57 % are lost with any nodata', change),
     Case('6', 'nodata 0, change on another grid', '57 % are lost with any nodata', change_on_another_grid),
@@ -597,4 +704,17 @@ CASES = [
     Case('36', 'a map of errors in QGIS', 'an entry for each kind, what is right is clear', legend_of_errors),
     Case('36', 'class names with <, & and quotes', 'stand in the style', names_with_signs),
     Case('36', 'a style that is there already', 'ours follows the classes, others stay', style_of_before),
+    Case('41', 'vectorize of a folder', 'a GPKG of each mask, and a total', vectorize_folder),
+    Case('41', 'vectorize of a folder into one file', 'refused: a folder, which gets a GPKG of each mask',
+         vectorize_folder_into_a_file),
+    Case('41', 'stats of a folder', 'figures of each map, and a total', stats_folder),
+    Case('41', 'stats of a folder as JSON', 'a list, the total last', stats_folder_as_json),
+    Case('41', 'stats of maps in pixels and in meters', 'have no total', stats_of_two_units),
+    Case('41', 'a folder without masks', 'refused: holds no *_mask.tif', folder_without_masks),
+    Case('41', 'a map full of specks', 'note: 30 of 32 polygons are below 10 m²; leave them out with --min-area 10',
+         specks),
+    Case('41', 'a map with few specks', 'no note', no_specks),
+    Case('41', 'a path that is not there', 'is told before torch is imported', path_before_torch),
+    Case('41', 'paths that are not there, in every command', 'one line', paths_of_every_kind),
+    Case('41', 'patterns and addresses', 'are for whoever reads them', patterns_are_paths),
 ]
