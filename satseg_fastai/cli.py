@@ -165,7 +165,8 @@ def _show_version(on):
 
 @app.callback()
 def _main(
-    version:Annotated[bool, Option('--version', callback=_show_version, is_eager=True, help='Print the version.')]=False,
+    version:Annotated[bool, Option(
+        '--version', callback=_show_version, is_eager=True, help='Print the version.')]=False,
     debug:Annotated[bool, Option('--debug', help='With any command: show where an unexpected error comes from.')]=False
 ): pass
 

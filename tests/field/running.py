@@ -18,7 +18,8 @@ from .case import Case
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NFC, NFD = (unicodedata.normalize(form, 'São_1') for form in ('NFC', 'NFD'))
-ODD = 'काठमांडू_1', 'ภาพ', NFD, 'Plot #5 (50%)', 'ortho[1]', 'a&b', 'a%41', 'x;y', 'x!y', '2020-01-01T10:00', "'q\"", 'a,b|c'
+ODD = ('काठमांडू_1', 'ภาพ', NFD, 'Plot #5 (50%)', 'ortho[1]', 'a&b', 'a%41', 'x;y', 'x!y', '2020-01-01T10:00',
+       "'q\"", 'a,b|c')
 
 
 # programs
