@@ -1,12 +1,13 @@
-# make demo | test | bench | readme | lock | clean       (needs python 3.11+, make, and a package index)
+# make demo | notebooks | test | bench | readme | lock | clean       (needs python 3.11+, make, and a package index)
 PYTHON ?= python3
 FLAGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo test bench readme lock clean
+.PHONY: help setup demo notebooks test bench readme lock clean
 help:
 	@echo "make demo    train on a synthetic town, map a scene, say where the pictures are (demo/)"
+	@echo "make notebooks   JupyterLab with the tutorials"
 	@echo "make test    every check; ends with 'N passed, N failed, N skipped' (FLAGS='slow data' runs such cells and tests too)"
 	@echo "make bench   each benchmark in benchmarks/; each prints a ratio measured in one run"
 	@echo "make readme  README.md from nbs/index.ipynb"
@@ -28,6 +29,10 @@ demo: $(READY)
 	@echo "demo: train on the synthetic town and map a scene it has not seen"
 	@$(BIN)/satseg demo --out demo
 
+notebooks: $(READY)
+	@echo "notebooks: JupyterLab with the tutorials; Ctrl-C ends it"
+	@$(BIN)/jupyter lab --allow-root $(FLAGS) nbs/tutorials/01_town.ipynb
+
 test: $(READY)
 	@echo "test: clean, export, README, imports, notebooks, pytest, wheel"
 	@$(BIN)/python tools/run_tests.py $(FLAGS)
@@ -42,7 +47,7 @@ readme: $(READY)
 
 lock: $(READY)
 	@echo "lock: requirements.lock from settings.ini, for every platform; versions already in it are kept"
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev setup.py -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra notebooks setup.py -o requirements.lock
 
 clean:
 	@echo "clean: environments, demo output, build products"

@@ -23,7 +23,8 @@ setup(
     package_data={'satseg_fastai': ['report/page.html', 'report/page.css', 'report/page.js']},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
-    extras_require={'dev': cfg['dev_requirements'].split(), **{k: cfg[f'{k}_requirements'].split() for k in ('instance', 'parquet', 'export', 'weights')}},
+    extras_require={extra: cfg[f'{extra}_requirements'].split()
+                    for extra in ('dev', 'instance', 'parquet', 'export', 'weights', 'notebooks')},
     entry_points={'console_scripts': cfg['console_scripts'].split(),
                   'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"]},
     zip_safe=False,

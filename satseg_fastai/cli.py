@@ -184,7 +184,8 @@ def _show_version(on):
 
 @app.callback()
 def _main(
-    version:Annotated[bool, Option('--version', callback=_show_version, is_eager=True, help='Print the version.')]=False,
+    version:Annotated[bool, Option(
+        '--version', callback=_show_version, is_eager=True, help='Print the version.')]=False,
     debug:Annotated[bool, Option('--debug', help='With any command: show where an unexpected error comes from.')]=False
 ): pass
 
@@ -406,8 +407,8 @@ def _averaged(class_weights, ema, mixup):
 def _names(text): return text and text.split(',')
 
 def _bars(quiet):
-    "What `train` shows: bars, lines where nobody watches, or neither."
-    return None if quiet else _on_screen()
+    "What `train` shows: bars, which fastai prints to stdout, lines where nobody watches, or neither."
+    return None if quiet else _on_screen() and sys.stdout.isatty()
 
 def _check_init(network, classes):
     "A bundle brings its own model and classes."

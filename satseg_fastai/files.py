@@ -109,7 +109,8 @@ def check_vector_path(
     path = check_path(path)
     odd = '!' if '!' in str(path) else ';'
     if odd not in (str(path) if odd == '!' else path.name): return path
-    raise BadInput(f'{path} has {odd} in its name', 'names of vector files and their folders without ; and !', 'rename it')
+    raise BadInput(f'{path} has {odd} in its name', 'vector files and folders without ; and ! in their names',
+                   'rename it')
 
 # %% ../nbs/00a_files.ipynb #a997e2ac
 def write_json(

@@ -100,14 +100,16 @@ def score(
 
 def area_text(
     a:float|None, # area
-    unit:str # 'm2' or 'px'
+    unit:str, # 'm2' or 'px'
+    like:float|None=None # an area whose size decides between m², ha and km²; None: this one
 )->str:
     "An area in words."
     if a is None or a != a: return '–'
     if unit == 'px': return f'{a:,.0f} px'
-    if a >= 1e6: return f'{a/1e6:,.2f} km²'
-    if a >= 1e4: return f'{a/1e4:,.2f} ha'
-    if a >= 100: return f'{a:,.0f} m²'
+    size = a if like is None or like != like else like
+    if size >= 1e6: return f'{a/1e6:,.2f} km²'
+    if size >= 1e4: return f'{a/1e4:,.2f} ha'
+    if size >= 100: return f'{a:,.0f} m²'
     return f'{a:.1f} m²'
 
 # %% ../../nbs/70f_report.html.ipynb #c0349daa

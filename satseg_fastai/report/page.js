@@ -301,7 +301,7 @@ async function choose(i) {
   $('scene').value = i
   $('layers').replaceChildren()
   document.querySelectorAll('[data-scene]').forEach(e => { e.hidden = e.dataset.scene !== String(i) })
-  const names = layersOf(S), want = [names.includes(state.left) ? state.left : names[0], names.includes(state.right) ? state.right : names.includes('error') ? 'error' : 'mask']
+  const names = layersOf(S), want = [names.includes(state.left) ? state.left : names[0], names.includes(state.right) ? state.right : names.includes('error') && !several ? 'error' : 'mask']
   for (const side of ['left', 'right']) $(side).replaceChildren(...names.map(n => new Option(NAMES[n], n)))
   $('opacity').parentNode.hidden = !S.image
   $('threshold-box').hidden = several

@@ -316,6 +316,10 @@ def _side(side, room, scenes):
     return min(side, max(48, share))
 
 # %% ../../nbs/70k_report.page.ipynb #8041527e
+def _title(run, maps):
+    "The scene; of several, the folder."
+    return maps[0].source if len(maps) == 1 else Path(run).resolve().name
+
 def write_report(
     run:str|Path, # folder that `satseg predict` wrote
     dst:str|Path|None=None, # the page; None: report.html in the run's folder
@@ -342,6 +346,6 @@ def write_report(
         _check_alike(facts)
         spec = next((spec for spec in specs if spec), {})
         notes = [*notes, *_lacking(maps, images, labels)]
-        text = page_text(facts, spec, Path(run).resolve().name, notes)
+        text = page_text(facts, spec, _title(run, maps), notes)
         with atomic_path(dst) as tmp: tmp.write_text(_page(facts, spec, text, room), encoding='utf-8')
     return dst

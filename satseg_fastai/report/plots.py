@@ -138,15 +138,16 @@ def _rows_of(threshold):
     return {title: _known_curves(row) for title, row in list(rows.items())[:_MOST_ROWS]}
 
 # %% ../../nbs/70a_report.plots.ipynb #7b4c1892
-def _draw_place(axs, curves, name, color, width):
+def _draw_place(axs, curves, name, color, width, first):
     "One curve in the three pictures."
     roc, precision, scores = axs
     line = dict(color=color, lw=width)
     thresholds = np.clip(curves.thresholds, 0, 1)
     roc.plot(curves.fpr, curves.tpr, label=name, **line)
     precision.plot(curves.tpr[1:], curves.precision[1:], label=name, **line)
-    scores.plot(thresholds[1:], curves.iou[1:], **line)
-    scores.plot(thresholds[1:], curves.accuracy[1:], color=color, lw=width/2, alpha=.6)
+    told = ('IoU', 'accuracy') if first else (None, None)  # whose a color is, the other pictures tell
+    scores.plot(thresholds[1:], curves.iou[1:], label=told[0], **line)
+    scores.plot(thresholds[1:], curves.accuracy[1:], color=color, lw=width/2, alpha=.6, label=told[1])
 
 def _mark_place(axs, curves, value, color):
     "Dots at the threshold chosen for a curve."
@@ -167,12 +168,13 @@ def plot_reliability(
     if ax is None: _, ax = plt.subplots(figsize=(3.2, 3), dpi=70, layout='constrained')
     bins = [row for row in calibration['bins'] if row[2]]
     predicted, there, pixels = np.array(bins, float).reshape(-1, 3).T
-    ax.plot([0, 1], [0, 1], ':', color='gray')
-    ax.plot(predicted, there, color='k', lw=.8)
+    ax.plot([0, 1], [0, 1], ':', color='gray', label='ideal')
+    ax.plot(predicted, there, color='k', lw=.8, label='found')
     ax.scatter(predicted, there, s=8 + 120*pixels/max(pixels.sum(), 1), color='k')
     title = f'reliability, ECE {calibration["ece"]:.3f}'
     if calibration.get('temperature'): title += f', T {calibration["temperature"]:.2f}'
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel='probability', ylabel='share found', title=title)
+    ax.legend(frameon=False, fontsize=8)
     return ax
 
 # %% ../../nbs/70a_report.plots.ipynb #941e2a2c
@@ -184,8 +186,7 @@ def _mark_threshold(ax, threshold):
         label = f'{interval["level"]:.0%} interval'
         ax.axvspan(*interval['threshold'], color='k', alpha=.1, lw=0, label=label)
     if isinstance(value, (int, float)):
-        ax.axvline(value, color='k', lw=.8, ls=':', label=f'{value:.3f}')
-        ax.legend(frameon=False, fontsize=8)
+        ax.axvline(value, color='k', lw=.8, ls=':', label=f'threshold {value:.3f}')
 
 _PANELS = { # title -> what stands at its axes
     'ROC': ('false positive rate', 'true positive rate'),
@@ -197,12 +198,12 @@ def _plot_row(axs, drawn, threshold, title):
     "The curves of a row of pictures."
     for i, (name, (curves, value)) in enumerate(drawn.items()):
         color, width = ('k', 1.6) if name == 'all' else (f'C{i % 10}', 1)
-        _draw_place(axs[:3], curves, name, color, width)
+        _draw_place(axs[:3], curves, name, color, width, i == 0)
         if value is not None: _mark_place(axs[:3], curves, value, color)
     _mark_threshold(axs[2], threshold)
     for ax, (panel, (x, y)) in zip(axs, _PANELS.items()):
         ax.set(xlim=(0, 1), ylim=(0, 1.01), xlabel=x, ylabel=y, title=f'{title}: {panel}' if title else panel)
-    if len(drawn) > 1: axs[1].legend(frameon=False, fontsize=8)
+    for ax in axs[:3] if drawn else (): ax.legend(frameon=False, fontsize=8)
 
 def plot_validation(
     stored:dict # what `validation.choose_threshold` gave, or a bundle's spec

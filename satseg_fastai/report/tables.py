@@ -15,11 +15,11 @@ from .maps import Mapped
 # %% ../../nbs/70h_report.tables.ipynb #50420953
 _INTERVAL = 'Corrected (95 % interval)'  # the name of its columns
 
-def _figure_text(value, unit, key):
-    "A figure of its kind in words."
+def _figure_text(value, unit, key, like):
+    "A figure of its kind in words, an area in the unit of another."
     if key in ('objects', 'count'): return f'{value:,.0f}'
     if key == 'mean': return f'{value:.1f} {unit}'
-    return area_text(value, unit)
+    return area_text(value, unit, like)
 
 def corrected_text(
     f:dict, # figures of a class
@@ -30,7 +30,7 @@ def corrected_text(
     before = f'{key}_' if key else ''
     value, low, high = (f.get(f'{before}{end}') for end in ('corrected', 'low', 'high'))
     if value is None: return '–'
-    text = partial(_figure_text, unit=unit, key=key)
+    text = partial(_figure_text, unit=unit, key=key, like=value)
     return f'{text(value)} ({text(low)} – {text(high)})'
 
 # %% ../../nbs/70h_report.tables.ipynb #80412935

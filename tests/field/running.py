@@ -18,7 +18,8 @@ from .case import Case
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NFC, NFD = (unicodedata.normalize(form, 'São_1') for form in ('NFC', 'NFD'))
-ODD = 'काठमांडू_1', 'ภาพ', NFD, 'Plot #5 (50%)', 'ortho[1]', 'a&b', 'a%41', 'x;y', 'x!y', '2020-01-01T10:00', "'q\"", 'a,b|c'
+ODD = ('काठमांडू_1', 'ภาพ', NFD, 'Plot #5 (50%)', 'ortho[1]', 'a&b', 'a%41', 'x;y', 'x!y', '2020-01-01T10:00',
+       "'q\"", 'a,b|c')
 
 
 # programs
@@ -61,7 +62,7 @@ def model():
     from satseg_fastai.architectures import create_model
     from satseg_fastai.bundle.file import save_bundle
     path = Path(mkdtemp())/'m.safetensors'
-    classes = [dict(name=name, color=[0, 0, 255*i], index=i) for i, name in enumerate(('background', 'building'))]
+    classes = [dict(name=name, color=[0, 0, 255*i], index=i) for i, name in enumerate(('background', 'bâti'))]
     torch.manual_seed(0)
     network = create_model('se_unet', 'test_resnet', decoder_width=8)
     save_bundle(path, network, dict(
@@ -223,7 +224,7 @@ def ascii_output(folder, words='_1.tif does not exist', **environment):
     path = model().with_name('नमस्ते ².safetensors')
     path.write_bytes(model().read_bytes())
     code, text, error = satseg('info', path, env={**os.environ, **environment})
-    assert code == 0 and 'background' in text and not error, error
+    assert code == 0 and ('1 bâti' in text or r'1 b\xe2ti' in text) and not error, (text, error)
 
 
 C_LOCALE = partial(ascii_output, LC_ALL='C')
@@ -355,4 +356,54 @@ TESTS = [
     Case('43', 'tests started by nohup with &, which ignores Ctrl-C', 'children are interrupted all the same',
          interrupted)]
 
-CASES = [*NAMES, *BUGS, *TESTS]
+# what is shown
+def interval(folder):
+    "That of the figure."
+    from satseg_fastai.report.tables import corrected_text
+    figure = dict(corrected=21_000, low=0, high=44_200)
+    assert corrected_text(figure, 'm2') == '2.10 ha (0.00 ha – 4.42 ha)'
+    assert corrected_text(dict(corrected=9_000, low=80, high=10_400), 'm2') == '9,000 m² (80 m² – 10,400 m²)'
+
+
+def report_title(folder):
+    "The scene's name, with all its signs; of several maps, the folder's."
+    from satseg_fastai.report.page import write_report
+    image(folder/'images'/'Plot #5 <a>.tif')
+    assert called('predict', model(), folder/'images', '--out', folder/'out', '-q')[0] == 0
+    page = write_report(folder/'out').read_text(encoding='utf-8')
+    assert '<h1>Plot #5 &lt;a&gt;</h1>' in page and '<title>Plot #5 &lt;a&gt;</title>' in page
+
+
+def first_layer(folder):
+    "Errors are shown first where there are two classes alone."
+    script = (ROOT/'satseg_fastai'/'report'/'page.js').read_text(encoding='utf-8')
+    assert "names.includes('error') && !several ? 'error' : 'mask'" in script
+
+
+def legends(folder):
+    from satseg_fastai.report.plots import plot_validation
+    from satseg_fastai.scores.threshold import RocHistogram, curve_to_json
+    histogram, random = RocHistogram(), np.random.default_rng(0)
+    truth = random.random((64, 64)) > .5
+    histogram.update(truth.astype(np.uint8), (.6*truth + .4*random.random((64, 64))).astype(np.float32))
+    axes = plot_validation(dict(value=.5, curve=curve_to_json(histogram.curves())))
+    told = [[text.get_text() for text in axis.get_legend().get_texts()] for axis in axes[0, :3]]
+    assert told == [['all'], ['all'], ['IoU', 'accuracy', 'threshold 0.500']]
+
+
+def quiet_import(folder):
+    "fastai's own warning is not shown; others are."
+    program = 'import warnings, satseg_fastai\nfor word in ("`torch.jit.script` is deprecated", "other"):' \
+              ' warnings.warn(word, FutureWarning)'
+    error = subprocess.run([sys.executable, '-c', program], capture_output=True, cwd=ROOT, text=True).stderr
+    assert 'other' in error and 'jit' not in error
+
+
+SHOWN = [
+    Case('42', 'an interval whose ends are of other size than its figure', 'one unit', interval),
+    Case('42', 'a report of one scene', 'it is titled after the scene', report_title),
+    Case('42', 'a report of several classes, with labels', 'it opens on the class map', first_layer),
+    Case('42', 'a picture of a validation with one curve', 'legends say what is drawn', legends),
+    Case('42', 'fastai is imported', 'no FutureWarning', quiet_import)]
+
+CASES = [*NAMES, *BUGS, *TESTS, *SHOWN]
