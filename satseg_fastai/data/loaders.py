@@ -259,7 +259,7 @@ class SceneImage(TensorImage):
     def show(self, ctx=None, rgb=None, **kwargs):
         "`rgb`: 1-based numbers of the bands to show; None: the first three, or the first of two."
         count = len(self)
-        shown = list(rgb) if rgb else [1, 2, 3][:3 if count > 2 else 1]
+        shown = list(rgb or ((1, 2, 3) if count > 2 else (1,)))
         if len(shown) not in (1, 3) or not all(1 <= band <= count for band in shown):
             raise BadInput(f'rgb={rgb} of {count} bands', f'three numbers from 1 to {count}', 'write rgb=(3, 2, 1)')
         image = self.as_subclass(torch.Tensor)[[band - 1 for band in shown]].as_subclass(TensorImage)
