@@ -28,7 +28,7 @@ from torch.utils.data import get_worker_info
 from .augment import new_memory, seg_augment
 from .cache import BlockCache, block_side, memory_budget, window_blocks
 from ..errors import BadInput
-from ..geo.raster import Scene, reflect_index, write_cog
+from ..geo.raster import open_image, reflect_index, write_cog
 from ..geo.tiling import Grid, crop_rule
 from ..labels.classes import ClassTable, building, palette
 from ..labels.read import labels_kind, open_labels
@@ -47,7 +47,7 @@ class _Facts(NamedTuple):
     shape: tuple # rows and columns
 
 def _facts(path, bands):
-    with Scene(path, bands) as scene:
+    with open_image(path, bands) as scene:
         return _Facts(scene.count, scene.dtype, scene.gsd, scene.bands, (scene.height, scene.width))
 
 class Store:
@@ -96,7 +96,7 @@ class Store:
             self._open[i] = self._open_pair(self.pairs[i])
         return self._open[i]
     def _open_pair(self, pair):
-        scene = Scene(pair.image, self.bands)
+        scene = open_image(pair.image, self.bands)
         aoi = getattr(pair, 'aoi', None)
         return scene, open_labels(pair.label, scene, self.classes, self.attribute, self.kind, aoi)
 

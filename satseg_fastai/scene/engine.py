@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['pick_device', 'Forward', 'evaluating', 'read_batch', 'prefetched', 'batches', 'normalize', 'array_reader',
-           'scene_reader', 'open_scene', 'check_fits', 'progress_bar', 'run_versions']
+           'scene_reader', 'open_scene', 'check_fits', 'progress_bar', 'input_hashes', 'run_versions']
 
 # %% ../../nbs/40b_scene.engine.ipynb #8d7f5fba
-import platform, time, warnings
+import os, platform, time, warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +18,8 @@ import torch
 from .. import __version__
 from ..bundle.spec import Spec
 from ..errors import BadInput, Note
-from ..geo.raster import Scene, reflect_index
+from ..files import file_sha256
+from ..geo.raster import Scene, dataset_files, open_image, reflect_index
 
 # %% ../../nbs/40b_scene.engine.ipynb #0ce902f4
 def _activate(logits, activation):
@@ -156,7 +157,7 @@ def open_scene(
     spec:Spec # of the model
 )->Scene:
     "A scene with the bands that a model reads."
-    scene = Scene(path, bands)
+    scene = open_image(path, bands)
     as_in_training = bands is None and spec.bands and scene.count == spec.source_count
     if as_in_training: scene.select(spec.bands)
     return scene
@@ -187,6 +188,16 @@ def progress_bar(
     "A bar that counts windows."
     from tqdm import tqdm
     return tqdm(total=total, desc=name, unit='window', disable=not show, mininterval=.5)
+
+def input_hashes(
+    path:str|Path # a scene
+)->dict: # input_sha256 of its file, and of all others that it is read from input_files
+    "What tells whether a scene is still the same: masks, statistics and overviews beside it, and what a VRT is made of."
+    path = Path(path)
+    own = dict(input_sha256=file_sha256(path))
+    others = [file for file in dataset_files(path) if file != path]
+    if not others: return own
+    return own | dict(input_files={os.path.relpath(file, path.parent): file_sha256(file) for file in others})
 
 def run_versions()->dict: # by name
     "What a result depends on beside model, scene and settings: versions, and the number of threads."

@@ -20,13 +20,13 @@ from ..bundle.file import Bundle, model_sha256
 from ..bundle.rule import Rule, planes_of, probability_tag
 from ..bundle.spec import Spec
 from ..errors import BadInput, NoPlace
-from ..files import atomic_path, file_sha256, write_json
+from ..files import atomic_path, write_json
 from ..geo.levels import LEVELS, NODATA, score_levels, temper
 from ..geo.raster import Scene, bounded_cache, cache_bytes, write_cog
 from ..geo.tiling import Grid
 from .blend import BandAccumulator, blend_weights
-from .engine import Forward, array_reader, batches, check_fits, evaluating, normalize, open_scene
-from .engine import prefetched, progress_bar, read_batch, run_versions, scene_reader
+from .engine import Forward, array_reader, batches, check_fits, evaluating, input_hashes, normalize
+from .engine import open_scene, prefetched, progress_bar, read_batch, run_versions, scene_reader
 # they live in bundle and engine
 _all_ = ['model_sha256', 'Forward', 'evaluating', 'normalize', 'open_scene', 'check_fits']
 
@@ -334,7 +334,7 @@ def _key(bundle, src, settings, stats):
     "Everything that decides the result: what an interrupted run must agree in."
     plain_stats = np.asarray(stats).tolist() if stats else None
     return dict(settings=settings, stats=plain_stats, versions=run_versions(), model_sha256=bundle.sha256,
-                input_sha256=file_sha256(src))
+                **input_hashes(src))
 
 def _scene_facts(scene, dst):
     crs = scene.crs and scene.crs.to_string()
