@@ -340,7 +340,7 @@ def _threshold(out, plan, clean, progress):
         return
     valid, data = plan.split.valid, plan.data
     clean = wants_clean(clean, valid)
-    predict = dict(attribute=data['attribute'], bands=data['bands'], progress=bool(progress))
+    predict = dict(attribute=data['attribute'], bands=data['bands'], progress=bool(progress), force=True)
     try: chosen = _choose(out, valid, clean, **predict)
     except OneClass as error:
         warnings.warn(f'no threshold is chosen: {error}', Note)
@@ -530,7 +530,7 @@ def map_objects(
     batch_size:int=4, # windows a forward pass
     device=None, # None: the GPU if there is one
     bands:list|None=None, # 1-based bands in the model's order; None: as in training
-    force:bool=False, # go on although the data type differs from training
+    force:bool=False, # go on although data type or values differ from training
     progress:bool=True # show a bar
 )->list: # receipts
     "Polygons and receipt of the objects of each scene."

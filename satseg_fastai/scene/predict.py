@@ -299,7 +299,7 @@ def predict_scene(
     bands:list|None=None, # 1-based bands in the model's order; None: as in training
     stats=None, # (mean, std) per band in raw units, for a bare module
     dtype:str='uint16', # 'uint16' (levels of 1/65534, nodata 65535) or 'float32' (NaN)
-    force:bool=False, # go on although the data type differs from training
+    force:bool=False, # go on although data type or values differ from training
     # told in the raster's metadata, for several classes one of each; None: the bundle's
     threshold:float|list|Rule|None=None,
     temperature:float|None=None # that softens (above 1) or sharpens probabilities; None: the bundle's, else 1
@@ -312,7 +312,7 @@ def predict_scene(
     stats = stats or spec.stats
     with open_scene(src, bands, spec) as scene, evaluating(net):
         check_fits(scene, spec, force)
-        if scene.crs is None: warnings.warn(f'{scene.name} has no CRS; its map is on the pixel grid', NoPlace)
+        if scene.crs is None: warnings.warn(_no_place(scene), NoPlace)
         settings = _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype, temperature)
         plan = _plan(bundle, scene, settings, stats, threshold)
         key = _key(bundle, src, settings, stats)
@@ -321,6 +321,12 @@ def predict_scene(
         count = _map(dst, plan, journal, resume, progress)
         facts = {**_scene_facts(scene, dst), **key, 'windows': len(plan.grid), **count.facts(resumed)}
     return {**facts, 'seconds': _seconds_since(begun), 'forward_seconds': round(plan.forward.seconds, 3)}
+
+def _no_place(scene):
+    "What a scene without a CRS lacks."
+    if scene.transform.is_identity: return f'{scene.name} has no CRS; its map is on the pixel grid'
+    return (f'{scene.name} has coordinates (a world file) but no CRS, and so has its map; '
+            f'say it with gdal_edit.py -a_srs EPSG:... {scene.name}')
 
 def _check_asked(src, dst, dtype, temperature):
     "What cannot be done is said before anything is read."

@@ -7,7 +7,7 @@ import rasterio.shutil
 from PIL import Image
 
 from satseg_fastai.geo.raster import Scene, open_image, open_raster
-from satseg_fastai.testing import tiny_scenes, write_raster
+from satseg_fastai.testing import write_raster
 
 from .case import Case
 
@@ -242,7 +242,150 @@ def train_shapefile(folder):
     assert plan_key(image, folder/'l.shp') != before
 
 
+# 10: values far from training
+
+def fitting(change, dtype='uint16', force=False, quantiles=True):
+    "A model that knows the values of its training is asked whether a scene fits."
+    def run(folder):
+        from satseg_fastai.bundle.spec import check_spec
+        from satseg_fastai.scene.engine import check_fits
+        values = RNG.gamma(4, 150, (3, 90, 90)).clip(100, 6000)
+        if dtype == 'uint8': values = (values/6).clip(0, 255)
+        known = np.quantile(values.reshape(3, -1), (.001, .5, .999), axis=1).T.tolist()
+        classes = [dict(name=name, color=[0, 0, index], index=index) for index, name in enumerate(('a', 'b'))]
+        spec = dict(arch='fpn', encoder='resnet18', arch_args={}, n_in=3, n_out=2, mean=[1.]*3, std=[1.]*3,
+                    dtype=dtype, classes=classes, quantiles=known if quantiles else None)
+        most = np.iinfo(dtype).max if dtype.startswith('u') else np.inf
+        scene = write_raster(folder/'a.tif', change(values).clip(-np.inf, most).astype(dtype))
+        with open_image(scene) as opened: check_fits(opened, check_spec(spec), force)
+    return run
+
+
+def one_band(values):
+    "Another unit in one band alone."
+    return values*np.array([1, 1, 9])[:, None, None]
+
+
+def framed(value, dtype='int16', count=3):
+    "A frame of one number around a scene, in training and in mapping."
+    def run(folder):
+        values = RNG.integers(200, 3000, (count, 90, 90)).astype(dtype)
+        values[:, :20] = value
+        with open_image(write_raster(folder/'a.tif', values)) as scene: tell(scene)
+    return run
+
+
+def tell(scene):
+    "The notes of a scene."
+    from satseg_fastai.errors import Note
+    from satseg_fastai.geo.raster import sample_values, scene_notes
+    for note in scene_notes(scene, sample_values(scene)): warnings.warn(note, Note)
+
+
+def train_notes(folder, image):
+    "What is said of a scene before the first step."
+    from satseg_fastai.errors import Note
+    from satseg_fastai.preflight import scenes_notes
+    for note in scenes_notes(trained_on(folder, image).store, 1, {}): warnings.warn(note, Note)
+
+
+def train_framed(folder):
+    values = TOWN.astype('int16')
+    values[:, :9] = -9999
+    train_notes(folder, write_raster(folder/'a.tif', values))
+
+
+def bundle_knows(folder):
+    "The quantiles of bytes with ImageNet's statistics, too."
+    from satseg_fastai.data.loaders import data_spec
+    known = data_spec(trained_on(folder, one_file(folder)))['quantiles']
+    assert np.allclose(known, np.quantile(TOWN.reshape(3, -1), (.001, .5, .999), axis=1).T, atol=9)
+
+
+# 13: a band that is called alpha
+
+def with_alpha(folder, alpha):
+    values = np.concatenate([TOWN, alpha[None].astype('uint8')])
+    return write_raster(folder/'a.tif', values, photometric='RGB', alpha='YES')
+
+
+def map_infrared(folder):
+    with open_image(with_alpha(folder, TOWN[1])) as scene: tell(scene)
+
+
+def train_infrared(folder): train_notes(folder, with_alpha(folder, TOWN[1]))
+
+
+def true_alpha(folder):
+    "All or nothing, or the same everywhere."
+    for alpha in (255*(TOWN[0] > 99), np.full((64, 64), 128)):
+        with open_image(with_alpha(folder, alpha)) as scene, warnings.catch_warnings():
+            warnings.simplefilter('error')
+            tell(scene)
+
+
+# 31: what is no raster of real numbers of one type
+
+def open_complex(folder):
+    profile = dict(driver='GTiff', count=1, height=64, width=64, dtype='complex_int16')
+    with rasterio.open(folder/'a.tif', 'w', **profile) as file: file.write(TOWN[:1].astype('complex64'))
+    open_raster(folder/'a.tif')
+
+
+def open_complex64(folder): open_raster(write_raster(folder/'a.tif', TOWN.astype('complex64')))
+
+
+def open_container(folder):
+    for name in 'ab':
+        more = dict(append_subdataset='YES') if name == 'b' else {}
+        write_raster(folder/'a.gpkg', TOWN, driver='GPKG', raster_table=name, **more)
+    open_raster(folder/'a.gpkg')
+
+
+def mixed_vrt(folder):
+    "Bytes and floats in one VRT."
+    rasterio.shutil.copy(one_file(folder), folder/'v.vrt', driver='VRT')
+    text = (folder/'v.vrt').read_text()
+    (folder/'v.vrt').write_text(text.replace('dataType="Byte" band="3"', 'dataType="Float32" band="3"'))
+    return folder/'v.vrt'
+
+
+def open_mixed(folder): open_image(mixed_vrt(folder))
+
+
+def choose_mixed(folder):
+    with open_image(mixed_vrt(folder), [1, 2]) as scene: assert (scene.read(0, 0, 64, 64) == TOWN[:2]).all()
+
+
+# 40: pages, sizes, places
+
+def map_pages(folder):
+    picture().save(folder/'a.tif', save_all=True, append_images=[picture(), picture()])
+    with open_image(folder/'a.tif') as scene: tell(scene)
+
+
+def two_sizes(folder):
+    from satseg_fastai.data.datasets import Pair
+    from satseg_fastai.data.loaders import Store
+    paths = [write_raster(folder/f'{side}.tif', TOWN, transform=rasterio.Affine(side, 0, 332000, 0, -side, 3058000))
+             for side in (.3, 1.2)]
+    Store([Pair(path, write_raster(folder/'label.tif', TOWN[0] % 2)) for path in paths])
+
+
+def world_file(folder):
+    scene = write_raster(folder/'a.png', TOWN, crs=None, driver='PNG')
+    (folder/'a.wld').write_text('.5\n0\n0\n-.5\n100\n200\n')
+    mapped(scene)
+
+
+def remote(place):
+    def run(folder): open_image(place)
+    return run
+
+
 PALETTE = 'refused: (a palette); expected bands of brightness or color; gdal_translate -expand rgb a.tif'
+UNLIKE = 'refused: as in training; bring it to the units of the training scenes (gdal_translate -scale)'
+LOCAL = 'refused: is no path on this machine; expected a local file'
 CASES = [
     Case('9', 'a palette scene is mapped', PALETTE, map_palette),
     Case('9', 'a palette scene is trained on', PALETTE, train_palette),
@@ -257,6 +400,24 @@ CASES = [
     Case('9', 'MINISWHITE, sixteen bits', 'refused: -scale 0 65535 65535 0', open_fax16),
     Case('9', 'a palette whose numbers are its grays', 'it is read as it is', open_gray),
     Case('9', 'a palette mask', 'its numbers are read', read_palette_mask),
+    Case('10', 'a scene as those of the training', 'no refusal', fitting(lambda values: values)),
+    Case('10', 'a scene half as bright', 'no refusal', fitting(lambda values: values/2)),
+    Case('10', 'a scene +1000', UNLIKE, fitting(lambda values: values + 1000)),
+    Case('10', 'a scene x4', UNLIKE, fitting(lambda values: values*4)),
+    Case('10', 'a scene divided by eight', UNLIKE, fitting(lambda values: values/8)),
+    Case('10', 'bytes divided by eight', UNLIKE, fitting(lambda values: values/8, 'uint8')),
+    Case('10', 'bytes times three, saturated', UNLIKE, fitting(lambda values: values*3, 'uint8')),
+    Case('10', 'reflectance as shares of one', UNLIKE, fitting(lambda values: values/10000, 'float32')),
+    Case('10', 'decibels', UNLIKE, fitting(lambda values: 10*np.log10(values/1e4), 'float32')),
+    Case('10', 'one band in another unit', UNLIKE, fitting(one_band)),
+    Case('10', 'a scene x4, --force', 'no refusal', fitting(lambda values: values*4, force=True)),
+    Case('10', 'a bundle without quantiles', 'note: does not say what values it was trained on',
+         fitting(lambda values: values*4, quantiles=False)),
+    Case('10', 'bytes with the statistics of ImageNet', 'the bundle has quantiles', bundle_knows),
+    Case('10', 'a frame of -9999', 'note: a.tif is -9999 in all bands of 22% of its pixels', framed(-9999)),
+    Case('10', 'a frame of 0', 'note: gdal_edit.py -a_nodata 0 a.tif', framed(0)),
+    Case('10', 'a frame of 32767 in one band', 'note: a.tif is 32767 in all bands', framed(32767, count=1)),
+    Case('10', 'a frame of -9999 in training', 'note: a.tif is -9999 in all bands', train_framed),
     Case('11', 'one +inf pixel in one band', 'it is filled in training and in mapping', fed(np.inf, bands=1)),
     Case('11', '-inf and +inf in all bands', 'no data in training and in mapping', fed(np.inf, -np.inf)),
     Case('11', '-inf in two bands', 'it is filled', fed(-np.inf, bands=slice(2))),
@@ -278,4 +439,18 @@ CASES = [
          trains_anew(masked, lambda folder: write_mask(folder, 150))),
     Case('12', 'training where an .aux.xml is new', 'another run', trains_anew(one_file, declare)),
     Case('12', 'training where the .dbf of a shapefile changed', 'another run', train_shapefile),
+    Case('13', 'near infrared is called alpha', 'note: band 4 of a.tif is called alpha', map_infrared),
+    Case('13', 'the same in training', 'note: gdal_edit.py -colorinterp_4 undefined a.tif', train_infrared),
+    Case('13', 'an alpha band', 'no note', true_alpha),
+    Case('31', 'complex integers', 'refused: a.tif holds complex numbers', open_complex),
+    Case('31', 'complex floats', 'refused: gdal_calc.py -A a.tif', open_complex64),
+    Case('31', 'a GPKG of two rasters', 'refused: a.gpkg holds 2 rasters (GPKG:a.gpkg:a, GPKG:a.gpkg:b)',
+         open_container),
+    Case('31', 'a VRT of bytes and floats', 'refused: v.vrt has bands of uint8 and float32', open_mixed),
+    Case('31', 'its bytes alone', 'they are read', choose_mixed),
+    Case('40', 'a TIFF of three pages', 'note: a.tif has 3 pages, of which the first is read', map_pages),
+    Case('40', 'scenes of .3 and 1.2 m in one training', 'note: pixels of 0.3 m (0.3.tif) and of 1.2 m', two_sizes),
+    Case('40', 'a world file without a CRS', 'note: gdal_edit.py -a_srs EPSG:... a.png', world_file),
+    *[Case('40', place, LOCAL, remote(place))
+      for place in ('/vsicurl/https://a.org/b.tif', '/vsizip/a.zip/b.tif', 's3://bucket/b.tif', 'https://a.org/b.tif')],
 ]
