@@ -269,7 +269,7 @@ Patch = Annotated[Optional[int], Option(min=32, help="Patch side in pixels. Defa
 Overlap = Annotated[float, Option(min=0, max=.9, help='Share of the patch side that neighbors share.')]
 Batch = Annotated[int, Option(min=1, help='Patches a forward pass.')]
 Device = Annotated[Optional[str], Option(help='cpu, cuda, cuda:1. Default: the GPU if there is one.')]
-Force = Annotated[bool, Option('--force', help='Go on although the data type differs from training.')]
+Force = Annotated[bool, Option('--force', help='Go on although data type or values differ from training.')]
 Seed = Annotated[int, Option(min=0, help='Seed of everything drawn.')]
 Zones = Annotated[Optional[Path], Option(help='Polygons to tell figures for, e.g. districts (GPKG, GeoJSON).')]
 ZoneName = Annotated[Optional[str], Option(help='Column that names the zones. Default: name, else they are numbered.')]
@@ -448,6 +448,7 @@ def threshold(
     overlap:Overlap=.5,
     batch:Batch=4,
     device:Device=None,
+    force:Force=False,
     seed:Seed=0,
     quiet:Quiet=False
 ):
@@ -460,7 +461,8 @@ def threshold(
     pairs = labeled_pairs(images, labels, dataset=dataset, aoi=aoi, seed=seed)
     stored = choose_threshold(model, pairs, criterion, rule=rule, temperature=temperature, clean=clean, trees=trees,
                               roads=roads, seed=seed, attribute=attribute, bands=numbers(bands), size=patch,
-                              overlap=overlap, batch_size=batch, device=device, progress=_on_screen(quiet))
+                              overlap=overlap, batch_size=batch, device=device, force=force,
+                              progress=_on_screen(quiet))
     _say([*describe_threshold(stored), f'stored in {model}'])
     if plot: _plot_validation(stored, plot)
 
@@ -498,6 +500,7 @@ def align(
     overlap:Overlap=.5,
     batch:Batch=4,
     device:Device=None,
+    force:Force=False,
     seed:Seed=0,
     as_json:Json=False,
     quiet:Quiet=False
@@ -506,6 +509,7 @@ def align(
     error, or that it is not to be trusted. A model that learned from labels with the same shift finds none."""
     from satseg_fastai.validation.align import align_scenes, describe_shift, shift_json
     of_predict = dict(bands=numbers(bands), size=patch, overlap=overlap, batch_size=batch, device=device)
+    of_predict['force'] = force
     each = None if as_json else lambda shift: _say([describe_shift(shift)])
     shifts = align_scenes(model, images, labels, name=name, radius=radius, together=together, out=out, seed=seed,
                           attribute=attribute, each=each, progress=_on_screen(quiet), **of_predict)

@@ -20,8 +20,8 @@ from .bundle.file import Bundle, finds_objects, read_spec, save_bundle, update_s
 from .bundle.rule import Rule
 from .data.datasets import Split, labeled_split
 from .errors import BadInput, NoPlace, Note, OneClass
-from .files import file_sha256, safe_stem, same_name, workplace, write_json
-from .geo.raster import Scene, list_scenes
+from .files import safe_stem, same_name, workplace, write_json
+from .geo.raster import RASTER_SUFFIXES, Scene, dataset_files, list_scenes
 from .geo.tiling import Grid
 from .labels.classes import class_table
 from .maps.clean import clean_mask, read_clean
@@ -121,6 +121,19 @@ def _state_of(path):
     facts = path.stat()
     return str(path), facts.st_size, facts.st_mtime_ns
 
+def _read_files(path):
+    "All files that a scene or a label is read from: a raster's own, the parts of a shapefile, what a folder holds."
+    path = Path(path)
+    if path.suffix.lower() in RASTER_SUFFIXES: return dataset_files(path)
+    if path.is_dir(): return [file for file in path.rglob('*') if file.is_file()]
+    if path.suffix.lower() == '.shp': return [file for file in path.parent.glob(f'{escape(path.stem)}.*')]
+    return [path]
+
+def _states(paths):
+    "Of all files that some paths are read from."
+    files = {file for path in paths for file in _read_files(path)}
+    return [_state_of(file) for file in sorted(files) if file.is_file()]
+
 class SoftScenes(NamedTuple):
     "A teacher and the scenes that it teaches on."
     teacher:Path # bundle
@@ -133,7 +146,7 @@ class SoftScenes(NamedTuple):
 
     def key(self):
         "What must be the same for a run to be taken up."
-        return [_state_of(Path(path)) for path in (self.teacher, *self.scenes)]
+        return _states([self.teacher, *self.scenes])
 
 def soft_scenes(
     unlabeled, # folder, file or pattern of scenes, or None
@@ -219,8 +232,7 @@ class _Plan(NamedTuple):
         pairs = [*self.split.train, *self.split.valid]
         files = {path for pair in pairs for path in (pair.image, pair.label, pair.aoi) if path}
         files |= {Path(settings[name]) for name in ('init', 'weights') if settings.get(name)}
-        facts = [_state_of(path) for path in sorted(files) if path.is_file()]
-        text = json.dumps((self.split, sorted(settings.items()), facts), default=str)
+        text = json.dumps((self.split, sorted(settings.items()), _states(files)), default=str)
         return sha256(text.encode()).hexdigest()[:8]
 
 def _left(out):
@@ -332,7 +344,7 @@ def _threshold(out, plan, clean, progress):
         return
     valid, data = plan.split.valid, plan.data
     clean = wants_clean(clean, valid)
-    predict = dict(attribute=data['attribute'], bands=data['bands'], progress=bool(progress))
+    predict = dict(attribute=data['attribute'], bands=data['bands'], progress=bool(progress), force=True)
     try: chosen = _choose(out, valid, clean, **predict)
     except OneClass as error:
         warnings.warn(f'no threshold is chosen: {error}', Note)
@@ -485,7 +497,7 @@ def map_scenes(
 # %% ../nbs/81_workflow.ipynb #e4bdf811
 def _scene_facts(path, dst, bundle, bands, settings):
     "What is known of a scene's objects before they are looked for."
-    from satseg_fastai.scene.engine import open_scene, run_versions
+    from satseg_fastai.scene.engine import input_hashes, open_scene, run_versions
     with open_scene(path, bands, bundle.spec) as scene:
         height, width = scene.height, scene.width
         crs = scene.crs and scene.crs.to_string()
@@ -497,7 +509,7 @@ def _scene_facts(path, dst, bundle, bands, settings):
         stats=list(bundle.spec.stats),
         versions=run_versions(),
         model_sha256=bundle.sha256,
-        input_sha256=file_sha256(path),
+        **input_hashes(path),
         windows=len(Grid(height, width, settings['size'], settings['overlap'])))
 
 def _map_scene_objects(bundle, scene, dst, bands, force, progress, finding, shapes):
@@ -526,7 +538,7 @@ def map_objects(
     batch_size:int=4, # windows a forward pass
     device=None, # None: the GPU if there is one
     bands:list|None=None, # 1-based bands in the model's order; None: as in training
-    force:bool=False, # go on although the data type differs from training
+    force:bool=False, # go on although data type or values differ from training
     progress:bool=True # show a bar
 )->list: # receipts
     "Polygons and receipt of the objects of each scene."

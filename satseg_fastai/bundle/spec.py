@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['Share', 'Size', 'Rate', 'Temperature', 'Figure', 'Count', 'Band', 'Byte', 'Text', 'EXPECTED', 'Range', 'Ious', 'Bin',
-           'COUNTED', 'SCHEMA', 'ELSEWHERE', 'Arguments', 'Color', 'expecting', 'number', 'whole', 'Part', 'misfit',
-           'wrong_value', 'checked', 'Curve', 'Interval', 'Figures', 'Place', 'MeanIou', 'Threshold', 'Calibration',
-           'CleanUp', 'Blocks', 'Phase', 'History', 'Teacher', 'Training', 'ClassOf', 'IgnoredColor', 'Spec',
-           'finds_objects', 'check_spec', 'MapSettings', 'Receipt']
+           'COUNTED', 'SCHEMA', 'ELSEWHERE', 'Arguments', 'Color', 'Quantiles', 'expecting', 'number', 'whole', 'Part',
+           'misfit', 'wrong_value', 'checked', 'Curve', 'Interval', 'Figures', 'Place', 'MeanIou', 'Threshold',
+           'Calibration', 'CleanUp', 'Blocks', 'Phase', 'History', 'Teacher', 'Training', 'ClassOf', 'IgnoredColor',
+           'Spec', 'finds_objects', 'check_spec', 'MapSettings', 'Receipt']
 
 # %% ../../nbs/20b_bundle.spec.ipynb #83b6bcc1
 import json, reprlib
@@ -311,6 +311,14 @@ def _arguments(arguments):
 Arguments = Annotated[dict, AfterValidator(_arguments), expecting(f'JSON without {", ".join(sorted(ELSEWHERE))}')]
 Color = Annotated[list[Byte], Field(min_length=3, max_length=3), expecting('three whole numbers from 0 to 255')]
 
+def _rising(values):
+    if sorted(values) != values: raise ValueError('not in order')
+    return values
+
+# of a band's valid training pixels: .001, .5 and .999
+Quantiles = Annotated[list[Figure], Field(min_length=3, max_length=3), AfterValidator(_rising),
+                      expecting('three numbers, the smallest first')]
+
 class ClassOf(Part):
     "One class; `value` is its number in labels, where it is not the index."
     name: str
@@ -347,6 +355,7 @@ class Spec(Part, Mapping):
     ignore: Byte = 255
     mean: list[Figure]
     std: list[number(1e-12, 1e30, 'a number above 0')]
+    quantiles: list[Quantiles] | None = None
     bands: list[Band] | None = None
     source_count: Count | None = None
     dtype: Text | None = None
@@ -408,8 +417,10 @@ def _check_table(spec, name):
         except BadInput as error: raise BadInput(f'{name}: {what} make no class table: {error}') from None
 
 def _check_bands(spec, name):
-    "Each band has its mean and its standard deviation."
+    "Each band has its mean and its standard deviation, and its quantiles, if there are any."
     means, bands = len(spec.mean), spec.n_in
+    if spec.quantiles and len(spec.quantiles) != bands:
+        raise BadInput(f'{name} has quantiles of {len(spec.quantiles)} bands', f'{bands}, one entry a band')
     if means == len(spec.std) == bands: return
     raise BadInput(f'{name} has {means} means for {bands} bands', 'one mean and one std a band')
 

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['MOST_OPEN', 'IMAGENET', 'Store', 'Item', 'check_item', 'train_items', 'valid_items', 'draw_window', 'SceneMask',
-           'SceneImage', 'pick_nearest', 'ReadPatch', 'data_stats', 'choose_stats', 'one_ahead', 'SceneDL', 'Stretch',
-           'PatchNormalize', 'SceneLoaders', 'read_directly', 'scene_block', 'scene_dls', 'data_spec', 'cut_patches',
-           'seg_augment']
+           'SceneImage', 'pick_nearest', 'ReadPatch', 'data_stats', 'data_quantiles', 'choose_stats', 'one_ahead',
+           'SceneDL', 'Stretch', 'PatchNormalize', 'SceneLoaders', 'read_directly', 'scene_block', 'scene_dls',
+           'data_spec', 'cut_patches', 'seg_augment']
 
 # %% ../../nbs/05e_data.loaders.ipynb #6ee01ba3
-import math, os, random
+import math, os, random, warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import lru_cache, partial
@@ -29,8 +29,8 @@ from torch.utils.data import get_worker_info
 
 from .augment import new_memory, seg_augment
 from .cache import BlockCache, block_side, memory_budget, window_blocks
-from ..errors import BadInput
-from ..geo.raster import Scene, reflect_index, write_cog
+from ..errors import BadInput, Note
+from ..geo.raster import open_image, reflect_index, write_cog
 from ..geo.tiling import Grid, crop_rule
 from ..labels.classes import ClassTable, building, palette
 from ..labels.read import labels_kind, open_labels
@@ -49,8 +49,15 @@ class _Facts(NamedTuple):
     shape: tuple # rows and columns
 
 def _facts(path, bands):
-    with Scene(path, bands) as scene:
+    with open_image(path, bands) as scene:
         return _Facts(scene.count, scene.dtype, scene.gsd, scene.bands, (scene.height, scene.width))
+
+def _tell_sizes(sizes):
+    "Pixels of very different size are a note; `sizes` are names by meters."
+    if not sizes or max(sizes) < 1.5*min(sizes): return
+    named = [f'{gsd:.2g} m ({sizes[gsd]})' for gsd in (min(sizes), max(sizes))]
+    warnings.warn(f'pixels of {named[0]} and of {named[1]} in one training: a model learns one size best; '
+                  'resample the scenes (gdalwarp -tr), or train a model for each', Note)
 
 class Store:
     "The rasters of a data set: image and label windows of each pair."
@@ -78,12 +85,15 @@ class Store:
         self.source_count = _facts(self.pairs[0].image, None).count
         self.n_in, self.dtype, self.gsd, self.bands, _ = first
         self.regions, self.shapes = [], []
+        sizes = {}
         for pair in self.pairs:
             facts = _facts(pair.image, bands)
             if facts[:2] != first[:2]: raise self._unlike(pair, facts)
+            if facts.gsd: sizes[facts.gsd] = pair.image.name
             region = getattr(pair, 'region', None) or (0, 0, *facts.shape)
             self.regions.append(tuple(region))
             self.shapes.append(facts.shape)
+        _tell_sizes(sizes)
     def _unlike(self, pair, facts):
         like = f'{self.n_in} of {self.dtype}, as {self.pairs[0].image.name}'
         return BadInput(f'{pair.image.name} has {facts.count} bands of {facts.dtype}', like,
@@ -98,7 +108,7 @@ class Store:
             self._open[i] = self._open_pair(self.pairs[i])
         return self._open[i]
     def _open_pair(self, pair):
-        scene = Scene(pair.image, self.bands)
+        scene = open_image(pair.image, self.bands)
         aoi = getattr(pair, 'aoi', None)
         return scene, open_labels(pair.label, scene, self.classes, self.attribute, self.kind, aoi)
 
@@ -334,6 +344,17 @@ def data_stats(
     span = np.maximum(high - low, 1e-6)
     return (mean.tolist(), std.tolist()), (low.tolist(), span.tolist())
 
+def data_quantiles(
+    store:Store, # the data set
+    pairs, # numbers of the training pairs
+    n:int=64, # windows to look at
+    size:int=128 # their side in pixels
+)->list|None: # [.001, .5 and .999] of each band in raw units; None where a band has no value
+    "Between what values the training scenes lie: a map of other values would be wrong without a word."
+    values = np.concatenate(list(_sample(store, pairs, n, size)), 1)
+    if np.isnan(values).all(1).any(): return None
+    return np.nanquantile(values, (.001, .5, .999), axis=1).T.tolist()
+
 def _check_stats(store, stats):
     "Statistics that the scenes cannot have are an error."
     if isinstance(stats, str) and stats not in ('imagenet', 'data'):
@@ -518,6 +539,7 @@ def scene_dls(
     read_directly(dls, store, block.getters)
     dls.store = store
     dls.stats = stats
+    dls.quantiles = data_quantiles(store, train_pairs)
     dls.size = size
     dls.valid_size = valid_size
     dls.vocab = store.classes.names
@@ -547,6 +569,7 @@ def data_spec(
         dtype=store.dtype,
         mean=[float(value) for value in mean],
         std=[float(value) for value in std],
+        quantiles=getattr(dls, 'quantiles', None),
         gsd=store.gsd and round(store.gsd, 4),
         crop=dls.size
     )

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['pick_device', 'Forward', 'evaluating', 'read_batch', 'prefetched', 'batches', 'normalize', 'array_reader',
-           'scene_reader', 'open_scene', 'check_fits', 'progress_bar', 'run_versions']
+           'scene_reader', 'open_scene', 'check_values', 'check_fits', 'progress_bar', 'input_hashes', 'run_versions']
 
 # %% ../../nbs/40b_scene.engine.ipynb #8d7f5fba
-import platform, time, warnings
+import os, platform, time, warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +18,9 @@ import torch
 from .. import __version__
 from ..bundle.spec import Spec
 from ..errors import BadInput, Note
-from ..geo.raster import Scene, reflect_index
+from ..files import file_sha256
+from ..geo.raster import Scene, dataset_files, open_image, reflect_index
+from ..geo.raster import sample_values, scene_notes
 
 # %% ../../nbs/40b_scene.engine.ipynb #0ce902f4
 def _activate(logits, activation):
@@ -156,23 +158,58 @@ def open_scene(
     spec:Spec # of the model
 )->Scene:
     "A scene with the bands that a model reads."
-    scene = Scene(path, bands)
+    scene = open_image(path, bands)
     as_in_training = bands is None and spec.bands and scene.count == spec.source_count
     if as_in_training: scene.select(spec.bands)
     return scene
 
+def _far_band(values, quantiles, most):
+    "The band that tells that values are not those of the training, else None; `most` saturates."
+    low, middle, high = np.array(quantiles).T
+    own_low, own_middle, own_high = np.nanquantile(values, (.001, .5, .999), axis=1)
+    width = np.maximum(high - low, 1e-6)
+    apart = np.abs(own_middle - middle)/width
+    below = (values < low[:, None]).mean(1)
+    above = ((values > high[:, None]) | (values >= most)).mean(1)
+    all_outside = (below > .75).all() or (above > .5).all()  # a dark tile of another place is below to .6
+    all_dark = (own_high - low < (middle - low)/2).all()
+    all_bright = (own_low - middle > .1*width).all()
+    if all_outside or all_dark or all_bright or apart.max() > 1: return int(apart.argmax())
+
+def check_values(
+    values:np.ndarray, # (C,n), `sample_values` of a scene
+    name:str, # of the scene
+    spec:Spec # of the model
+):
+    "Values clearly unlike those of the training are an error: all of a map would be wrong."
+    if not spec.quantiles:
+        if spec.arch: warnings.warn('the model does not say what values it was trained on: no scene is compared', Note)
+        return
+    values = values[:, ~np.isnan(values).any(0)]
+    if not values.size: return
+    most = np.iinfo(values.dtype).max if values.dtype.kind in 'iu' else np.inf
+    band = _far_band(values, spec.quantiles, most)
+    if band is None: return
+    own = np.quantile(values[band], (.001, .5, .999))
+    ranges = ['{0:.5g} to {2:.5g} (median {1:.5g})'.format(*limits) for limits in (own, spec.quantiles[band])]
+    raise BadInput(f'{name} has values of {ranges[0]} in its {band + 1}. band', f'about {ranges[1]}, as in training',
+                   'bring it to the units of the training scenes (gdal_translate -scale), or use --force')
+
 def check_fits(
     scene:Scene, # opened with its bands
     spec:Spec, # of the model
-    force:bool=False # go on although the data type differs
+    force:bool=False # go on although the data type or the values differ
 ):
-    "A scene that the model can't read is an error; one of another resolution is a warning."
+    "A scene that the model can't read is an error, other values than in training too; another resolution is a warning."
     if spec.n_in and scene.count != spec.n_in:
         raise BadInput(f'{scene.name} has {scene.count} bands', f'{spec.n_in}, as the model was trained on',
                        'choose them with --bands')
     if spec.dtype and scene.dtype != spec.dtype and not force:
         raise BadInput(f'{scene.name} holds {scene.dtype} values', f'{spec.dtype}, as the model was trained on',
                        'scale the scene with gdal_translate -scale -ot, or use --force')
+    values = sample_values(scene)
+    for note in scene_notes(scene, values): warnings.warn(note, Note)
+    if not force: check_values(values, scene.name, spec)
     gsd = scene.gsd
     if gsd and spec.gsd and not 1/1.5 < gsd/spec.gsd < 1.5:
         warnings.warn(f'{scene.name} has {gsd:.2f} m a pixel, the model was trained at {spec.gsd:.2f} m; '
@@ -187,6 +224,16 @@ def progress_bar(
     "A bar that counts windows."
     from tqdm import tqdm
     return tqdm(total=total, desc=name, unit='window', disable=not show, mininterval=.5)
+
+def input_hashes(
+    path:str|Path # a scene
+)->dict: # input_sha256 of its file, and of all others that it is read from input_files
+    "What tells whether a scene is the same as before: its files, and what a VRT is made of."
+    path = Path(path)
+    own = dict(input_sha256=file_sha256(path))
+    others = [file for file in dataset_files(path) if file != path]
+    if not others: return own
+    return own | dict(input_files={os.path.relpath(file, path.parent): file_sha256(file) for file in others})
 
 def run_versions()->dict: # by name
     "What a result depends on beside model, scene and settings: versions, and the number of threads."

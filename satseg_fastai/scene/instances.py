@@ -339,7 +339,7 @@ def stream_instances(
     # 1-based bands in the model's order; None: as in training if the scene has the training scenes' bands, else all but
     # alpha
     bands:list|None=None,
-    force:bool=False, # go on although the data type differs from training
+    force:bool=False, # go on although data type or values differ from training
     progress:bool=False # show a bar
     # yields Detection, from top to bottom; `label` is the index of the class if the model knows its classes, else 1 ...
     # n_out-1

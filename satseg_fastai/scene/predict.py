@@ -20,13 +20,13 @@ from ..bundle.file import Bundle, model_sha256
 from ..bundle.rule import Rule, planes_of, probability_tag
 from ..bundle.spec import Spec
 from ..errors import BadInput, NoPlace
-from ..files import atomic_path, file_sha256, write_json
+from ..files import atomic_path, write_json
 from ..geo.levels import LEVELS, NODATA, score_levels, temper
 from ..geo.raster import Scene, bounded_cache, cache_bytes, write_cog
 from ..geo.tiling import Grid
 from .blend import BandAccumulator, blend_weights
-from .engine import Forward, array_reader, batches, check_fits, evaluating, normalize, open_scene
-from .engine import prefetched, progress_bar, read_batch, run_versions, scene_reader
+from .engine import Forward, array_reader, batches, check_fits, evaluating, input_hashes, normalize
+from .engine import open_scene, prefetched, progress_bar, read_batch, run_versions, scene_reader
 # they live in bundle and engine
 _all_ = ['model_sha256', 'Forward', 'evaluating', 'normalize', 'open_scene', 'check_fits']
 
@@ -299,7 +299,7 @@ def predict_scene(
     bands:list|None=None, # 1-based bands in the model's order; None: as in training
     stats=None, # (mean, std) per band in raw units, for a bare module
     dtype:str='uint16', # 'uint16' (levels of 1/65534, nodata 65535) or 'float32' (NaN)
-    force:bool=False, # go on although the data type differs from training
+    force:bool=False, # go on although data type or values differ from training
     # told in the raster's metadata, for several classes one of each; None: the bundle's
     threshold:float|list|Rule|None=None,
     temperature:float|None=None # that softens (above 1) or sharpens probabilities; None: the bundle's, else 1
@@ -312,8 +312,7 @@ def predict_scene(
     stats = stats or spec.stats
     with open_scene(src, bands, spec) as scene, evaluating(net):
         check_fits(scene, spec, force)
-        if scene.crs is None:
-            warnings.warn(f'{scene.name} has no CRS; its map is on the pixel grid{_carried(scene)}', NoPlace)
+        if scene.crs is None: warnings.warn(_no_place(scene) + _carried(scene), NoPlace)
         settings = _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype, temperature)
         plan = _plan(bundle, scene, settings, stats, threshold)
         key = _key(bundle, src, settings, stats)
@@ -328,6 +327,12 @@ def _carried(scene):
     if not scene.control: return ''
     return ' and carries the control points (GCPs or RPCs) of the scene: gdalwarp MAP NEW.tif brings it to the ground'
 
+def _no_place(scene):
+    "What a scene without a CRS lacks."
+    if scene.transform.is_identity: return f'{scene.name} has no CRS; its map is on the pixel grid'
+    return (f'{scene.name} has coordinates (a world file) but no CRS, and so has its map; '
+            f'say it with gdal_edit.py -a_srs EPSG:... {scene.name}')
+
 def _check_asked(src, dst, dtype, temperature):
     "What cannot be done is said before anything is read."
     if Path(dst).resolve() == Path(src).resolve():
@@ -340,7 +345,7 @@ def _key(bundle, src, settings, stats):
     "Everything that decides the result: what an interrupted run must agree in."
     plain_stats = np.asarray(stats).tolist() if stats else None
     return dict(settings=settings, stats=plain_stats, versions=run_versions(), model_sha256=bundle.sha256,
-                input_sha256=file_sha256(src))
+                **input_hashes(src))
 
 def _scene_facts(scene, dst):
     crs = scene.crs and scene.crs.to_string()

@@ -23,7 +23,7 @@ from fastai.torch_core import TensorMask, set_seed
 from fastcore.foundation import L
 
 from ..data.loaders import (
-    ReadPatch, Store, choose_stats, data_spec, pick_nearest, read_directly, scene_block)
+    ReadPatch, Store, choose_stats, data_quantiles, data_spec, pick_nearest, read_directly, scene_block)
 from ..data.loaders import seg_augment, train_items, valid_items
 from ..errors import BadInput
 from ..instances.model import PointRendMaskRCNN, pointrend_maskrcnn
@@ -154,6 +154,7 @@ def instance_dls(
     bs = min(bs, sum(item.window is None for item in items))
     dls = block.dataloaders(items, verbose=False, bs=bs, **_on_device(device, num_workers))
     read_directly(dls, store, block.getters)
+    dls.quantiles = data_quantiles(store, train_pairs)
     return _described(dls, store, stats, size, things)
 
 def _on_device(device, num_workers):

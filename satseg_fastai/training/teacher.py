@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..data.loaders import Item, draw_window
 from ..errors import BadInput
 from ..geo.levels import LEVELS, NODATA, score_levels
-from ..geo.raster import Scene
+from ..geo.raster import Scene, open_image
 from ..labels.classes import ClassTable
 from ..models.segmenter import resize
 from .losses import CrossEntropy
@@ -55,7 +55,7 @@ def check_unlabeled(
     "Scenes that the student cannot read are an error before the work."
     with Scene(labeled) as s: wanted = s.count, s.dtype
     for path in scenes:
-        with Scene(path) as s: count, dtype = s.count, s.dtype
+        with open_image(path) as s: count, dtype = s.count, s.dtype
         if (count, dtype) == wanted: continue
         like = f'{wanted[0]} of {wanted[1]}, as the labeled scenes'
         raise BadInput(f'{Path(path).name} has {count} bands of {dtype}', like, 'leave it out of --unlabeled')
