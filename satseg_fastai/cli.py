@@ -300,9 +300,9 @@ def train(
     images:Images,
     out:Annotated[Path, Option(help='The bundle to write, NAME.safetensors.')],
     labels:LabelsOption=None,
-    arch:Annotated[str, Option(help=(
-        'se_unet, unet_resnet, fpn, pspnet or deeplab; '
-        'or pointrend_maskrcnn, which finds separate objects.'))]='se_unet',
+    arch:Annotated[Optional[str], Option(help=(
+        'se_unet (the default), unet_resnet, fpn, pspnet or deeplab; '
+        'or pointrend_maskrcnn, which finds separate objects.'))]=None,
     pointrend:Annotated[bool, Option('--pointrend', help=(
         'Refine borders point by point; se_unet then stops its decoder at stride 4.'))]=False,
     encoder:Annotated[Optional[str], Option(help="timm encoder. Default: the architecture's own.")]=None,
@@ -389,8 +389,8 @@ def train(
     of_arch = settings(set_)
     network |= of_arch
     if init: _check_init(network, classes)
-    else: network['arch'] = arch
-    check_args(arch, of_arch)
+    network |= _given(arch=arch or (None if init else 'se_unet'))
+    check_args(arch or 'se_unet', of_arch)
     learner = _averaged(class_weights, ema, mixup)
     learner |= _given(loss=loss, wd=weight_decay, patience=patience, keep=keep, log=log)
     run(images, labels, out, classes=classes, valid=valid, valid_images=valid_images, valid_labels=valid_labels,
