@@ -16,7 +16,6 @@ import numpy as np
 from .measure import Tally, mask_bands, object_points, pixel_areas
 from .measure import street_points, tree_points, width_figures
 from ..errors import BadInput, Note, ZonesElsewhere
-from ..files import check_vector_path
 from ..geo.raster import Scene, on_earth
 from ..labels.classes import ClassTable
 from ..labels.masks import Place, place_of

@@ -19,7 +19,7 @@ from ..geo.raster import Scene, check_raster, write_cog
 from ..geo.tiling import Window
 from ..labels.classes import ClassTable
 from ..labels.read import open_labels
-from ..maps.mask import MASK_NODATA, check_indices, check_probability, mask_classes, read_indices, strips
+from ..maps.mask import MASK_NODATA, check_probability, mask_classes, read_indices, strips
 from ..maps.mask import write_style
 from ..scores.confusion import Confusion, boundary_band, mean_present, ratio
 from ..scores.threshold import RocHistogram

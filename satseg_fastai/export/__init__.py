@@ -10,8 +10,9 @@ from ..lazy import lazy_names
 
 # %% ../../nbs/71_export.ipynb #4f2b00f6
 HOMES = {
+    'errors': 'need',
     'export.onnx': (
-        'TOLERANCE STRAY need shown_threshold settle decide FixedPoints MapGraph trace plain_proto '
+        'TOLERANCE STRAY shown_threshold settle decide FixedPoints MapGraph trace plain_proto '
         'deepness_keys notes parity check_parity export_onnx'),
     'export.stac': (
         'ALWAYS band_names slug mlm_name class_objects mlm_input mlm_output mlm_properties file_asset '

@@ -11,12 +11,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
-from rasterio.errors import RasterioError
+from rasterio.errors import RasterioError, need
 
 from .. import __version__
 from ..errors import BadInput, FailedWork
 from .card import is_figure
-from .onnx import need
 from .stac import ALWAYS, check_item, checked_dict, class_objects, file_asset
 from .stac import geometry_bbox, slug
 from ..files import write_json

@@ -17,8 +17,7 @@ from torch import nn
 from ..bundle.file import Bundle
 from ..bundle.rule import Rule
 from ..bundle.spec import Spec, Training
-from ..errors import BadInput, FailedWork
-from .onnx import need
+from ..errors import BadInput, FailedWork, need
 from ..files import file_sha256, write_json
 from ..labels.classes import code_hex, color_code
 from ..pointrend.model import PointRend
