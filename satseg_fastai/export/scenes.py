@@ -11,10 +11,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
-from rasterio.errors import RasterioError, need
+from rasterio.errors import RasterioError
 
 from .. import __version__
-from ..errors import BadInput, FailedWork
+from ..errors import BadInput, need, FailedWork
 from .card import is_figure
 from .stac import ALWAYS, check_item, checked_dict, class_objects, file_asset
 from .stac import geometry_bbox, slug
