@@ -35,7 +35,8 @@ def _message(error):
 
 def _is_memory(error):
     names = 'MemoryError', 'OutOfMemoryError'
-    return type(error).__name__ in names or 'not enough memory' in str(error)
+    said = 'not enough memory', 'failed to map segment'
+    return type(error).__name__ in names or any(words in str(error) for words in said)
 
 def _memory_message(error):
     reason = str(error).splitlines()[0][:80] if str(error) else 'allocation failed'
@@ -97,7 +98,7 @@ def guarded(command):
         except BadInput as error: _end(_message(error))
         except KeyboardInterrupt: _end('interrupted; run the same command again to finish', 130)
         except OSError as error: _end(_system_message(error))
-        except (MemoryError, RuntimeError) as error:
+        except (MemoryError, RuntimeError, ImportError) as error:
             if not _is_memory(error): raise
             _end(_memory_message(error))
     return run

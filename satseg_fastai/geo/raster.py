@@ -225,12 +225,23 @@ def ground_distance(ds)->float|None: # meters a pixel at the scene's center, Non
     distance = float(np.sqrt(sides[0]*sides[1]))
     return distance if np.isfinite(distance) and distance > 0 else None
 
+def _check_center(ds, name):
+    "A transform of numbers, and a center that lies where the CRS is defined."
+    from rasterio.warp import transform
+    x, y = ds.transform @ (ds.width/2, ds.height/2)
+    try: places = transform(ds.crs, 'EPSG:4326', [x], [y]) if np.isfinite([*ds.transform]).all() else [[np.nan]]
+    except GDAL_ERRORS: places = [[np.nan]]
+    if np.isfinite(places).all(): return
+    raise BadInput(f'{name} lies at {x:.7g}, {y:.7g}, where {ds.crs.to_string():.40} is not defined',
+                   'a scene on the globe', 'give it the CRS that its coordinates are in (gdal_edit -a_srs)')
+
 def check_units(
     ds, # rasterio dataset
     name:str # for the message
 ):
     "Degrees that are called meters, or meters that are called degrees, are an error: every area would be wrong."
     if ds.crs is None or not on_earth(ds.crs): return
+    _check_center(ds, name)
     if ds.crs.is_geographic:
         x, y = ds.transform @ (ds.width/2, ds.height/2)
         if abs(y) <= 91 and abs(x) <= 361: return

@@ -386,6 +386,37 @@ def remote(place):
 PALETTE = 'refused: (a palette); expected bands of brightness or color; gdal_translate -expand rgb a.tif'
 UNLIKE = 'refused: as in training; bring it to the units of the training scenes (gdal_translate -scale)'
 LOCAL = 'refused: is no path on this machine; expected a local file'
+def thin(*shape):
+    "A scene that is a line: as many valid pixels as it has, in bounded memory."
+    def run(folder):
+        scene = write_raster(folder/'a.tif', RNG.integers(0, 255, (3, *shape)).astype('uint8'))
+        receipt, levels = mapped(scene, size=64, overlap=.5, batch_size=8)
+        assert levels.shape == shape and receipt['valid_pixels'] == shape[0]*shape[1]
+    return run
+
+
+def placed(*transform, crs='EPSG:32645'):
+    "A scene with an odd transform."
+    def run(folder):
+        write_raster(folder/'a.tif', TOWN, crs=crs, transform=rasterio.Affine(*transform))
+        Scene(folder/'a.tif')
+    return run
+
+
+def little_memory(folder):
+    "The command line where libraries find no room."
+    import resource
+    import subprocess
+    import sys
+    from pathlib import Path
+    model = Path(__file__).parent.parent/'fixtures'/'pretrained_se_unet.safetensors'
+    scene = write_raster(folder/'a.tif', TOWN)
+    command = [sys.executable, '-m', 'satseg_fastai.cli', 'predict', model, scene, '--out', folder/'maps']
+    limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (900 << 20, 900 << 20))
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
+    assert done.returncode == 2 and 'ran out of memory' in done.stderr and 'Traceback' not in done.stderr, done.stderr
+
+
 CASES = [
     Case('9', 'a palette scene is mapped', PALETTE, map_palette),
     Case('9', 'a palette scene is trained on', PALETTE, train_palette),
@@ -448,6 +479,17 @@ CASES = [
          open_container),
     Case('31', 'a VRT of bytes and floats', 'refused: v.vrt has bands of uint8 and float32', open_mixed),
     Case('31', 'its bytes alone', 'they are read', choose_mixed),
+    Case('34', 'a scene of 5,000 x 1', 'each pixel is mapped', thin(5000, 1)),
+    Case('34', 'a scene of 1 x 9,000', 'each pixel is mapped', thin(1, 9000)),
+    Case('34', 'a transform of 1e300', 'refused: where EPSG:32645 is not defined',
+         placed(1e300, 0, 1e300, 0, -1e300, 1e300)),
+    Case('34', 'coordinates out of the domain of the CRS', 'refused: a.tif lies at 9e+09, 9e+09',
+         placed(.5, 0, 9e9, 0, -.5, 9e9)),
+    Case('34', 'a transform that is no number', 'refused: is not defined', placed(float('nan'), 0, 0, 0, -1, 0)),
+    Case('34', 'pixels without height', 'refused: has pixels of 0 m', placed(.5, 0, 3e5, 0, 0, 3e6)),
+    Case('34', 'a latitude of 95', 'refused: in degrees by its CRS',
+         placed(1e-5, 0, 10, 0, -1e-5, 95, crs='EPSG:4326')),
+    Case('34', 'a process that may have 900 MB', 'one line, exit code 2', little_memory),
     Case('40', 'a TIFF of three pages', 'note: a.tif has 3 pages, of which the first is read', map_pages),
     Case('40', 'scenes of .3 and 1.2 m in one training', 'note: pixels of 0.3 m (0.3.tif) and of 1.2 m', two_sizes),
     Case('40', 'a world file without a CRS', 'note: gdal_edit.py -a_srs EPSG:... a.png', world_file),
