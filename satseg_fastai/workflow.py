@@ -503,13 +503,14 @@ def _scene_facts(path, dst, bundle, bands, settings):
         crs = scene.crs and scene.crs.to_string()
         place = dict(scene=scene.name, output=dst.name, height=height, width=width, crs=crs)
         settings = {**settings, 'bands': scene.bands}
+        hashes = input_hashes(path, scene)
     return dict(
         **place,
         settings=settings,
         stats=list(bundle.spec.stats),
         versions=run_versions(),
         model_sha256=bundle.sha256,
-        **input_hashes(path),
+        **hashes,
         windows=len(Grid(height, width, settings['size'], settings['overlap'])))
 
 def _map_scene_objects(bundle, scene, dst, bands, force, progress, finding, shapes):

@@ -100,7 +100,6 @@ def test_export_builds_once(model, opened):
     assert (opened['network'], opened['spec']) == (1, 1)
 
 
-@pytest.mark.xfail(strict=True, reason='export.stac and export.card hash the file each')
 def test_export_hashes_once(model, opened):
     exported(model)
     assert opened[f'bytes of {model.name}'] == 1

@@ -480,22 +480,27 @@ def scene_notes(
     return notes
 
 # %% ../../nbs/01a_geo.raster.ipynb #b566655e
+def _named_files(ds):
+    "The files that GDAL names of an open raster, and whether it is made of others."
+    return {Path(name) for name in ds.files if Path(name).is_file()}, ds.driver == 'VRT'
+
 def _own_files(path):
-    "The files that GDAL names of a raster, and whether it is made of others."
+    "Those of a raster that is not open yet."
     try:
-        with open_raster(path) as ds:
-            return {Path(name) for name in ds.files if Path(name).is_file()}, ds.driver == 'VRT'
+        with open_raster(path) as ds: return _named_files(ds)
     except BadInput: return set(), False  # a table of colors, or what is no raster
 
 def dataset_files(
-    path:str|Path # a raster
+    path:str|Path, # a raster
+    opened=None # the same as an open rasterio dataset, where there is one
 )->list: # of Path, sorted, the raster itself among them
     "All files that a raster is read from; what is not on this machine is left out."
-    files, waiting = set(), [Path(path)]
+    first = Path(path)
+    files, waiting = set(), [first]
     while waiting:
         file = waiting.pop()
         files.add(file)
-        own, is_vrt = _own_files(file)
+        own, is_vrt = _named_files(opened) if opened and file == first else _own_files(file)
         if is_vrt: waiting += own - files
         files |= own
     return sorted(files)

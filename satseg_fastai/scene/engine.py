@@ -226,12 +226,13 @@ def progress_bar(
     return tqdm(total=total, desc=name, unit='window', disable=not show, mininterval=.5)
 
 def input_hashes(
-    path:str|Path # a scene
+    path:str|Path, # a scene
+    scene:Scene|None=None # the same, open, where it is
 )->dict: # input_sha256 of its file, and of all others that it is read from input_files
     "What tells whether a scene is the same as before: its files, and what a VRT is made of."
     path = Path(path)
     own = dict(input_sha256=file_sha256(path))
-    others = [file for file in dataset_files(path) if file != path]
+    others = [file for file in dataset_files(path, scene and scene.ds) if file != path]
     if not others: return own
     return own | dict(input_files={os.path.relpath(file, path.parent): file_sha256(file) for file in others})
 

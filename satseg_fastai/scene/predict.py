@@ -315,7 +315,7 @@ def predict_scene(
         if scene.crs is None: warnings.warn(_no_place(scene) + _carried(scene), NoPlace)
         settings = _settings(spec, scene, size, overlap, blend, context, batch_size, device, dtype, temperature)
         plan = _plan(bundle, scene, settings, stats, threshold)
-        key = _key(bundle, src, settings, stats)
+        key = _key(bundle, src, scene, settings, stats)
         journal = Journal(dst, key, resume)
         resumed = journal.row
         count = _map(dst, plan, journal, resume, progress)
@@ -341,11 +341,11 @@ def _check_asked(src, dst, dtype, temperature):
         raise BadInput(f'a temperature of {temperature}', 'a number from .01 to 100')
     if dtype not in ('uint16', 'float32'): raise BadInput(f'dtype {dtype!r}', "'uint16' or 'float32'")
 
-def _key(bundle, src, settings, stats):
+def _key(bundle, src, scene, settings, stats):
     "Everything that decides the result: what an interrupted run must agree in."
     plain_stats = np.asarray(stats).tolist() if stats else None
     return dict(settings=settings, stats=plain_stats, versions=run_versions(), model_sha256=bundle.sha256,
-                **input_hashes(src))
+                **input_hashes(src, scene))
 
 def _scene_facts(scene, dst):
     crs = scene.crs and scene.crs.to_string()
