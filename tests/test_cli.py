@@ -316,7 +316,7 @@ def test_incomplete_command(args, says):
     (['--loss', 'regret'], 'regret'),
     (['--valid', 'name:*nowhere*'], 'chooses none'), (['--valid', 'name:*'], 'chooses all'),
     (['--valid', 'group:nobody'], 'chooses none'), (['--valid', '7'], 'between 0 and 1'),
-    (['--valid', 'place'], 'random:.2 or none'), (['--valid-images', 'x'], 'both or none'),
+    (['--valid', 'place'], 'random:.2 or none'), (['--valid-images', '.'], 'both or none'),
     (['--aoi', 'nowhere.gpkg'], 'nowhere.gpkg does not exist'), (['--classes', 'houses'], 'class table'),
     (['--decoder-width', '16,x'], 'whole numbers'), (['--decoder-width', '16,8'], 'width'),
     (['--bands', '1,2,7'], 'band 7'), (['--patch', 8], '--patch'),
@@ -445,7 +445,7 @@ def test_evaluate_what_does_not_belong_together(world, tmp_path):
     assert 'not valid JSON' in refused('evaluate', here, here, '--classes', table)
     assert 'probability raster' in refused('evaluate', write(tmp_path/'int16.tif', y.astype('int16')), here)
     assert 'does not exist' in refused('evaluate', tmp_path/'gone.tif', here)
-    assert 'no file or folder' in refused('evaluate', here, tmp_path/'gone.tif')
+    assert 'does not exist' in refused('evaluate', here, tmp_path/'gone.tif')
 
 
 # places to write to
