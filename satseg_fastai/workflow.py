@@ -495,31 +495,30 @@ def map_scenes(
     return receipts
 
 # %% ../nbs/81_workflow.ipynb #e4bdf811
-def _scene_facts(path, dst, bundle, bands, settings):
+def _scene_facts(scene, dst, bundle, settings):
     "What is known of a scene's objects before they are looked for."
-    from satseg_fastai.scene.engine import input_hashes, open_scene, run_versions
-    with open_scene(path, bands, bundle.spec) as scene:
-        height, width = scene.height, scene.width
-        crs = scene.crs and scene.crs.to_string()
-        place = dict(scene=scene.name, output=dst.name, height=height, width=width, crs=crs)
-        settings = {**settings, 'bands': scene.bands}
-        hashes = input_hashes(path, scene)
+    from satseg_fastai.scene.engine import input_hashes, run_versions
+    height, width = scene.height, scene.width
+    crs = scene.crs and scene.crs.to_string()
     return dict(
-        **place,
-        settings=settings,
+        **dict(scene=scene.name, output=dst.name, height=height, width=width, crs=crs),
+        settings={**settings, 'bands': scene.bands},
         stats=list(bundle.spec.stats),
         versions=run_versions(),
         model_sha256=bundle.sha256,
-        **hashes,
+        **input_hashes(scene.path, scene),
         windows=len(Grid(height, width, settings['size'], settings['overlap'])))
 
 def _map_scene_objects(bundle, scene, dst, bands, force, progress, finding, shapes):
     "Polygons of one scene; the receipt."
+    from satseg_fastai.scene.engine import open_scene
     from satseg_fastai.scene.instances import stream_instances
     begun = time.perf_counter()
-    receipt = _scene_facts(scene, check_writable(dst), bundle, bands, finding | shapes)
-    objects = stream_instances(bundle, scene, bands=bands, force=force, progress=progress, **finding)
-    receipt['objects'] = write_detections(objects, dst, scene, bundle.spec.table, **shapes)
+    check_writable(dst)
+    with open_scene(scene, bands, bundle.spec) as opened:
+        receipt = _scene_facts(opened, dst, bundle, finding | shapes)
+        objects = stream_instances(bundle, opened, force=force, progress=progress, **finding)
+        receipt['objects'] = write_detections(objects, dst, opened, bundle.spec.table, **shapes)
     seconds = round(time.perf_counter() - begun, 3)
     return receipt | dict(seconds=seconds, bundle=bundle.name, model=dict(bundle.spec))
 

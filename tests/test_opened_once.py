@@ -83,7 +83,6 @@ def test_objects_of_five_scenes(scenes, tmp_path, opened):
     assert (opened['network'], opened['hash'], opened['spec']) == (1, 1, 1)
 
 
-@pytest.mark.xfail(strict=True, reason='workflow._objects_receipt and maps.polygons.write_detections open it, too')
 def test_scenes_of_objects_are_opened_twice(scenes, tmp_path, opened):
     find(scenes, tmp_path)
     assert all(opened[scene.name] <= 2 for scene in scenes)

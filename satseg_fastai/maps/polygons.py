@@ -7,6 +7,7 @@ __all__ = ['SPECK', 'finished', 'vectorize', 'detected', 'write_detections']
 
 # %% ../../nbs/50j_maps.polygons.ipynb #507c87b3
 import warnings
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -148,7 +149,7 @@ def _detection_steps(detections, table, scene, most):
 def write_detections(
     detections, # iterable of Detection, as `predict_instances` or `stream_instances` give them
     dst:str|Path|None, # .gpkg (the scene's CRS), .geojson (RFC 7946) or .parquet; None: a GeoDataFrame
-    scene:str|Path, # the scene in which they were found
+    scene:str|Path|Scene, # the scene in which they were found
     classes:ClassTable|None=None, # None: background and building
     *,
     min_area_m2:float=0, # smaller objects are left out; pixels where there is no CRS
@@ -157,7 +158,7 @@ def write_detections(
     "Objects as polygons, with class, area, perimeter, score and whether they touch the scene's edge."
     if dst is not None: check_layer(dst)
     table = classes or building()
-    with Scene(scene) as opened:
+    with nullcontext(scene) if isinstance(scene, Scene) else Scene(scene) as opened:
         _check_options(opened, 4, 1, 0, (min_area_m2,), None)
         most = None if regularize else 1000   # right angles need the neighbors
         steps = _detection_steps(detections, table, opened, most)

@@ -8,7 +8,7 @@ __all__ = ['common_area', 'crop_to', 'union', 'instance_map', 'Seen', 'inner', '
            'predict_instances', 'draw_instances']
 
 # %% ../../nbs/40d_scene.instances.ipynb #f4b5bb16
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from ..bundle.file import Bundle
 from ..bundle.spec import Spec
 from ..errors import BadInput
-from ..geo.raster import bounded_cache, cache_bytes
+from ..geo.raster import Scene, bounded_cache, cache_bytes
 from ..geo.tiling import Grid, Window
 from ..instances.detect import Detection, tight
 from .engine import array_reader, batches, check_fits, evaluating, open_scene, pick_device
@@ -318,14 +318,15 @@ def _opened(src, spec, stats, size, bands, force):
     if stats is None:
         raise BadInput('no statistics to normalize the scene with', 'stats=(mean, std) per band in raw units',
                        'take dls.stats of the training')
-    with open_scene(src, bands, spec) as scene, bounded_cache(cache_bytes(scene, size)):
+    there = nullcontext(src) if isinstance(src, Scene) else open_scene(src, bands, spec)
+    with there as scene, bounded_cache(cache_bytes(scene, size)):
         check_fits(scene, spec, force)
         yield _Source(scene_reader(scene, stats), scene.height, scene.width, scene.name)
 
 # %% ../../nbs/40d_scene.instances.ipynb #0a7d9f0b
 def stream_instances(
     model, # bundle, what `load_bundle` gives, Learner of instance_learner, or a bare PointRendMaskRCNN
-    src, # path of a scene, or a normalized array (C,H,W)
+    src, # a scene, as path or open, or a normalized array (C,H,W)
     *,
     size:int|None=None, # patch side in pixels; None: the bundle's or Learner's, else 512
     overlap:float=.5, # share of the patch side that neighbors share; objects no larger are seen whole
