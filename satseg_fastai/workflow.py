@@ -544,12 +544,12 @@ def map_objects(
     "Polygons and receipt of the objects of each scene."
     from satseg_fastai.scene.engine import pick_device
     from satseg_fastai.scene.instances import patch_side
-    check_layer(f'objects{suffix}')
+    check_layer(Path(out)/f'objects{suffix}')
     bundle = Bundle.open_file(model, objects=True)
     scenes = list_scenes(scenes)
     files = [(own.objects(suffix), own.objects_receipt) for own in _map_files(scenes, out)]
-    for path, _ in files: check_layer(path)
     _check_own(scenes, [path for pair in files for path in pair])
+    for path, _ in files: check_layer(path)
     _check_scenes(scenes, bundle.spec, bands, force)
     finding = dict(score=score, size=patch_side(size, bundle.spec), overlap=overlap, batch_size=batch_size,
                    device=str(pick_device(device)))

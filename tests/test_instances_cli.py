@@ -282,7 +282,7 @@ def test_scene_without_a_place(finder, tmp_path):
     (dict(arch_args=SMALL | dict(hidden=64)), 'does not fit'),
     (dict(arch='se_unet', arch_args={}, things=None), 'gives a class to each pixel'),
     (dict(encoder='resnet18'), 'does not fit'),
-    (dict(n_in=4, mean=[1.]*4, std=[1.]*4), 'has 3 bands')])
+    (dict(n_in=4, mean=[1.]*4, std=[1.]*4, quantiles=None), 'has 3 bands')])
 def test_bundle_that_lies(finder, world, tmp_path, out, change, says):
     model = tmp_path/'m.safetensors'
     shutil.copy(finder['model'], model)

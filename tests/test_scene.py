@@ -66,7 +66,7 @@ def left_over(folder, *known):
 
 def child(what, *args, **env):
     "This file in a process of its own: the function `child_<what>`; its last line of output is JSON."
-    env = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONDONTWRITEBYTECODE': '1', **env}
+    env = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONDONTWRITEBYTECODE': '1', 'PYTHONFAULTHANDLER': '1', **env}
     return subprocess.Popen([sys.executable, __file__, what, *map(str, args)], env=env, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True)
 
