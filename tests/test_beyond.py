@@ -73,9 +73,9 @@ def test_align_refuses(world, args, says):
 
 
 @pytest.mark.parametrize('args, says', [
-    (('--teacher', 'm.safetensors'), '--teacher without --unlabeled'),
-    (('--unlabeled', 'bare'), '--unlabeled without --teacher'),
-    (('--arch', 'pointrend_maskrcnn', '--unlabeled', 'bare', '--teacher', 'm.safetensors'),
+    (('--teacher', '.'), '--teacher without --unlabeled'),
+    (('--unlabeled', '.'), '--unlabeled without --teacher'),
+    (('--arch', 'pointrend_maskrcnn', '--unlabeled', '.', '--teacher', '.'),
      'a teacher for pointrend_maskrcnn')])
 def test_a_teacher_alone_is_refused(world, tmp_path, args, says):
     rc, out, err = satseg('train', '--images', world/'maps', '--labels', world/'labels', '--out',

@@ -22,7 +22,7 @@ PLACE = dict(crs='EPSG:32645', transform=from_origin(330_000, 3_060_000, .5, .5)
 
 
 def raster(path, bands=1, **place):
-    values = np.random.default_rng(0).integers(0, 2, (bands, 40, 50), dtype=np.uint8)
+    values = np.random.default_rng(0).integers(0, 2, (bands, 40, 50), dtype=np.uint8) + np.uint8(bands > 1)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         with rasterio.open(path, 'w', driver='GTiff', height=40, width=50, count=bands, dtype='uint8', **place) as d:

@@ -318,7 +318,7 @@ def test_hostile_names(chrome, towns, tmp_path):
     mapped(tmp_path/'run', towns/'images'/'town_1.tif', shares, table, None, note=SCRIPT)
     page = write_report(tmp_path/'run', images=towns/'images')
     show(chrome, page)
-    assert chrome.title == 'run'
+    assert chrome.title == 'town_1'
     assert chrome.execute_script("return document.querySelectorAll('script').length") == 2
     assert SCRIPT in text_of(chrome, 'legend')
     assert chrome.execute_script("return document.getElementById('threshold-box').hidden")
@@ -328,7 +328,7 @@ def test_hostile_names(chrome, towns, tmp_path):
         const s = document.createElement('script')
         s.textContent = 'document.title = "broken"'
         document.body.append(s)""")
-    assert chrome.title == 'run'
+    assert chrome.title == 'town_1'
 
 
 @browser
