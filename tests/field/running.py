@@ -146,7 +146,7 @@ def vector_output(folder):
 
 def hashes(folder):
     "These are read as they are."
-    from satseg_fastai.labels.read import polygon_layer
+    from satseg_fastai.labels.polygons import polygon_layer
     for name in ('a#b.gpkg', 'a%41b.geojson', 'a[1].gpkg', 'a&b?c.fgb'): assert polygon_layer(polygons(folder, name))
 
 
