@@ -41,7 +41,8 @@ from ..errors import BadInput
 from ..files import atomic_path
 from ..geo.tiling import Grid
 from ..labels.classes import ClassTable
-from ..labels.read import VECTOR_SUFFIXES, place_of
+from ..labels.masks import place_of
+from ..labels.polygons import VECTOR_SUFFIXES
 from ..models.encoders import layer_rates
 from ..models.segmenter import resize
 from ..pointrend.model import PointRend
