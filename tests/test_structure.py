@@ -1,6 +1,7 @@
 "The house rules that a machine can read: who may import whom, how long a function may be, how large a notebook."
 import ast
 import builtins
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -282,3 +283,20 @@ def test_notebooks_leave_nothing_behind(notebook):
 def test_tutorials_silence_one_place_at_most(notebook):
     "They come last, and say which module's warnings their text repeats."
     assert [call for call in lasting(code_of(notebook)) if 'module=' not in call] == []
+
+
+@pytest.mark.parametrize('path', sorted((ROOT/'nbs'/'experiments'/'results').iterdir()), ids=lambda p: p.name)
+def test_results_name_no_machine(path):
+    "The command of a result is one that anybody can type: no absolute path in it."
+    assert re.findall(r'[ =]/\w[^ "]*', ' '.join(commands(json.loads(line) for line in json_lines(path)))) == []
+
+
+def json_lines(path):
+    "The texts of a file of one result, or of one in each line."
+    text = path.read_text(encoding='utf-8')
+    return text.splitlines() if path.suffix == '.jsonl' else [text]
+
+
+def commands(results):
+    "What was typed for each result, where it says so."
+    return [result['command'] for result in results if isinstance(result, dict) and 'command' in result]
