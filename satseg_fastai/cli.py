@@ -40,7 +40,8 @@ def _is_memory(error):
 
 def _memory_message(error):
     reason = str(error).splitlines()[0][:80] if str(error) else 'allocation failed'
-    return f'ran out of memory ({reason}); use a smaller --batch or --patch'
+    less = 'allow the process more (ulimit -v)' if isinstance(error, ImportError) else 'use a smaller --batch or --patch'
+    return f'ran out of memory ({reason}); {less}'
 
 def _line(text, code):
     "Prints it, if anybody can still see it; the exit code."
@@ -61,23 +62,17 @@ def _leave_stdout():
     "Nothing more is printed."
     with suppress(OSError, ValueError): os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-def _check_paths(values):
-    "Of all that a command was given, the paths: each can be used."
-    for value in values:
-        paths = value if isinstance(value, (list, tuple)) else [value]
-        for path in paths:
-            if isinstance(path, Path): check_path(path)
-
 _INPUTS = (
     'model', 'images', 'labels', 'mask', 'scenes', 'pred', 'label', 'before', 'after', 'run', 'zones', 'aoi', 'init',
     'teacher', 'weights', 'unlabeled', 'valid_images', 'valid_labels', 'prob', 'disagreement', 'scene', 'file')
 
-def _check_there(options):
-    "A mistake in a path is told before anything heavy is imported."
-    for name in _INPUTS:
-        value = options.get(name)
-        for path in value if isinstance(value, list) else [value]:
-            if isinstance(path, Path) and _is_missing(path):
+def _check_paths(options):
+    "All paths of a command can be used, and what it reads is there: told before anything heavy is imported."
+    for name, value in options.items():
+        for path in value if isinstance(value, (list, tuple)) else [value]:
+            if not isinstance(path, Path): continue
+            check_path(path)
+            if name in _INPUTS and _is_missing(path):
                 raise BadInput(f'{path} does not exist', 'a file or a folder', 'check the path')
 
 def _is_missing(path):
@@ -92,8 +87,7 @@ def guarded(command):
     def run(*args, **kw):
         warnings.showwarning = _print_note
         try:
-            _check_paths([*args, *kw.values()])
-            _check_there(kw)
+            _check_paths(kw)
             return command(*args, **kw)
         except BadInput as error: _end(_message(error))
         except KeyboardInterrupt: _end('interrupted; run the same command again to finish', 130)
