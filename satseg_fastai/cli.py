@@ -40,7 +40,8 @@ def _is_memory(error):
 
 def _memory_message(error):
     reason = str(error).splitlines()[0][:80] if str(error) else 'allocation failed'
-    less = 'allow the process more (ulimit -v)' if isinstance(error, ImportError) else 'use a smaller --batch or --patch'
+    less = 'use a smaller --batch or --patch'
+    if isinstance(error, ImportError): less = 'allow the process more (ulimit -v)'
     return f'ran out of memory ({reason}); {less}'
 
 def _line(text, code):

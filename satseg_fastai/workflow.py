@@ -126,6 +126,7 @@ def _read_files(path):
     path = Path(path)
     if path.suffix.lower() in RASTER_SUFFIXES: return dataset_files(path)
     if path.is_dir(): return [file for file in path.rglob('*') if file.is_file()]
+    if path.suffix.lower() == '.gpkg': return [path.with_name(path.name + end) for end in ('', '-wal', '-journal')]
     if path.suffix.lower() == '.shp': return [file for file in path.parent.glob(f'{escape(path.stem)}.*')]
     return [path]
 
@@ -164,7 +165,8 @@ def soft_scenes(
         raise BadInput('--teacher without --unlabeled', 'both', 'give a folder of scenes without labels')
     spec = read_spec(teacher)
     scenes = list_scenes(unlabeled)
-    _check_scenes(scenes, spec, None, False)
+    try: _check_scenes(scenes, spec, None, False)
+    except BadInput as error: raise BadInput(f'a scene of --unlabeled: {error}', do='leave it out') from None
     return SoftScenes(Path(teacher), scenes)
 
 def _check_scenes(scenes, spec, bands, force):

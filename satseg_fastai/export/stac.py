@@ -10,6 +10,7 @@ __all__ = ['ALWAYS', 'band_names', 'slug', 'mlm_name', 'class_objects', 'mlm_inp
 import json, os, re
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import quote
 
 import torch
 from torch import nn
@@ -207,7 +208,7 @@ def file_asset(
     from pystac.extensions.file import FileExtension
     address = os.path.relpath(Path(path).resolve(), Path(home).resolve()).replace(os.sep, '/')
     if not address.startswith('.'): address = f'./{address}'
-    item.add_asset(key, pystac.Asset(href=address, **asset))
+    item.add_asset(key, pystac.Asset(href=quote(address), **asset))
     file = FileExtension.ext(item.assets[key], add_if_missing=True)
     size, sha256 = file_facts(path)
     file.apply(size=size, checksum=f'1220{sha256}')

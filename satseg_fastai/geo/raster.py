@@ -58,7 +58,7 @@ def check_local(
     path:str|Path # of a file or a folder
 )->Path:
     "Files are read from this machine; an address is one clear line."
-    if not _REMOTE.match(str(path)): return Path(path)
+    if not _REMOTE.match(str(path)) or Path(path).exists(): return Path(path)
     raise BadInput(f'{path} is no path on this machine', 'a local file',
                    'fetch it first, with curl -O or gdal_translate')
 

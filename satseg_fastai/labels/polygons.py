@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['VECTOR_SUFFIXES', 'burn', 'polygon_parts', 'painted_polygons', 'labelme_shapes', 'in_one_piece', 'every_turn',
-           'is_vector', 'polygon_layer', 'layer_info', 'read_features', 'check_vector_units', 'read_polygons',
-           'to_pixels', 'class_values', 'vector_shapes', 'ShapeSource', 'area_shapes']
+           'is_vector', 'is_map_layer', 'polygon_layer', 'layer_info', 'read_features', 'check_vector_units',
+           'read_polygons', 'to_pixels', 'class_values', 'vector_shapes', 'ShapeSource', 'area_shapes']
 
 # %% ../../nbs/02c_labels.polygons.ipynb #6e96e0d0
 import re
@@ -239,20 +239,34 @@ def _is_parquet(path): return Path(path).suffix.lower() == '.parquet'
 
 _POLYGON_KINDS = 'Polygon', 'Unknown', 'Collection', 'Surface'
 
+def is_map_layer(
+    fields # names of the columns of a layer
+)->bool:
+    "Whether a layer is one that this library wrote: polygons of a map, or what changed."
+    return {'class', 'class_index', 'touches_edge'} <= set(fields) or 'share_lost' in fields
+
 def polygon_layer(
     path:str|Path # vector file
-)->str: # name of its only layer that may hold polygons, or of that which is named like the file
+)->str: # its only layer that may hold polygons, or that which is named like the file and is no map of ours
     "The layer to read; several are an error."
     import pyogrio
     check_vector_path(path)
     with _reading(path, 'opened'): layers = pyogrio.list_layers(path).tolist()
     named = [str(name) for name, kind in layers if any(word in (kind or '') for word in _POLYGON_KINDS)]
     if len(named) == 1: return named[0]
-    if Path(path).stem in named: return Path(path).stem
+    stem = Path(path).stem
+    if stem in named and not _is_ours(path, stem):
+        warnings.warn(f'{path}: its layer {stem} is read, of {", ".join(named[:6])}', Note)
+        return stem
     if not named: raise BadInput(f'{path} has 0 polygon layers', 'one')
     told = f'{path} has {len(named)} polygon layers: {", ".join(named[:6])}'
     raise BadInput(told, f'one, or one named {Path(path).stem}',
                    f'take one out: ogr2ogr one.gpkg "{path}" "{named[0]}"')
+
+def _is_ours(path, layer):
+    "Whether a layer of a file is one that this library wrote."
+    import pyogrio
+    with _reading(path): return is_map_layer(pyogrio.read_info(path, layer=layer)['fields'])
 
 def layer_info(
     path:str|Path # vector file

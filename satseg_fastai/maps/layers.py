@@ -22,7 +22,7 @@ from ..errors import BadInput, FailedWork, Note
 from ..files import check_vector_path, workplace
 from ..geo.raster import Scene
 from ..labels.classes import ClassTable
-from ..labels.polygons import in_one_piece, polygon_parts
+from ..labels.polygons import in_one_piece, is_map_layer, polygon_parts
 from .trace import Regions
 
 # %% ../../nbs/50i_maps.layers.ipynb #6c5061d9
@@ -240,14 +240,19 @@ def _other_layers(dst):
     except RuntimeError:
         raise BadInput(f'{dst} is there and holds no layer that could be read', 'a GPKG of polygons, or no file',
                        'remove it, or write to another file') from None
-    others = [name for name, _ in layers if name.lower() != dst.stem.lower()]
-    return None if len(layers) == 1 and _is_earlier(dst, others) else others
+    names = [name for name, _ in layers]
+    others = [name for name in names if name.lower() != dst.stem.lower()]
+    if names == ['polygons'] and _is_ours(dst, 'polygons'): return None  # of when all were named so: it is replaced
+    for name in set(names) - set(others):
+        if not _is_ours(dst, name):
+            raise BadInput(f'{dst} holds a layer {name} that satseg did not write', 'another file for the polygons',
+                           'what is drawn in it would be lost')
+    return others
 
-def _is_earlier(dst, names):
-    "Whether the only layer is one of ours, of when they were all named polygons: it is replaced."
+def _is_ours(dst, layer):
+    "Whether a layer is one that this library wrote."
     import pyogrio
-    fields = set(pyogrio.read_info(dst)['fields'])
-    return names == ['polygons'] and ({'class', 'class_index', 'touches_edge'} <= fields or 'share_lost' in fields)
+    return is_map_layer(pyogrio.read_info(dst, layer=layer)['fields'])
 
 def _check_gpkg(dst):
     "What would be lost in a GPKG is an error; names of the layers to keep, None without a file."

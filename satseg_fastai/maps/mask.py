@@ -14,13 +14,14 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
-from rasterio.enums import MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags
 
 from ..bundle.rule import MASK_NODATA, Rule, planes_of
 from ..errors import BadInput, Note
 from ..files import atomic_path
 from ..geo.raster import Scene, write_cog
 from ..labels.classes import ClassTable, building
+from ..labels.masks import mask_coding, scan_mask
 _all_ = ['MASK_NODATA']  # it lives in rule
 
 # %% ../../nbs/50b_maps.mask.ipynb #aa9ff922
@@ -177,12 +178,24 @@ def stored_classes(
     (values,), valid = scene.read_valid(*window)
     return np.where(valid, values, values.dtype.type(MASK_NODATA))
 
+def _check_colors(scene, table):
+    "What a palette, or white as 0, says of the numbers: they are read as they are, so colors must not say otherwise."
+    white_first = scene.ds.tags(ns='IMAGE_STRUCTURE').get('MINISWHITE') == 'YES'
+    if ColorInterp.palette not in scene.ds.colorinterp and not white_first: return
+    coding = mask_coding(scan_mask(scene.path), table)
+    for number, index in zip(coding.keys.tolist(), coding.values.tolist()):
+        if number in range(table.n) and index in range(table.n) and index != number:
+            raise BadInput(f'{scene.name} has the color of {table.names[index]} for its number {number}',
+                           'a map whose numbers are those of the classes', 'renumber it, or drop its colors')
+
 def check_numbers(
     scene:Scene, # a mask
     table:ClassTable # its classes
 ):
-    "A mask that is none of ours, with a class table that numbers its classes otherwise than maps do, is an error."
-    if not table.renumbered or scene.ds.tags().get('classes'): return
+    "A mask that is none of ours, whose colors or class table number the classes otherwise than maps do, is an error."
+    if scene.ds.tags().get('classes'): return
+    _check_colors(scene, table)
+    if not table.renumbered: return
     numbers = ', '.join(f'{entry.stored} {entry.name}' for entry in table.classes[:8])
     raise BadInput(f'{scene.name} carries no classes, and the class table leaves numbers out ({numbers})',
                    'a map whose values are 0, 1, 2, ...',

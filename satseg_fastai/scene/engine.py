@@ -21,6 +21,7 @@ from ..errors import BadInput, Note
 from ..files import file_sha256
 from ..geo.raster import Scene, dataset_files, open_image, reflect_index
 from ..geo.raster import sample_values, scene_notes
+from ..labels.read import orientation
 
 # %% ../../nbs/40b_scene.engine.ipynb #0ce902f4
 def _activate(logits, activation):
@@ -171,10 +172,10 @@ def _far_band(values, quantiles, most):
     apart = np.abs(own_middle - middle)/width
     below = (values < low[:, None]).mean(1)
     above = ((values > high[:, None]) | (values >= most)).mean(1)
-    all_outside = (below > .75).all() or (above > .5).all()  # a dark tile of another place is below to .6
+    outside = (below > .75).all() or (above > .5).any()  # a dark tile of another place is below to .6
     all_dark = (own_high - low < (middle - low)/2).all()
     all_bright = (own_low - middle > .1*width).all()
-    if all_outside or all_dark or all_bright or apart.max() > 1: return int(apart.argmax())
+    if outside or all_dark or all_bright or apart.max() > 1: return int(apart.argmax())
 
 def check_values(
     values:np.ndarray, # (C,n), `sample_values` of a scene
@@ -186,7 +187,9 @@ def check_values(
         if spec.arch: warnings.warn('the model does not say what values it was trained on: no scene is compared', Note)
         return
     values = values[:, ~np.isnan(values).any(0)]
-    if not values.size: return
+    if not values.size:
+        warnings.warn(f'{name}: none of the pixels looked at holds data: its values are not compared', Note)
+        return
     most = np.iinfo(values.dtype).max if values.dtype.kind in 'iu' else np.inf
     band = _far_band(values, spec.quantiles, most)
     if band is None: return
@@ -209,6 +212,9 @@ def check_fits(
                        'scale the scene with gdal_translate -scale -ot, or use --force')
     values = sample_values(scene)
     for note in scene_notes(scene, values): warnings.warn(note, Note)
+    if (turned := orientation(scene.path)) != 1:
+        warnings.warn(f'{scene.name} is stored turned (EXIF orientation {turned}): its map lies on the stored pixels, '
+                      'and labels that were drawn on the upright picture do not fit it', Note)
     if not force: check_values(values, scene.name, spec)
     gsd = scene.gsd
     if gsd and spec.gsd and not 1/1.5 < gsd/spec.gsd < 1.5:

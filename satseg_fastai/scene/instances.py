@@ -13,13 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ..bundle.file import Bundle
 from ..bundle.spec import Spec
 from ..errors import BadInput
 from ..geo.raster import Scene, bounded_cache, cache_bytes
+from ..geo.regions import components
 from ..geo.tiling import Grid, Window
 from ..instances.detect import Detection, tight
 from .engine import array_reader, batches, check_fits, evaluating, open_scene, pick_device
@@ -158,10 +157,7 @@ def linked(
     pairs:list # of (i, j) that belong together
 )->np.ndarray: # (n,) number of the group of each
     "Groups of what belongs together."
-    ends, others = np.array(pairs, int).reshape(-1, 2).T
-    links = coo_array((np.ones(len(ends)), (ends, others)), shape=(n, n))
-    _, numbers = connected_components(links, directed=False)
-    return numbers
+    return components(*np.array(pairs, int).reshape(-1, 2).T, n)
 
 def _lies_in(d, objects, least):
     "Whether most of something found lies in one of the objects."

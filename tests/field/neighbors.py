@@ -1,0 +1,195 @@
+"Neighbors of the other tables' rows: the same kinds, by other ways in."
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import shapely
+from PIL import Image
+from rasterio.transform import from_origin
+
+from satseg_fastai.geo.raster import Scene
+from satseg_fastai.labels.classes import building
+from satseg_fastai.labels.polygons import polygon_layer
+from satseg_fastai.labels.read import labels_kind, open_labels
+from satseg_fastai.testing import PLACE, write_raster
+
+from .case import Case
+
+RNG = np.random.default_rng(0)
+HOUSES = np.zeros((40, 50), np.uint8)
+HOUSES[10:20, 15:30] = 1
+
+
+def drawn(path, layer, **columns):
+    "A layer somebody drew into a GPKG."
+    shape = shapely.box(332_002, 3_057_985, 332_010, 3_057_995)
+    gpd.GeoDataFrame(columns or dict(surveyor=['Ann']), geometry=[shape], crs=32645).to_file(path, layer=layer)
+    return path
+
+
+def vectorized(folder, dst):
+    "Our layer in a file."
+    from satseg_fastai.maps.polygons import vectorize
+    mask = write_raster(folder/'map_mask.tif', HOUSES, nodata=255)
+    return vectorize(mask, dst)
+
+
+def over_a_drawing(folder): vectorized(folder, drawn(folder/'houses.gpkg', 'houses'))
+
+
+def drawing_stays(folder):
+    "After the refusal the file is as it was."
+    path = drawn(folder/'houses.gpkg', 'houses')
+    before = path.read_bytes()
+    try: vectorized(folder, path)
+    except ValueError: pass
+    assert path.read_bytes() == before
+
+
+def our_map_as_labels(folder):
+    "The user's only layer is not the one of the file's name; ours is."
+    path = drawn(folder/'labels.gpkg', 'hand')
+    assert polygon_layer(path) == 'hand'
+    vectorized(folder, path)
+    assert set(pyogrio.list_layers(path)[:, 0]) == {'hand', 'labels'}
+    polygon_layer(path)
+
+
+def named_layer(folder):
+    "Of two drawn layers the one named like the file."
+    path = drawn(drawn(folder/'labels.gpkg', 'labels'), 'more')
+    assert polygon_layer(path) == 'labels'
+
+
+def fax(folder, black_is=1):
+    "A map of another program whose palette begins with white."
+    image = Image.fromarray(HOUSES*black_is, 'P')
+    image.putpalette([255]*3 + [0]*3 + [128]*762)
+    image.save(folder/'fax.png')
+    return write_raster(folder/'labels.png', HOUSES, crs=None), folder/'fax.png'
+
+
+def evaluate_fax(folder):
+    from satseg_fastai.evaluate.pixels import evaluate
+    labels, mask = fax(folder)
+    evaluate(mask, labels)
+
+
+def vectorize_fax(folder):
+    from satseg_fastai.maps.polygons import vectorize
+    vectorize(fax(folder)[1], folder/'fax.gpkg')
+
+
+def own_colors(folder):
+    "A palette that says what the numbers say is read, whoever wrote it."
+    from satseg_fastai.evaluate.pixels import evaluate
+    labels, _ = fax(folder)
+    image = Image.fromarray(HOUSES, 'P')
+    image.putpalette([0, 0, 0, 255, 0, 0] + [0]*762)
+    image.save(folder/'own.png')
+    assert evaluate(folder/'own.png', labels)['iou']['building'] == 1
+
+
+def wide(change):
+    "A scene beside a model of wide ranges, as those of Sentinel-2 are."
+    def run(folder):
+        from satseg_fastai.bundle.spec import check_spec
+        from satseg_fastai.scene.engine import check_values
+        middles = np.array([700, 900, 1100, 2500.])[:, None]
+        values = RNG.lognormal(0, .45, (4, 9000))*middles
+        quantiles = np.quantile(values, (.001, .5, .999), axis=1).T.tolist()
+        classes = [dict(name=name, color=[i, 0, 0], index=i) for i, name in enumerate(('ground', 'roof'))]
+        spec = check_spec(dict(arch='se_unet', encoder='test_resnet', arch_args={}, n_in=4, n_out=2, classes=classes,
+                               mean=[1.]*4, std=[1.]*4, dtype='uint16', bands=[1, 2, 3, 4], quantiles=quantiles))
+        check_values(change(values).astype(np.uint16), 'a.tif', spec)
+    return run
+
+
+def labels_beside(crs, other):
+    "A label 40 pixels off, one of the two without a CRS."
+    def run(folder):
+        image = write_raster(folder/'a.tif', RNG.integers(0, 255, (3, 40, 50)).astype('uint8'))
+        with Scene(image) as scene: assert scene.crs
+        moved = from_origin(332_020, 3_058_000, .5, .5)
+        for path, own, transform in ((folder/'a.tif', crs, PLACE), (folder/'l.tif', other, moved)):
+            values = RNG.integers(0, 2, (3, 40, 50) if path.stem == 'a' else (1, 40, 50)).astype('uint8')
+            write_raster(path, values, crs='EPSG:32645', transform=transform)
+            if not own: write_without_crs(path, values, transform)
+        open_labels(folder/'l.tif', folder/'a.tif', building())
+    return run
+
+
+def write_without_crs(path, values, transform):
+    "Coordinates of which nobody says what they are, as of a world file."
+    import rasterio
+    shape = dict(count=len(values), height=40, width=50, dtype='uint8')
+    with rasterio.open(path, 'w', driver='GTiff', transform=transform, **shape) as file: file.write(values)
+
+
+def open_journal(folder):
+    "What was committed to a GPKG that is open stands in its -wal."
+    from satseg_fastai.workflow import _states
+    path = drawn(folder/'l.gpkg', 'l')
+    before = _states([path])
+    (folder/'l.gpkg-wal').write_bytes(b'more')
+    assert _states([path]) != before
+
+
+def all_full(folder):
+    "One mask of 255 alone beside class indices."
+    full = write_raster(folder/'a.png', np.full((40, 50), 255, np.uint8), crs=None)
+    labels_kind([full, write_raster(folder/'b.png', HOUSES, crs=None)], building())
+
+
+def turned_scene(folder):
+    "A photo that is stored turned is mapped."
+    import torch
+    from satseg_fastai.scene.predict import predict_scene
+    exif = Image.Exif()
+    exif[274] = 3
+    image = Image.fromarray(RNG.integers(20, 220, (40, 50, 3)).astype(np.uint8))
+    image.save(folder/'photo.jpg', exif=exif)
+    predict_scene(torch.nn.Conv2d(3, 2, 1), folder/'photo.jpg', folder/'p.tif', size=32, progress=False,
+                  stats=([100]*3, [50]*3))
+
+
+def odd_address(folder):
+    "The address of an asset is a URI."
+    import json
+    from datetime import datetime, timezone
+    from urllib.parse import unquote
+    from satseg_fastai.export.scenes import export_scenes
+    from satseg_fastai.report.example import noisy, write_map
+    scene = write_raster(folder/'a#b%20.tif', RNG.integers(20, 220, (3, 40, 50)).astype('uint8'))
+    write_map(folder/'run', scene, noisy(HOUSES, 0)[None], building())
+    export_scenes(folder/'run', taken=datetime(2024, 6, 1, tzinfo=timezone.utc))
+    items = [json.loads(path.read_text()) for path in (folder/'run').glob('*.json')]
+    addresses = [asset['href'] for item in items for asset in item.get('assets', {}).values()]
+    own = [address for address in addresses if 'prob' in address]
+    assert own and all('#' not in address and 'a#b%20' in unquote(address) for address in own)
+
+
+def local_vsi(folder):
+    "A folder on this machine that begins like an address."
+    from contextlib import chdir
+    write_raster(folder/'vsidata'/'a.tif', HOUSES)
+    with chdir(folder), Scene('vsidata/a.tif') as scene: assert scene.height == 40
+
+
+CASES = [
+    Case('1', 'a map whose palette begins with white', 'refused: fax.png', evaluate_fax),
+    Case('1', 'the same, vectorized', 'refused: fax.png', vectorize_fax),
+    Case('1', 'a map of another program with the colors of the classes', 'it is read', own_colors),
+    Case('3', 'a mask of 255 alone beside class indices', 'refused: a.png holds only 255', all_full),
+    Case('4', 'coordinates without a CRS, 40 pixels off', 'refused: lies 40 pixels away', labels_beside(True, None)),
+    Case('4', 'an image with coordinates and no CRS', 'refused: lies 40 pixels away', labels_beside(None, True)),
+    Case('5', 'a photo that is stored turned is mapped', 'note: photo.jpg is stored turned', turned_scene),
+    Case('10', 'wide ranges, as they are', 'no refusal', wide(lambda values: values)),
+    Case('10', 'wide ranges times five', 'refused: a.tif has values of', wide(lambda values: values*5)),
+    Case('12', 'a GPKG of labels that is open elsewhere', 'another run', open_journal),
+    Case('20', 'a hand-drawn layer named like the file', 'refused: holds a layer houses that satseg did not write',
+         over_a_drawing),
+    Case('20', 'the same: the file', 'is as it was', drawing_stays),
+    Case('38', 'our map written beside drawn labels', 'refused: has 2 polygon layers', our_map_as_labels),
+    Case('38', 'two drawn layers, one named like the file', 'note: its layer labels is read', named_layer),
+    Case('33', '# and % in an address of STAC', 'are quoted', odd_address),
+    Case('40', 'a local folder that begins with vsi', 'it is opened', local_vsi)]
