@@ -1,6 +1,7 @@
 "What is read as a map, and what is written: masks, polygons, sidecars, exports."
 import sqlite3
 
+import geopandas as gpd
 import numpy as np
 import rasterio
 from affine import Affine
