@@ -624,7 +624,7 @@ def _table(classes):
 
 def _clean_up(mask, model, sizes, px, connectivity):
     "What the user said, else what the model or the receipt beside the mask says."
-    from satseg_fastai.maps.clean import Clean, read_clean
+    from satseg_fastai.maps.clean import Clean
     if sizes and model:
         option = next(iter(sizes)).replace('_', '-')
         raise BadInput(f'--model together with --{option}', 'one of the two')
@@ -638,7 +638,7 @@ def _clean_up(mask, model, sizes, px, connectivity):
         option = 'px' if px else 'connectivity'
         raise BadInput(f'--{option} without sizes', 'sizes, e.g. --min-object 10', f'{name} brings its own')
     check_same_classes(mask, spec, name)
-    return read_clean(spec['clean'])
+    return Clean.of(spec.clean)
 
 # %% ../nbs/90_cli.ipynb #ce2198fa
 @app.command()

@@ -24,7 +24,7 @@ from .files import safe_stem, same_name, workplace, write_json
 from .geo.raster import RASTER_SUFFIXES, Scene, dataset_files, list_scenes
 from .geo.tiling import Grid
 from .labels.classes import class_table
-from .maps.clean import clean_mask, read_clean
+from .maps.clean import Clean, clean_mask
 from .maps.layers import check_layer
 from .maps.mask import write_mask
 from .maps.polygons import write_detections
@@ -488,7 +488,7 @@ def map_scenes(
     rule = _mask_rule(spec, threshold)
     files = _map_files(scenes, out)
     _check_own(scenes, [path for own in files for path in (own.prob, own.mask, own.receipt)])
-    clean_up = read_clean(spec['clean']) if clean and spec.clean else None
+    clean_up = Clean.of(spec.clean) if clean and spec.clean else None
     _check_scenes(scenes, spec, kw.get('bands'), kw.get('force', False))
     receipts = []
     for scene, own in zip(scenes, files):

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from satseg_fastai.areas.blocks import check_blocks
+from satseg_fastai.areas.blocks import check_blocks, map_receipt
 from satseg_fastai.bundle.rule import Rule
 from satseg_fastai.bundle.spec import Receipt, Spec, check_spec, checked
-from satseg_fastai.report.maps import map_receipt
 from satseg_fastai.validation.describe import describe_threshold
 
 FOUND = json.loads((Path(__file__).parent/'fixtures'/'receipts.json').read_text(encoding='utf-8'))

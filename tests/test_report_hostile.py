@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
+from satseg_fastai.areas.blocks import map_receipt
 from satseg_fastai.errors import BadInput
 from satseg_fastai.labels.classes import building
 from satseg_fastai.report.example import write_example
-from satseg_fastai.report.maps import map_receipt
 from satseg_fastai.report.page import write_report
 
 CLASSES = [dict(name=e.name, color=list(e.color), index=e.index) for e in building().classes]

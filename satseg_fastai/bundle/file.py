@@ -12,20 +12,20 @@ from functools import cached_property
 from pathlib import Path
 
 from .rule import Rule
-from .spec import COUNTED, ELSEWHERE, SCHEMA, Spec, check_spec, finds_objects
+from .spec import COUNTED, ELSEWHERE, SCHEMA, Spec, Training, check_spec, finds_objects
 from ..errors import BadInput
 from ..files import atomic_path
 _all_ = ['COUNTED', 'ELSEWHERE', 'SCHEMA', 'check_spec', 'finds_objects']  # they live in spec
 
 # %% ../../nbs/20c_bundle.file.ipynb #5e0f7a10
 def teacher_line(
-    receipt:dict|None # of a training
+    receipt:Training|None # of a training
 )->str|None: # None without a teacher
     "Who taught the model besides the labels."
-    teacher = (receipt or {}).get('teacher')
-    if not teacher: return teacher
-    scenes = f'{teacher["scenes"]} scene{"s"*(teacher["scenes"] != 1)}'
-    return f'{teacher["file"]} on {scenes} without labels, at weight {teacher["weight"]}'
+    teacher = receipt and receipt.teacher
+    if teacher is None: return None
+    scenes = f'{teacher.scenes} scene{"s"*(teacher.scenes != 1)}'
+    return f'{teacher.file} on {scenes} without labels, at weight {teacher.weight}'
 
 # %% ../../nbs/20c_bundle.file.ipynb #8375febd
 def _bare(net):
@@ -327,5 +327,5 @@ def describe_spec(
         'temperature': f'{spec.temperature:.3f}' if spec.temperature else None,
         'clean-up': _clean_row(spec.clean) if spec.clean else None,
         'training': _training_row(spec.receipt),
-        'teacher': teacher_line(spec.get('receipt'))}
+        'teacher': teacher_line(spec.receipt)}
     return {name: text for name, text in rows.items() if text is not None}

@@ -103,16 +103,15 @@ Rule.asked, Rule.given = classmethod(_asked), classmethod(_given)
 
 # %% ../../nbs/20a_bundle.rule.ipynb #455ffb08
 def _of(cls:type,
-    spec:dict, # of a bundle
+    spec, # `Spec` of a bundle
     threshold:float|list|None=None # what a person asks for instead
 )->Rule: # .5 or the most likely class where nothing is known
     "The rule of a bundle, as its maps are made."
-    planes = planes_of(spec['n_out'])
+    planes, stored = planes_of(spec.n_out), spec.threshold
     if threshold is not None: return cls.asked(threshold, planes)
-    stored = spec.get('threshold') or {}
-    if planes == 1: return cls.given(stored.get('value'), planes)
-    if stored.get('rule') != 'thresholds': return cls()
-    return cls.given(stored['values'], planes)
+    if stored is None: return cls.given(None, planes)
+    if planes == 1: return cls.given(stored.value, planes)
+    return cls.given(stored.values if stored.rule == 'thresholds' else None, planes)
 
 Rule.of = classmethod(_of)
 

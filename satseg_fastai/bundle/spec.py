@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['Share', 'Size', 'Rate', 'Temperature', 'Figure', 'Count', 'Band', 'Byte', 'Text', 'EXPECTED', 'Range', 'Ious', 'Bin',
            'COUNTED', 'SCHEMA', 'ELSEWHERE', 'Arguments', 'Color', 'Quantiles', 'expecting', 'number', 'whole', 'Part',
-           'misfit', 'wrong_value', 'checked', 'Curve', 'Interval', 'Figures', 'Place', 'MeanIou', 'Threshold',
-           'Calibration', 'CleanUp', 'Blocks', 'Phase', 'History', 'Teacher', 'Training', 'ClassOf', 'IgnoredColor',
-           'Spec', 'finds_objects', 'check_spec', 'MapSettings', 'Receipt']
+           'misfit', 'Document', 'wrong_value', 'checked', 'Curve', 'Interval', 'Figures', 'Place', 'MeanIou',
+           'Threshold', 'Calibration', 'CleanUp', 'Blocks', 'Validated', 'validated', 'Phase', 'History', 'Teacher',
+           'Training', 'ClassOf', 'IgnoredColor', 'Spec', 'finds_objects', 'check_spec', 'MapSettings', 'Receipt']
 
 # %% ../../nbs/20b_bundle.spec.ipynb #83b6bcc1
 import json, reprlib
@@ -69,6 +69,24 @@ def misfit(
 )->PydanticCustomError:
     "The error of values that do not fit each other."
     return PydanticCustomError('misfit', '{what}', dict(what=what))
+
+class Document(Part, Mapping):
+    "A part that is a file by itself: what is read by name has its type, the JSON stays, entry by entry."
+    _source: dict = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode='wrap')
+    @classmethod
+    def _keep(cls, data, handler):
+        document = handler(data)
+        document._source = dict(data)
+        return document
+
+    def __getitem__(self, name): return self._source[name]
+    def __iter__(self): return iter(self._source)
+    def __len__(self): return len(self._source)
+    def __or__(self, other): return dict(self) | other
+    __eq__ = Mapping.__eq__
+
 
 # %% ../../nbs/20b_bundle.spec.ipynb #34b803b3
 EXPECTED = dict(model_type='an object', dict_type='an object', list_type='a list', string_type='a text',
@@ -248,6 +266,26 @@ class Blocks(Part):
         for kind in COUNTED: yield from (getattr(self, kind) or {}).values()
         if self.scenes is not None: yield self.scenes
 
+# %% ../../nbs/20b_bundle.spec.ipynb #e2d20f84
+class Validated(Part):
+    "What labeled scenes told of a model."
+    threshold: Threshold | None = None
+    calibration: Calibration | None = None
+    temperature: Temperature | None = None
+    clean: CleanUp | None = None
+    validation: Blocks | None = None
+
+def validated(
+    stored:dict|Validated # what `choose_threshold` gave, a spec, or its JSON
+)->Validated: # of the spec itself, where it is one
+    "What validation found, typed."
+    if isinstance(stored, Validated): return stored
+    parts = {name: stored[name] for name in Validated.model_fields if name in stored}
+    if not isinstance(parts.get('threshold'), dict):
+        beside = {name: value for name, value in stored.items() if name not in Validated.model_fields}
+        parts['threshold'] = beside if beside.keys() & {'value', 'rule'} else None
+    return checked(Validated, parts, 'validation')
+
 # %% ../../nbs/20b_bundle.spec.ipynb #03d7a1e0
 class Phase(Part):
     "A part of the training at one setting."
@@ -285,6 +323,8 @@ class Training(Part):
     history: History = History()
     last: dict = {}
     teacher: Teacher = None
+    # name of the scene, row, column, height, width of what was trained on
+    trained: list[list] | None = None
     pretrained: bool = False
     seed: whole(-(1 << 63), 1 << 64, 'a whole number') | None = None
     seconds: number(0, 1e12) = 0
@@ -342,9 +382,8 @@ def _class_table(spec, ignored):
         classes.append((color.name, color.color, index, color.value))
     return ClassTable(tuple(classes), spec.ignore)
 
-class Spec(Part, Mapping):
+class Spec(Validated, Document):
     "What a bundle says of its model. `mean` and `std` are in the scene's raw units, `gsd` in meters."
-    _source: dict = PrivateAttr(default_factory=dict)  # the JSON, entry by entry
     arch: Text
     encoder: Text
     arch_args: Arguments
@@ -363,19 +402,7 @@ class Spec(Part, Mapping):
     patch_size: whole(32, 8192, 'a whole number from 32 to 8192') | None = None
     statistics: Text | None = None
     things: list[Count] | None = None
-    threshold: Threshold | None = None
-    calibration: Calibration | None = None
-    temperature: Temperature | None = None
-    clean: CleanUp | None = None
-    validation: Blocks | None = None
     receipt: Training | None = None
-
-    @model_validator(mode='wrap')
-    @classmethod
-    def _keep(cls, data, handler):
-        spec = handler(data)
-        spec._source = dict(data)
-        return spec
 
     @property
     def table(self)->ClassTable:
@@ -396,12 +423,6 @@ class Spec(Part, Mapping):
         "That of a bare module: nothing is known, but for its bands where it says them."
         nothing = dict.fromkeys(('arch', 'encoder', 'n_out', 'mean', 'std'))
         return cls.model_construct(**nothing, n_in=n_in, arch_args={}, classes=[])
-
-    def __getitem__(self, name): return self._source[name]
-    def __iter__(self): return iter(self._source)
-    def __len__(self): return len(self._source)
-    def __or__(self, other): return dict(self) | other
-    __eq__ = Mapping.__eq__
 
 # %% ../../nbs/20b_bundle.spec.ipynb #1dfa7e13
 def finds_objects(
@@ -472,9 +493,10 @@ class MapSettings(Part):
     "How a scene was mapped."
     bands: Annotated[list[Band], Field(min_length=1)] | None = None
 
-class Receipt(Part):
+class Receipt(Document):
     "What a run said of a scene."
     scene: str | None = None
     settings: MapSettings | None = None
     model_sha256: str | None = None
+    model: Any = None
     warnings: list | None = None

@@ -108,18 +108,18 @@ def _said(part, name):
 
 def _training(spec):
     "Scenes, epochs, settings, versions, teacher, and figures of some epochs."
-    stored, receipt = spec.get('receipt'), spec.receipt
-    if not stored: return ['Unknown: the bundle holds no training receipt.']
+    receipt = spec.receipt
+    if not (receipt and receipt.model_fields_set): return ['Unknown: the bundle holds no training receipt.']
     batch, crop = (whole(_said(receipt, name)) for name in ('batch_size', 'crop'))
     seconds, seed = figure(_said(receipt, 'seconds'), 1), whole(receipt.seed)
-    teacher = teacher_line(stored)
+    teacher = teacher_line(receipt)
     return [f'- training and validation scenes: {len(receipt.scenes) or "unknown"}',
             f'- epochs: {_phases(receipt)}',
             f'- batches of {batch} crops of {crop} px; loss {told(receipt.loss)}, {told(receipt.optimizer)}',
             f'- time: {seconds} s on {told(receipt.device)}',
             f'- seed: {seed}; versions: {_versions(receipt)}',
             *([f'- teacher: {plain(teacher)}'] if teacher else []),
-            *_history(history_of(stored))]
+            *_history(history_of(receipt))]
 
 def _even_rows(total, most):
     "Row numbers, evenly chosen, the first and the last among them."

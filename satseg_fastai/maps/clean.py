@@ -43,6 +43,13 @@ class Clean(NamedTuple):
     unit: str = 'px'       # 'px': pixels; 'm2': areas in square meters, the radius in meters
     connectivity: int = 4  # 4: pixels touch by a side, 8: also by a corner
 
+    @classmethod
+    def of(cls,
+        stored # `CleanUp` of a bundle's spec
+    )->'Clean':
+        "The sizes in a spec."
+        return cls(*(getattr(stored, name) for name in cls._fields))
+
 def _is_size(value):
     is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     return is_number and math.isfinite(value) and value >= 0
@@ -59,7 +66,7 @@ def check_clean(
     return how
 
 def read_clean(
-    d:dict # as a bundle or a mask's metadata has it; other entries are left alone
+    d:dict # as a mask's metadata has it; other entries are left alone
 )->Clean: # checked
     "A clean-up from plain data."
     if not isinstance(d, dict): raise BadInput(f'a clean-up {d!r:.40}', f'a dict with {", ".join(Clean._fields)}')

@@ -10,7 +10,8 @@ from ..lazy import lazy_names
 
 # %% ../../nbs/70_report.ipynb #2c17eefd
 HOMES = {
-    'report.maps': 'Mapped map_receipt open_run Making clean_sizes mask_making with_files run_specs',
+    'areas.blocks': 'map_receipt',
+    'report.maps': 'Mapped open_run Making clean_sizes mask_making with_files run_specs',
     'report.pixels': (
         'WINDOW RAMP blocks_of doubt window_scores Look look inside block_mean shown_bands small_scene '
         'Overview shrink ramp_colors'),

@@ -12,33 +12,36 @@ from typing import NamedTuple
 from ..areas.blocks import check_blocks, check_same_classes
 from ..areas.figures import area_figures
 from ..bundle.rule import Rule
+from ..bundle.spec import Spec
 from ..evaluate.objects import object_scores
 from ..evaluate.pixels import evaluate
+from ..maps.clean import Clean
 from .maps import Making, Mapped, clean_sizes, mask_making
 from .pixels import Look, Overview, look, small_scene
 
 # %% ../../nbs/70e_report.data.ipynb #ec09ce94
 def _why_not(spec, making):
     "Why the validation blocks of a spec do not speak for a mask; '' where they do."
-    blocks = (spec.get('validation') or {}).get('confusions') or []
+    blocks = spec.validation.confusions if spec.validation else []
     if len(blocks) < 2:
         held = 'a single validation block' if blocks else 'no validation blocks'
         return f'the model carries {held} to correct them with'
     validated = Rule.of(spec)
     if not validated.agrees(making.rule):
         return f'the mask was made at {making.rule.text}, the validation blocks at {validated.text}'
-    if clean_sizes(spec.get('clean')) != making.cleaned: return 'mask and validation blocks were not cleaned alike'
+    validated_clean = clean_sizes(spec.clean and Clean.of(spec.clean))
+    if validated_clean != making.cleaned: return 'mask and validation blocks were not cleaned alike'
     return ''
 
 def validation_blocks(
-    spec:dict, # of the bundle, or {}
+    spec:Spec, # of the bundle, or `Spec.unknown()`
     making:Making, # of the mask
     name:str='the model' # for messages
 )->tuple: # stats.ValidationBlocks or None, and in that case the reason
     "The validation blocks that speak for a mask, with the scenes that they are of."
     why = _why_not(spec, making)
     if why: return None, f'Areas are as mapped: {why}'
-    return check_blocks(spec['validation'], making.table.n, name), ''
+    return check_blocks(spec.validation, making.table.n, name), ''
 
 # %% ../../nbs/70e_report.data.ipynb #539a8282
 class Facts(NamedTuple):
@@ -72,13 +75,13 @@ def _scores(mapped, making):
 # %% ../../nbs/70e_report.data.ipynb #047deb7f
 def gather(
     m:Mapped, # the map
-    spec:dict, # of its model, or {}
+    spec:Spec, # of its model, or `Spec.unknown()`
     side:int, # longer side of its picture, at most
     **asked # zones, column, roads and trees of `stats.area_figures`
 )->Facts:
     "Everything about one scene, streamed."
     making = mask_making(m.mask)
-    if spec.get('classes'): check_same_classes(m.mask, spec, 'the model', making.table)
+    if spec.classes: check_same_classes(m.mask, spec, 'the model', making.table)
     seen = look(m, making, side)
     blocks, why = validation_blocks(spec, making, f'the model of {m.stem}')
     with warnings.catch_warnings():

@@ -8,6 +8,7 @@ __all__ = ['threshold_steps', 'at_steps', 'counts_at', 'pack', 'pack_all', 'draw
 # %% ../../nbs/70g_report.drawn.ipynb #27dbb8b9
 import numpy as np
 
+from ..bundle.spec import Curve, Spec, Threshold, Validated
 from ..errors import BadInput
 from ..evaluate.pixels import ERROR_COLORS
 from ..geo.levels import threshold_level
@@ -90,72 +91,67 @@ def pack_all(
 
 # %% ../../nbs/70g_report.drawn.ipynb #685ce660
 def drawn_curve(
-    stored:dict|None, # of `curve_to_json`
+    stored:Curve|None, # of a spec
     **more # name, value
 )->dict|None: # t descending, tp, fp, p, n
-    "A stored curve as the page draws it; what is no curve is left out."
-    try:
-        t, tp, fp = ([float(value) for value in stored[name]] for name in ('thresholds', 'tp', 'fp'))
-        if not len(t) == len(tp) == len(fp) > 1: return None
-        return dict(
-            t=[max(1., t[0]) + 1e-6, *t],  # first a threshold at which nothing is mapped
-            tp=[0, *tp],
-            fp=[0, *fp],
-            p=int(stored['positives']),
-            n=int(stored['negatives']),
-            **more)
-    except (TypeError, KeyError, ValueError, OverflowError): return None
+    "A stored curve as the page draws it; a single point is left out."
+    if stored is None or len(stored.thresholds) < 2: return None
+    nothing_mapped = max(1., stored.thresholds[0]) + 1e-6
+    return dict(
+        t=[nothing_mapped, *stored.thresholds],
+        tp=[0, *map(float, stored.tp)],
+        fp=[0, *map(float, stored.fp)],
+        p=stored.positives,
+        n=stored.negatives,
+        **more)
 
-def _named_curve(name, part, values):
-    "The curve of a place or class, with its threshold where there is one."
-    known = (values.get(name) or {}).get('value')
-    value = part.get('value', known)
-    more = {} if value is None else dict(value=value)
-    return drawn_curve(part.get('curve'), name=name, **more)
-
-def _named_curves(parts, values={}):
-    "The curves of places or classes, of those that have one."
-    parts = parts or {}
-    curves = [_named_curve(name, part, values) for name, part in parts.items()]
+def _named_curves(parts, wholes=None):
+    "The curves of places or classes, of those that have one; without a threshold, they have that of the whole."
+    parts, wholes = parts or {}, wholes or parts
+    curves = []
+    for name, part in parts.items():
+        known = [own.value for own in (part, wholes.get(name)) if own and own.value is not None]
+        value = dict(value=known[0]) if known else {}
+        curves.append(drawn_curve(part.curve, name=name, **value))
     return [curve for curve in curves if curve]
 
 # %% ../../nbs/70g_report.drawn.ipynb #fe8eaf98
-def _groups(threshold): return threshold.get('groups') or {}
-
-def _place_classes(threshold):
+def _place_classes(classes, groups):
     "For each place the curves of several classes."
-    classes, groups = threshold.get('classes'), _groups(threshold)
     if not classes or len(groups) < 2: return []
     return [
-        dict(name=name, classes=_named_curves(group.get('classes'), classes))
+        dict(name=name, classes=_named_curves(group.classes, classes))
         for name, group in groups.items()
     ]
 
-def _interval_note(ends):
+def _interval_note(interval):
     "What the shaded band of the curves is."
-    if not ends.get('threshold'): return ''
-    level = 100*ends.get('level', .95)
-    over = f'{ends.get("n", "")} {ends.get("units", "")}'
-    return f'The shaded band is the {level:.3g} % interval of the best threshold, over {over} of validation.'
+    if not (interval and interval.threshold): return ''
+    level = f'{100*interval.level:.3g} %'
+    over = f'{interval.n} {interval.units}'
+    return f'The shaded band is the {level} interval of the best threshold, over {over} of validation.'
+
+def _bins(calibration):
+    "Predicted share, share found, pixels."
+    return [[predicted, there, int(pixels)] for predicted, there, pixels in calibration.bins]
 
 # %% ../../nbs/70g_report.drawn.ipynb #4e8afbda
 def drawn_spec(
-    spec:dict # of a bundle, or {}
+    spec:Validated # the spec of a bundle, or `Spec.unknown()`
 )->dict: # curve, interval, groups, perClass, places, bins, ece, note
     "What the page draws of a model's validation."
-    threshold = spec.get('threshold') or {}
-    calibration = spec.get('calibration') or {}
-    ends = threshold.get('interval') or {}
-    groups = _groups(threshold)
+    threshold = spec.threshold or Threshold.model_construct()
+    calibration, interval = spec.calibration, threshold.interval
+    groups = threshold.groups or {}
     return dict(
-        curve=drawn_curve(threshold.get('curve')),
-        interval=ends.get('threshold'),
+        curve=drawn_curve(threshold.curve),
+        interval=interval and interval.threshold,
         groups=_named_curves(groups) if len(groups) > 1 else [],
-        perClass=_named_curves(threshold.get('classes')),
-        places=_place_classes(threshold),
-        bins=calibration.get('bins'),
-        ece=calibration.get('ece'),
-        note=_interval_note(ends))
+        perClass=_named_curves(threshold.classes),
+        places=_place_classes(threshold.classes, groups),
+        bins=calibration and _bins(calibration),
+        ece=calibration and calibration.ece,
+        note=_interval_note(interval))
 
 # %% ../../nbs/70g_report.drawn.ipynb #7fd016f2
 def _rule_sentence(making):
@@ -228,7 +224,7 @@ def scene_data(
 def page_data(
     facts:list, # of Facts
     packed:list, # of dicts
-    spec:dict # of the model, or {}
+    spec:Spec # of the model, or `Spec.unknown()`
 )->dict: # of JSON
     "Everything the browser draws."
     table = facts[0].making.table

@@ -9,18 +9,18 @@ __all__ = ['LINES', 'criterion_text', 'validation_rows', 'validation_section', '
 from typing import NamedTuple
 
 from ..bundle.file import teacher_line
+from ..bundle.spec import Spec, Threshold, Validated
 from .html import Markup, grid, percent, score, section, tag
 from .plots import history_of, history_panels
 from ..validation.describe import describe_clean
 
 # %% ../../nbs/70j_report.model.ipynb #04352e07
 def criterion_text(
-    threshold:dict # of a spec
+    threshold:Threshold # of a spec
 )->str|None: # None where no criterion is told
     "What a threshold was chosen for, in words."
-    criterion = threshold.get('criterion')
-    if not criterion: return None
-    return str(criterion).replace('iou', 'IoU')
+    if not threshold.criterion: return None
+    return threshold.criterion.replace('iou', 'IoU')
 
 def _if_known(value, text=score):
     "A figure in words, None where it is not told."
@@ -34,59 +34,60 @@ def _ends_text(ends):
 def _mean_text(means, ends):
     "The mean IoU by both rules."
     if not means: return None
-    by_class = score(means.get('argmax'))
-    by_threshold = score(means.get('thresholds'))
+    by_class, by_threshold = score(means.argmax), score(means.thresholds)
     return f'{by_class} by the largest probability, {by_threshold} with thresholds{_ends_text(ends)}'
 
-def _interval_text(ends):
+def _interval_text(interval):
     "What the intervals were drawn over."
-    if not ends: return None
-    level = 100*ends.get('level', .95)
-    over = f'{ends.get("n", "")} {ends.get("units", "")}'
-    return f'{level:.3g} % over {over}'
+    if not interval: return None
+    level = f'{100*interval.level:.3g} %'
+    return f'{level} over {interval.n} {interval.units}'
 
 # %% ../../nbs/70j_report.model.ipynb #1200c8b9
 def _calibration_text(calibration):
     "The calibration error, and the one before the temperature."
-    error, before = (calibration.get(key) for key in ('ece', 'ece_before'))
-    if error is None: return None
-    if not calibration.get('temperature') or before is None: return score(error)
+    if not calibration: return None
+    error, before = calibration.ece, calibration.ece_before
+    if not calibration.temperature or before is None: return score(error)
     return f'{score(error)}, {score(before)} before the temperature'
 
 def _calibration_rows(spec):
     "Calibration and clean-up of a spec."
-    calibration = spec.get('calibration') or {}
-    temperature, clean = spec.get('temperature'), spec.get('clean')
+    temperature, clean = spec.temperature, spec.clean
     return [
-        ['Calibration error', _calibration_text(calibration)],
+        ['Calibration error', _calibration_text(spec.calibration)],
         ['Temperature', f'{temperature:.3f}' if temperature else None],
         ['Clean-up', describe_clean(clean) if clean else None]]
 
 # %% ../../nbs/70j_report.model.ipynb #0fc5b38c
 def _threshold_rows(threshold):
     "How the threshold was chosen, and the IoU that it reaches."
-    ends = threshold.get('interval') or {}
-    with_ends = lambda key, value: _if_known(value, lambda known: score(known) + _ends_text(ends.get(key)))
+    ends = lambda name: getattr(threshold.interval, name, None)
+    with_ends = lambda value, name: _if_known(value, lambda known: score(known) + _ends_text(ends(name)))
     return [
-        ['Threshold', with_ends('threshold', threshold.get('value'))],
-        ['Chosen for', criterion_text(threshold) or threshold.get('rule')],
-        ['IoU', with_ends('iou', threshold.get('iou'))],
-        ['Mean IoU', _mean_text(threshold.get('mean_iou'), ends.get('mean_iou'))]]
+        ['Threshold', with_ends(threshold.value, 'threshold')],
+        ['Chosen for', criterion_text(threshold) or threshold.rule],
+        ['IoU', with_ends(threshold.iou, 'iou')],
+        ['Mean IoU', _mean_text(threshold.mean_iou, ends('mean_iou'))]]
+
+def _reached_rows(threshold):
+    "What else the threshold reaches, and on what."
+    return [
+        ['Accuracy', _if_known(threshold.accuracy, percent)],
+        ['Precision', _if_known(threshold.precision, percent)],
+        ['Recall', _if_known(threshold.recall, percent)],
+        ['Area under the ROC curve', _if_known(threshold.auc)],
+        ['Average precision', _if_known(threshold.average_precision)],
+        ['Scenes', threshold.scenes],
+        ['Interval', _interval_text(threshold.interval)]]
 
 def validation_rows(
-    spec:dict # of a bundle
+    spec:Validated # the spec of a bundle
 )->list: # of [name, text]
     "What the model's validation says, in lines."
-    threshold = spec.get('threshold') or {}
-    rows = [
-        *_threshold_rows(threshold),
-        *([key.capitalize(), _if_known(threshold.get(key), percent)] for key in ('accuracy', 'precision', 'recall')),
-        ['Area under the ROC curve', _if_known(threshold.get('auc'))],
-        ['Average precision', _if_known(threshold.get('average_precision'))],
-        ['Scenes', threshold.get('scenes')],
-        ['Interval', _interval_text(threshold.get('interval'))],
-        *_calibration_rows(spec)]
-    return [row for row in rows if row[1]]
+    threshold = spec.threshold
+    chosen = _threshold_rows(threshold) + _reached_rows(threshold) if threshold else []
+    return [row for row in chosen + _calibration_rows(spec) if row[1]]
 
 # %% ../../nbs/70j_report.model.ipynb #6d8827b1
 def _group_table(groups):
@@ -94,8 +95,8 @@ def _group_table(groups):
     head = ['Group', 'IoU', 'Its best threshold', 'IoU there', 'Accuracy', 'Precision', 'Recall']
     rows = [[
         name,
-        *(score(group.get(key)) for key in ('iou', 'best_threshold', 'best_iou')),
-        *(percent(group.get(key)) for key in ('accuracy', 'precision', 'recall'))
+        *map(score, (group.iou, group.best_threshold, group.best_iou)),
+        *map(percent, (group.accuracy, group.precision, group.recall))
     ] for name, group in groups.items()]
     return grid(head, rows)
 
@@ -103,8 +104,8 @@ def _place_table(groups):
     "What each group reaches, of several classes."
     rows = [[
         name,
-        score(group.get('mean_iou')),
-        percent(group.get('accuracy'))
+        score(group.mean_iou),
+        percent(group.accuracy)
     ] for name, group in groups.items()]
     return grid(['Group', 'Mean IoU', 'Accuracy'], rows)
 
@@ -113,25 +114,26 @@ def _class_table(classes):
     head = ['Class', 'Threshold', 'IoU', 'Its best IoU']
     rows = [[
         name,
-        *(score(reached.get(key)) for key in ('value', 'iou', 'best_iou'))
+        *map(score, (reached.value, reached.iou, reached.best_iou))
     ] for name, reached in classes.items()]
     return grid(head, rows)
 
 # %% ../../nbs/70j_report.model.ipynb #e64b46f9
 def validation_section(
-    spec:dict # of a bundle, or {}
+    spec:Validated # the spec of a bundle, or `Spec.unknown()`
 )->Markup: # '' where it tells nothing
     "The model's validation: figures, and a row for each group."
     rows = validation_rows(spec)
     if not rows: return Markup()
-    threshold = spec.get('threshold') or {}
-    groups = threshold.get('groups') or {}
-    classes = threshold.get('classes') or {}
-    tables = [grid([], rows, 'facts-table')]
-    if len(groups) > 1 and not classes: tables.append(_group_table(groups))
-    if classes: tables.append(_class_table(classes))
-    if len(groups) > 1 and classes: tables.append(_place_table(groups))
-    return section('Validation of the model', *tables)
+    tables = _part_tables(spec.threshold) if spec.threshold else []
+    return section('Validation of the model', grid([], rows, 'facts-table'), *tables)
+
+def _part_tables(threshold):
+    "What each class reaches, and each of several groups."
+    groups, classes = threshold.groups or {}, threshold.classes
+    tables = [_class_table(classes)] if classes else []
+    of_groups = _place_table if classes else _group_table
+    return [*tables, of_groups(groups)] if len(groups) > 1 else tables
 
 # %% ../../nbs/70j_report.model.ipynb #4e66f1c1
 LINES = '#1f6feb', '#d1495b', '#2e8b57', '#8f6fc4', '#b8860b', '#4a4a4a', '#17a2b8', '#c2185b'
@@ -194,11 +196,11 @@ def line_picture(
     return tag('figure', svg, caption)
 
 def training_section(
-    spec:dict # of a bundle, or {}
+    spec:Spec # of a bundle, or `Spec.unknown()`
 )->Markup: # '' where it tells nothing
     "How the model was trained, where its receipt says it."
     history = history_of(spec)
-    teacher = teacher_line(spec.get('receipt'))
+    teacher = teacher_line(spec.receipt)
     if not history and not teacher: return Markup()
     taught = [tag('p', f'Taught by {teacher}.')] if teacher else []
     panels = history_panels(history).values() if history else ()

@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import __version__
 from ..bundle.rule import Rule
+from ..bundle.spec import Spec
 from ..errors import BadInput
 from ..files import atomic_path
 from .data import Facts, gather
@@ -59,8 +60,7 @@ def scene_part(
 # %% ../../nbs/70k_report.page.ipynb #e22f7e77
 def _warned(receipt):
     "What the run warned of."
-    warned = receipt.get('warnings')
-    if not isinstance(warned, list): return []
+    warned = receipt.warnings or []
     return [str(warning) for warning in warned[:20]]
 
 def receipt_section(
@@ -98,16 +98,16 @@ def _labeled_tile(known, scenes):
 # %% ../../nbs/70k_report.page.ipynb #e1c77277
 def _validated_iou(threshold):
     "The IoU that a model's validation tells, None where it tells none."
-    if threshold.get('iou') is not None: return threshold['iou']
-    rule = threshold.get('rule', 'argmax')
-    means = threshold.get('mean_iou') or {}
-    return means.get(rule)
+    if threshold is None: return None
+    if threshold.iou is not None: return threshold.iou
+    rule = threshold.rule or 'argmax'
+    return threshold.mean_iou and getattr(threshold.mean_iou, rule)
 
 def _quality(facts, spec):
     "How good the maps are, as anyone knows."
     known = [scene for scene in facts if scene.scores]
     if known: return _labeled_tile(known, len(facts))
-    iou = _validated_iou(spec.get('threshold') or {})
+    iou = _validated_iou(spec.threshold)
     if iou is None: return _tile('IoU', '–', 'no labels, no validation')
     return _tile('Validation IoU', score(iou), 'of the model, not of these maps')
 
@@ -156,10 +156,10 @@ def _rule_words(rule):
 
 def _chosen_text(spec, rule):
     "Why the masks were made by this rule."
-    threshold = spec.get('threshold') or {}
-    told = threshold.get('criterion') and 'value' in threshold
+    threshold = spec.threshold
+    told = threshold and threshold.criterion and threshold.value is not None
     if not told or Rule.of(spec) != rule: return 'of the stored masks'
-    scenes = _scenes(threshold.get('scenes') or 0, 'validation scene')
+    scenes = _scenes(threshold.scenes or 0, 'validation scene')
     return f'best by {criterion_text(threshold)} on {scenes}'
 
 def _rule_tile(facts, spec):
@@ -173,7 +173,7 @@ def _rule_tile(facts, spec):
 # %% ../../nbs/70k_report.page.ipynb #96f057d4
 def headline(
     facts:list, # of Facts
-    spec:dict # of the model, or {}
+    spec:Spec # of the model, or `Spec.unknown()`
 )->Markup:
     "The figures at the top."
     pixels = sum(scene.look.height*scene.look.width for scene in facts)
@@ -216,8 +216,7 @@ def fill(
 # %% ../../nbs/70k_report.page.ipynb #f93cdca4
 def _subtitle(facts, spec):
     "How many scenes, by which model, into which classes."
-    trained = ''
-    if spec.get('arch'): trained = f' with {spec.get("arch")} on {spec.get("encoder")}'
+    trained = f' with {spec.arch} on {spec.encoder}' if spec.arch else ''
     names = ', '.join(facts[0].making.table.names)
     return f'{_scenes(len(facts))} mapped{trained}: {names}'
 
@@ -235,7 +234,7 @@ def _sections(facts, spec):
 # %% ../../nbs/70k_report.page.ipynb #a940976f
 def page_text(
     facts:list, # of Facts
-    spec:dict, # of the model, or {}
+    spec:Spec, # of the model, or `Spec.unknown()`
     title:str, # of the page
     notes:list # what someone should know first
 )->dict: # arguments of `fill` but data
@@ -344,7 +343,7 @@ def write_report(
         side = _side(side, room, len(maps))
         facts = [gather(m, spec, side, **asked) for m, spec in zip(maps, specs)]
         _check_alike(facts)
-        spec = next((spec for spec in specs if spec), {})
+        spec = next(filter(None, specs), Spec.unknown())
         notes = [*notes, *_lacking(maps, images, labels)]
         text = page_text(facts, spec, _title(run, maps), notes)
         with atomic_path(dst) as tmp: tmp.write_text(_page(facts, spec, text, room), encoding='utf-8')

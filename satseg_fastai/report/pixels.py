@@ -194,7 +194,7 @@ def shown_bands(
     m:Mapped # a map with its scene
 )->list|None: # 1-based; None: the first three of the scene
     "Bands of the picture: the first three of those that the model saw."
-    bands = (m.receipt.get('settings') or {}).get('bands')
+    bands = m.receipt.settings and m.receipt.settings.bands
     if bands is None:
         with Scene(m.image) as scene: bands = scene.bands
     return list(bands)[:3]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..bundle.spec import Calibration, Spec, Training, Validated, checked, validated
 from ..errors import BadInput
 from ..evaluate.pixels import ERROR_COLORS
 from ..files import atomic_path, workplace
@@ -107,35 +108,40 @@ def plot_curves(
 # %% ../../nbs/70a_report.plots.ipynb #44bccffd
 _MOST_CURVES, _MOST_ROWS = 11, 9
 
-def _curves_of(parts, value=None):
-    "Name -> (curve, threshold marked in it)."
-    return {name: (part.get('curve'), part.get('value', value)) for name, part in parts.items()}
-
 def _place_curves(threshold):
-    "The curves of all that was validated on: the whole first, then places, or the classes."
-    value = threshold.get('value')
-    whole = {'all': (threshold['curve'], value)} if threshold.get('curve') else {}
-    parts = _curves_of(threshold.get('classes') or threshold.get('groups') or {}, value)
-    return {**whole, **parts} if len(parts) > 1 or not whole else whole
+    "Name -> (curve, threshold marked in it): the whole first, then places, or the classes."
+    value = threshold.value
+    whole = {'all': (threshold.curve, value)} if threshold.curve else {}
+    parts = threshold.classes or threshold.groups or {}
+    curves = {name: (part.curve, value if part.value is None else part.value) for name, part in parts.items()}
+    if len(parts) > 1 or not whole: return whole | curves
+    return whole
 
-def _class_curves(threshold, place):
+def _class_curves(classes, place):
     "The curves of the classes in one place, each with the threshold of the whole."
-    values = {name: part.get('value') for name, part in threshold['classes'].items()}
-    parts = {name: dict(part, value=values.get(name)) for name, part in place['classes'].items()}
-    return _curves_of(parts)
+    values = {name: part.value for name, part in classes.items()}
+    return {name: (part.curve, values.get(name)) for name, part in place.classes.items()}
+
+def _first(entries, most):
+    "The first entries of a dict."
+    return dict(list(entries.items())[:most])
 
 def _known_curves(row):
     "Of the first curves of a row those that are stored."
-    first = list(row.items())[:_MOST_CURVES]
-    return {name: (curve_from_json(curve), value) for name, (curve, value) in first if curve}
+    known = {}
+    for name, (curve, value) in _first(row, _MOST_CURVES).items():
+        if curve: known[name] = curve_from_json(dict(curve)), value
+    return known
 
 def _rows_of(threshold):
     "Title -> the curves of a row of pictures: all that was validated on; then, of several classes, each place."
-    groups = (threshold.get('groups') or {}) if threshold.get('classes') else {}
-    places = {title: _class_curves(threshold, place) for title, place in groups.items() if place.get('classes')}
-    rows = {'': _place_curves(threshold)}
-    if len(places) > 1: rows.update(places)
-    return {title: _known_curves(row) for title, row in list(rows.items())[:_MOST_ROWS]}
+    if threshold is None: return {'': {}}
+    classes, groups = threshold.classes, threshold.groups
+    rows, places = {'': _place_curves(threshold)}, {}
+    if classes and groups:
+        places = {title: _class_curves(classes, place) for title, place in groups.items() if place.classes}
+    if len(places) > 1: rows |= places
+    return {title: _known_curves(row) for title, row in _first(rows, _MOST_ROWS).items()}
 
 # %% ../../nbs/70a_report.plots.ipynb #7b4c1892
 def _draw_place(axs, curves, name, color, width, first):
@@ -160,19 +166,21 @@ def _mark_place(axs, curves, value, color):
 
 # %% ../../nbs/70a_report.plots.ipynb #5bc9e703
 def plot_reliability(
-    calibration:dict, # `calibration` of a bundle's spec
+    calibration:Calibration|dict, # of a bundle's spec, or its JSON
     ax=None # axes; None: new ones
 ): # the axes
     "What was predicted against what was found; the area of a dot tells its share of pixels."
     import matplotlib.pyplot as plt
     if ax is None: _, ax = plt.subplots(figsize=(3.2, 3), dpi=70, layout='constrained')
-    bins = [row for row in calibration['bins'] if row[2]]
+    calibration = checked(Calibration, calibration, 'calibration')
+    bins = [row for row in calibration.bins if row[2]]
     predicted, there, pixels = np.array(bins, float).reshape(-1, 3).T
+    share = pixels/max(pixels.sum(), 1)
     ax.plot([0, 1], [0, 1], ':', color='gray', label='ideal')
     ax.plot(predicted, there, color='k', lw=.8, label='found')
-    ax.scatter(predicted, there, s=8 + 120*pixels/max(pixels.sum(), 1), color='k')
-    title = f'reliability, ECE {calibration["ece"]:.3f}'
-    if calibration.get('temperature'): title += f', T {calibration["temperature"]:.2f}'
+    ax.scatter(predicted, there, s=8 + 120*share, color='k')
+    title = f'reliability, ECE {calibration.ece:.3f}'
+    if calibration.temperature: title += f', T {calibration.temperature:.2f}'
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel='probability', ylabel='share found', title=title)
     ax.legend(frameon=False, fontsize=8)
     return ax
@@ -180,12 +188,12 @@ def plot_reliability(
 # %% ../../nbs/70a_report.plots.ipynb #941e2a2c
 def _mark_threshold(ax, threshold):
     "The chosen threshold, and how far it would move."
-    interval = threshold.get('interval') or {}
-    value = threshold.get('value')
-    if interval.get('threshold'):
-        label = f'{interval["level"]:.0%} interval'
-        ax.axvspan(*interval['threshold'], color='k', alpha=.1, lw=0, label=label)
-    if isinstance(value, (int, float)):
+    if threshold is None: return
+    interval, value = threshold.interval, threshold.value
+    if interval and interval.threshold:
+        label = f'{interval.level:.0%} interval'
+        ax.axvspan(*interval.threshold, color='k', alpha=.1, lw=0, label=label)
+    if value is not None:
         ax.axvline(value, color='k', lw=.8, ls=':', label=f'threshold {value:.3f}')
 
 _PANELS = { # title -> what stands at its axes
@@ -206,14 +214,15 @@ def _plot_row(axs, drawn, threshold, title):
     for ax in axs[:3] if drawn else (): ax.legend(frameon=False, fontsize=8)
 
 def plot_validation(
-    stored:dict # what `validation.choose_threshold` gave, or a bundle's spec
+    stored:dict|Validated # what `validation.choose_threshold` gave, or a bundle's spec
     # axes, (rows,4): ROC, precision and recall, threshold, reliability; one row, and one for each of up to eight places
     # where there are several classes; None where nothing is stored
 ):
     "What validation found, in pictures."
     import matplotlib.pyplot as plt
-    threshold = stored['threshold'] if isinstance(stored.get('threshold'), dict) else stored
-    rows, calibration = _rows_of(threshold), stored.get('calibration')
+    found = validated(stored)
+    threshold, calibration = found.threshold, found.calibration
+    rows = _rows_of(threshold)
     if not rows[''] and not calibration: return None
     size = (13, 3.2*len(rows))
     _, axs = plt.subplots(len(rows), 4, figsize=size, dpi=70, layout='constrained', squeeze=False)
@@ -224,12 +233,20 @@ def plot_validation(
 
 # %% ../../nbs/70a_report.plots.ipynb #7aa40405
 def history_of(
-    stored:dict # a bundle's spec, its receipt, or the history itself
+    stored:Spec|Training|dict # a bundle's spec or its receipt, or JSON: of these, or the history itself
 )->dict: # name -> a figure an epoch; {} where there is none
     "The history of a training."
+    receipt = _receipt_of(stored)
+    known = receipt and receipt.history.epoch
+    return receipt.history.model_dump(exclude_unset=True) if known else {}
+
+def _receipt_of(stored):
+    "The receipt of a training, typed."
+    if isinstance(stored, Spec): return stored.receipt
+    if isinstance(stored, Training): return stored
     receipt = stored.get('receipt') or stored
-    history = receipt.get('history', receipt)
-    return history if isinstance(history.get('epoch'), list) and history['epoch'] else {}
+    if 'epoch' in receipt: receipt = dict(history=receipt)
+    return checked(Training, receipt, 'receipt')
 
 def history_panels(
     history:dict # of history_of
@@ -251,7 +268,7 @@ def _plot_panel(ax, title, rows):
     if len(rows) > 1: ax.legend(frameon=False, fontsize=8)
 
 def plot_history(
-    stored:dict # a bundle's spec, its receipt, or the history itself
+    stored:Spec|Training|dict # see `history_of`
 ): # axes: loss, metrics, learning rate; None where nothing is stored
     "How a training went, in pictures."
     import matplotlib.pyplot as plt

@@ -167,6 +167,6 @@ def receipt_part(
     if not m.receipt: return tag('p', 'This map has no receipt.', class_='muted')
     run = {name: value for name, value in m.receipt.items() if name != 'model'}
     parts = [_folded('Run: settings, versions, hashes, seconds', run)]
-    model = m.receipt.get('model')
+    model = m.receipt.model
     if isinstance(model, dict): parts.append(_folded('Model', model))
     return joined(parts)

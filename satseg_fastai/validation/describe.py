@@ -8,30 +8,34 @@ __all__ = ['describe_clean', 'describe_threshold']
 # %% ../../nbs/62d_validation.describe.ipynb #6b0b46b9
 import numpy as np
 
-from ..maps.clean import read_clean
+from ..bundle.spec import CleanUp, MeanIou, Validated, checked, validated
 
 # %% ../../nbs/62d_validation.describe.ipynb #99081149
 def _text(figure): return '–' if figure is None else f'{figure:.4f}'
 
+_AT_THRESHOLD = dict(iou='IoU', accuracy='accuracy', precision='precision', recall='recall')
+_OF_CURVES = dict(auc='area under ROC', average_precision='average precision')
+
 def _named(figures, labels):
     "The figures that there are, each after its label."
-    named = {label: figures.get(name) for name, label in labels.items()}
+    named = {label: getattr(figures, name) for name, label in labels.items()}
     return [f'{label} {figure:.4f}' for label, figure in named.items() if figure is not None]
 
 def _two_lines(threshold):
     "The threshold of two classes, and each place."
-    chosen = f'threshold {threshold["value"]:.4f}'
-    if criterion := threshold.get('criterion'): chosen += f' by {criterion}'
-    labels = dict(iou='IoU', accuracy='accuracy', precision='precision', recall='recall')
-    yield ', '.join([chosen, *_named(threshold, labels)])
-    areas = dict(auc='area under ROC', average_precision='average precision')
-    if 'auc' in threshold: yield ', '.join(_named(threshold, areas))
-    for name, place in (threshold.get('groups') or {}).items(): yield _place_line(name, place)
+    chosen = f'threshold {threshold.value:.4f}'
+    if threshold.criterion: chosen += f' by {threshold.criterion}'
+    yield ', '.join([chosen, *_named(threshold, _AT_THRESHOLD)])
+    areas = _named(threshold, _OF_CURVES)
+    if areas: yield ', '.join(areas)
+    places = threshold.groups or {}
+    for name, place in places.items():
+        yield _place_line(name, place)
 
 def _place_line(name, place):
     "A place at the common threshold, and at its own."
-    iou, accuracy = _text(place['iou']), _text(place['accuracy'])
-    best, at = _text(place['best_iou']), _text(place['best_threshold'])
+    iou, accuracy = _text(place.iou), _text(place.accuracy)
+    best, at = _text(place.best_iou), _text(place.best_threshold)
     return f'{name:>20}  IoU {iou}  accuracy {accuracy}  its own best {best} at {at}'
 
 # %% ../../nbs/62d_validation.describe.ipynb #70e3ae1a
@@ -39,67 +43,72 @@ _MEANINGS = dict(argmax='the most likely class', thresholds='the largest probabi
 
 def _rule_line(threshold):
     "The rule, and the figures of both rules."
-    rule, mean_iou = threshold['rule'], threshold.get('mean_iou') or {}
-    argmax, thresholds = (_text(mean_iou.get(name)) for name in _MEANINGS)
-    figures = f'mean IoU {argmax} by argmax, {thresholds} by thresholds, accuracy {_text(threshold.get("accuracy"))}'
+    rule = threshold.rule
+    means = threshold.mean_iou or MeanIou()
+    argmax, thresholds = _text(means.argmax), _text(means.thresholds)
+    accuracy = _text(threshold.accuracy)
+    figures = f'mean IoU {argmax} by argmax, {thresholds} by thresholds, accuracy {accuracy}'
     return f'rule {rule}: {_MEANINGS[rule]}; {figures}'
 
 def _several_lines(threshold):
     "The rule of several classes, each class and each place."
     yield _rule_line(threshold)
-    for name, own in (threshold.get('classes') or {}).items():
-        yield f'{name:>20}  IoU {_text(own["iou"])}  threshold {_text(own["value"])}'
-    for name, place in (threshold.get('groups') or {}).items():
-        mean, accuracy = _text(place['mean_iou']), _text(place['accuracy'])
+    classes, places = threshold.classes or {}, threshold.groups or {}
+    for name, own in classes.items():
+        iou, value = _text(own.iou), _text(own.value)
+        yield f'{name:>20}  IoU {iou}  threshold {value}'
+    for name, place in places.items():
+        mean, accuracy = _text(place.mean_iou), _text(place.accuracy)
         yield f'{name:>20}  mean IoU {mean}  accuracy {accuracy}'
 
 # %% ../../nbs/62d_validation.describe.ipynb #b5bbc2b4
 def _interval_line(threshold):
     "How far the choice would move; None where nothing is known of it."
-    if 'interval' not in threshold: return None
-    spread = threshold['interval']
+    if 'interval' not in threshold.model_fields_set: return None
+    spread = threshold.interval
     if spread is None: return 'no interval: it takes two labeled scenes or blocks'
-    labels = dict(threshold='threshold', iou='IoU', mean_iou='mean IoU')
-    known = {label: spread[name] for name, label in labels.items() if name in spread}
-    limits = [f'{label} {low:.3f} to {high:.3f}' for label, (low, high) in known.items()]
-    units = f'{spread["n"]} {spread["units"]}'
-    return f'{100*spread["level"]:g} % interval over {units}: {", ".join(limits)}'
+    ranges = {'threshold': spread.threshold, 'IoU': spread.iou, 'mean IoU': spread.mean_iou}
+    limits = [_range_text(label, *ends) for label, ends in ranges.items() if ends]
+    percents, told = 100*spread.level, ', '.join(limits)
+    return f'{percents:g} % interval over {spread.n} {spread.units}: {told}'
+
+def _range_text(label, low, high): return f'{label} {low:.3f} to {high:.3f}'
 
 def _calibration_line(calibration):
     "The calibration error, and what a temperature did to it."
-    now = f'calibration error (ECE) {calibration["ece"]:.4f}'
-    if not calibration.get('temperature'): return now
-    before = calibration['ece_before']
-    cooled = f'{now}, {before:.4f} before the temperature {calibration["temperature"]:.3f}'
-    if calibration['ece'] <= before: return cooled
+    error, before = calibration.ece, calibration.ece_before
+    now = f'calibration error (ECE) {error:.4f}'
+    if not calibration.temperature: return now
+    cooled = f'{now}, {before:.4f} before the temperature {calibration.temperature:.3f}'
+    if error <= before: return cooled
     return f'{cooled}; the temperature lowers the log loss, not this error'
 
 def describe_clean(
-    stored:dict # clean-up of a bundle's spec
+    stored:CleanUp|dict # clean-up of a bundle's spec, or its JSON
 )->str:
     "What a clean-up removes, and what that gave."
-    sizes = read_clean(stored)
+    sizes = checked(CleanUp, stored, 'clean-up')
     square, length = ('m²', 'm') if sizes.unit == 'm2' else ('px', 'px')
     objects = f'objects from {sizes.min_object:g} {square}'
     holes = f'holes from {sizes.min_hole:g} {square}'
     opening = f'opening {sizes.opening:g} {length}'
-    before = _text(stored.get('iou_before'))
-    after = _text(stored.get('iou_after'))
+    before, after = _text(sizes.iou_before), _text(sizes.iou_after)
     return f'{objects}, {holes}, {opening}; IoU {before} before, {after} after'
 
 # %% ../../nbs/62d_validation.describe.ipynb #aac31683
 def _object_lines(validation):
     "How many objects and trees maps and labels hold."
-    for kind in ('objects', 'trees'):
-        for name, counts in (validation.get(kind) or {}).items():
+    counted = dict(objects=validation.objects, trees=validation.trees)
+    for kind, by_class in counted.items():
+        for name, counts in (by_class or {}).items():
             mapped, true = np.sum(counts, 0)
-            numbers = f'{mapped:,.0f} {kind} mapped, {true:,.0f} labeled'
-            yield f'{name:>20}  {numbers}'
+            yield f'{name:>20}  {mapped:,.0f} {kind} mapped, {true:,.0f} labeled'
 
 def _street_lines(validation):
     "How wide the streets of maps and labels are, where both have any."
-    unit = f' {validation["unit"]}' if validation.get('unit') else ''
-    for name, counts in (validation.get('streets') or {}).items():
+    unit = f' {validation.unit}' if validation.unit else ''
+    streets = validation.streets or {}
+    for name, counts in streets.items():
         mapped, true, mapped_pixels, true_pixels = np.sum(counts, 0)
         if min(mapped_pixels, true_pixels) <= 0: continue
         width, true_width = mapped/mapped_pixels, true/true_pixels
@@ -107,23 +116,28 @@ def _street_lines(validation):
 
 def _block_lines(validation):
     "The blocks, and what was counted in them beside pixels."
-    count = len(validation['confusions'])
-    yield f'{count} validation block{"s"*(count != 1)} of {validation["block"]} px'
+    count = len(validation.confusions)
+    plural = '' if count == 1 else 's'
+    yield f'{count} validation block{plural} of {validation.block} px'
     yield from _object_lines(validation)
     yield from _street_lines(validation)
 
 # %% ../../nbs/62d_validation.describe.ipynb #377cd840
 def describe_threshold(
-    stored:dict # what `choose_threshold` gave, or a bundle's spec
+    stored:dict|Validated # what `choose_threshold` gave, or a bundle's spec
 )->list: # of lines
     "What validation found, in words; empty where nothing is stored."
-    threshold = stored['threshold'] if isinstance(stored.get('threshold'), dict) else stored
-    if 'rule' not in threshold and 'value' not in threshold: return []
-    lines = list(_several_lines(threshold) if 'rule' in threshold else _two_lines(threshold))
-    if interval := _interval_line(threshold): lines.append(interval)
-    if calibration := stored.get('calibration'): lines.append(_calibration_line(calibration))
-    if clean := stored.get('clean'): lines.append(f'clean-up: {describe_clean(clean)}')
-    if validation := stored.get('validation'): lines += _block_lines(validation)
-    if known := threshold.get('trained_on'):
-        lines.append(f'{known} of these scenes were trained on: the figures are too good')
-    return lines
+    found = validated(stored)
+    return list(_lines(found)) if found.threshold else []
+
+def _lines(found):
+    "All that validation found, the threshold first."
+    threshold = found.threshold
+    yield from _several_lines(threshold) if threshold.rule else _two_lines(threshold)
+    interval = _interval_line(threshold)
+    if interval: yield interval
+    if found.calibration: yield _calibration_line(found.calibration)
+    if found.clean: yield f'clean-up: {describe_clean(found.clean)}'
+    if found.validation: yield from _block_lines(found.validation)
+    if threshold.trained_on:
+        yield f'{threshold.trained_on} of these scenes were trained on: the figures are too good'

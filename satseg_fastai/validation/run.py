@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..bundle.file import Bundle, update_spec
+from ..bundle.spec import Spec
 from ..errors import BadInput, Note
 from ..scores.threshold import parse_criterion
 from .blocks import validation_blocks
@@ -29,7 +30,8 @@ def _overlap(region, other):
 def _trained_regions(spec):
     "File name -> name and region of each scene that was trained on; names that repeat come with their folder."
     regions = {}
-    for name, *region in (spec.get('receipt') or {}).get('trained') or []:
+    trained = spec.receipt and spec.receipt.trained
+    for name, *region in trained or []:
         regions.setdefault(Path(name).name, []).append((f'/{name}', region))
     return regions
 
@@ -41,7 +43,7 @@ def _is_known(pair, trained):
     return any(_overlap(pair.region, region) for region in regions)
 
 def trained_on(
-    spec:dict, # of a bundle
+    spec:Spec, # of a bundle
     pairs:list # labeled pairs
 )->int: # of them
     "How many pairs lie on ground that the model was trained on, by the names of scenes."
