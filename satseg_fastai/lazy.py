@@ -13,16 +13,17 @@ LIBRARY = __name__.partition('.')[0]
 # %% ../nbs/00b_lazy.ipynb #8986f8da
 def lazy_names(
     module:str, # `__name__` of the module that shows them
-    homes:dict # module inside the library -> the names that live there, a list or text with spaces
+    # module inside the library -> the names that live there, a list or text with spaces; own=shown: by another name
+    homes:dict
 )->tuple: # its __getattr__, __dir__ and __all__
     "Names that are found in other modules when they are asked for."
     home_of = {}
     for home, names in homes.items():
         if isinstance(names, str): names = names.split()
-        home_of |= dict.fromkeys(names, home)
+        for own, _, shown in (name.partition('=') for name in names): home_of[shown or own] = home, own
     def find(name):
         if name not in home_of: raise AttributeError(f'module {module!r} has no attribute {name!r}')
-        home = import_module(f'{LIBRARY}.{home_of[name]}')
-        return getattr(home, name)
+        home, own = home_of[name]
+        return getattr(import_module(f'{LIBRARY}.{home}'), own)
     def listed(): return sorted(home_of)
     return find, listed, list(home_of)

@@ -22,15 +22,18 @@ CONTRACT = {'tiling': 'Grid', 'threshold': 'acc_iou_curves', 'bundle': 'load_bun
 def homes_of(name): return satseg_fastai.HOMES.get(name) or import_module(f'satseg_fastai.{name}').HOMES
 
 
+def shown(name): return name.split('=')[-1]  # own=shown: by another name than at home
+
+
 @pytest.mark.parametrize('name', [*satseg_fastai.HOMES, *WINGS, 'all'])
 def test_every_name_is_found(name):
     "And no room of a wing has the name of one of them, which it would hide."
     module, homes = import_module(f'satseg_fastai.{name}'), homes_of(name)
     assert set(module.__all__) == set(dir(module)) and len(set(module.__all__)) == len(module.__all__)
-    assert set(module.__all__) == {own for names in homes.values() for own in names.split()}
+    assert set(module.__all__) == {shown(own) for names in homes.values() for own in names.split()}
     for home, names in homes.items():
         for own in names.split():
-            assert getattr(module, own) is getattr(import_module(f'satseg_fastai.{home}'), own)
+            assert getattr(module, shown(own)) is getattr(import_module(f'satseg_fastai.{home}'), own.split('=')[0])
     assert not {path.stem for path in LIBRARY.glob(f'{name}/*.py')} & set(module.__all__)
     with pytest.raises(AttributeError, match=f"module 'satseg_fastai.{name}' has no attribute 'gone'"): module.gone
 

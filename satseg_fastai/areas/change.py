@@ -54,7 +54,8 @@ def on_grid(
 def _same_grid(scene, like):
     "Whether pixels lie on pixels."
     same_size = (scene.height, scene.width) == (like.height, like.width)
-    return scene.crs == like.crs and same_size and scene.transform.almost_equals(like.transform)
+    if not same_size or scene.crs != like.crs: return False
+    return scene.transform.almost_equals(like.transform)
 
 def _check_crs(scene, like):
     "Only a CRS tells how one grid lies on another."
@@ -113,7 +114,9 @@ def judge(
 )->tuple: # area; share of the area seen in the other map that is no building there; share seen
     "What became of each building."
     area, seen, absent = blobs.total.T
-    return area, absent/np.maximum(seen, 1e-12), seen/np.maximum(area, 1e-12)
+    share_absent = absent/np.maximum(seen, 1e-12)
+    share_seen = seen/np.maximum(area, 1e-12)
+    return area, share_absent, share_seen
 
 # %% ../../nbs/60f_areas.change.ipynb #4f6df8b5
 class Buildings(NamedTuple):
@@ -129,21 +132,27 @@ def _before(blobs, damaged, gone, min_area):
     "Buildings of the first map."
     area, absent, seen = judge(blobs)
     unseen = seen < .5 - TIE
+    lost = np.where(unseen, np.nan, absent)
+    # the first that holds
     limits = dict(unseen=unseen, gone=absent >= gone - TIE, damaged=absent >= damaged - TIE)
     codes = [STATUS.index(name) for name in limits]
-    status = np.select(list(limits.values()), codes, STATUS.index('standing'))
-    return _outlined(blobs, area >= min_area, status, area, np.where(unseen, np.nan, absent))
+    otherwise = STATUS.index('standing')
+    status = np.select(list(limits.values()), codes, otherwise)
+    return _outlined(blobs, area >= min_area, status, area, lost)
 
 def _after(blobs, min_overlap, min_area):
     "New buildings of the second map."
     area, absent, seen = judge(blobs)
-    fresh = (absent > 1 - min_overlap + TIE) & (seen >= .5 - TIE)
+    alone = absent > 1 - min_overlap + TIE
+    fresh = alone & (seen >= .5 - TIE)
     status = np.full(len(area), STATUS.index('new'))
-    return _outlined(blobs, fresh & (area >= min_area), status, area, np.full(len(area), np.nan))
+    lost = np.full(len(area), np.nan)
+    return _outlined(blobs, fresh & (area >= min_area), status, area, lost)
 
 def _outlined(blobs, keep, *facts):
     "Those buildings that are kept, with their outlines."
-    return Buildings(closed(select(blobs, keep)).shape, *(values[keep] for values in facts))
+    outlines = closed(select(blobs, keep)).shape
+    return Buildings(outlines, *(values[keep] for values in facts))
 
 def _subset(buildings, keep): return Buildings(*(values[keep] for values in buildings))
 
@@ -192,16 +201,19 @@ def _in_step(bands):
 # %% ../../nbs/60f_areas.change.ipynb #bf5595d7
 def _figures(buildings):
     "Counts and areas by status, and the share of the area seen that was lost."
-    there = ~np.isin(buildings.status, [STATUS.index(name) for name in ('new', 'unseen')])
-    lost = float((buildings.area*np.nan_to_num(buildings.lost))[there].sum())
-    share = lost/float(buildings.area[there].sum()) if there.any() else None
+    not_there = [STATUS.index(name) for name in ('new', 'unseen')]
+    there = ~np.isin(buildings.status, not_there)
+    lost_areas = buildings.area*np.nan_to_num(buildings.lost)
+    area, lost = float(buildings.area[there].sum()), float(lost_areas[there].sum())
+    share = lost/area if there.any() else None
     status = {name: _count(buildings, index) for index, name in enumerate(STATUS)}
     return dict(status=status, lost_area=lost, share_lost=share)
 
 def _count(buildings, index):
     "How many have a status, and their area."
     which = buildings.status == index
-    return dict(buildings=int(which.sum()), area=float(buildings.area[which].sum()))
+    number, area = which.sum(), buildings.area[which].sum()
+    return dict(buildings=int(number), area=float(area))
 
 def _in_zone(buildings, shape):
     "Buildings whose inner point lies in a zone: each counts once where zones do not overlap."
@@ -213,7 +225,8 @@ def _in_zone(buildings, shape):
 def _true_share(mapped, rates):
     "Share of the ground from the mapped share and the rates of `rate_draws`."
     found, false = np.moveaxis(np.asarray(rates), -1, 0)
-    return np.clip((mapped - false)/np.maximum(found - false, .05), 0, 1)
+    apart = np.maximum(found - false, .05)
+    return np.clip((mapped - false)/apart, 0, 1)
 
 def net_change(
     counts:tuple, # pixels of each class in both maps, where both have data
@@ -229,18 +242,26 @@ def net_change(
     if before < 1e-6: return dict(share=None, low=None, high=None)
     share = 1 - after/before
     errors = 1 - draws_after/np.maximum(draws_before, 1e-6) - share
-    low, high = error_limits(np.clip(errors, -MOST_OFF, MOST_OFF), level)
-    all_or_nothing = share + low <= -1 and share + high >= 1
-    if all_or_nothing or max(-low, high) >= MOST_OFF: return dict(share=float(share), low=None, high=None)
-    return dict(share=float(share), low=float(share + low), high=float(min(1, share + high)))
+    limits = _net_limits(share, errors, level)
+    return dict(share=float(share), **limits)
+
+def _net_limits(share, errors, level):
+    "The interval around a share; None at both ends where it says nothing."
+    below, above = error_limits(np.clip(errors, -MOST_OFF, MOST_OFF), level)
+    low, high = share + below, share + above
+    all_or_nothing = low <= -1 and high >= 1
+    if all_or_nothing or max(-below, above) >= MOST_OFF: return dict(low=None, high=None)
+    return dict(low=float(low), high=float(min(1, high)))
 
 def _built_share(pixels, blocks, index, which, level, seed):
     "Share of a map's ground that is built: the best estimate and its draws."
     confusions = np.asarray(blocks.confusions if isinstance(blocks, ValidationBlocks) else blocks)
-    pixels = np.asarray(pixels[:confusions.shape[-1]], float)
-    scene_blocks = pixels.sum()*len(confusions)/confusions.sum()
+    classes = confusions.shape[-1]
+    pixels = np.asarray(pixels[:classes], float)
+    ground = pixels.sum()
+    scene_blocks = ground*len(confusions)/confusions.sum()
     rates = rate_draws(blocks, index, scene_blocks, which, level, seed=seed)
-    mapped = pixels[index]/max(1, pixels.sum())
+    mapped = pixels[index]/max(1, ground)
     return [_true_share(mapped, some) for some in rates]
 
 MOST_OFF = 9 # errors of the share beyond this are cut, and then the interval is none
@@ -256,23 +277,27 @@ def _check_shares(damaged, gone, min_overlap, min_area, tolerance):
 
 def _titles(before, after):
     "Names of the maps, with as much of their folders as tells them apart."
-    if Path(before).resolve() == Path(after).resolve(): raise BadInput(f'{before} twice', 'two maps of the same ground')
+    if Path(before).resolve() == Path(after).resolve():
+        raise BadInput(f'{before} twice', 'two maps of the same ground')
     old, new = (Path(os.path.abspath(path)).parts for path in (before, after))
-    longest = max(len(old), len(new))
-    n = next(n for n in range(1, longest + 1) if old[-n:] != new[-n:])
+    n = 1
+    while old[-n:] == new[-n:]: n += 1
     return dict(before='/'.join(old[-n:]), after='/'.join(new[-n:]))
 
 def _zone_rows(buildings, zones, place, column):
     "Figures of each zone, the zone of each building, the first that holds it, and the names of zones elsewhere."
     if zones is None: return {}, None, []
-    every = read_zones(zones, place, column)[0]
-    names, rows = np.full(len(buildings.status), '', object), {}
+    every, _ = read_zones(zones, place, column)
+    names = np.full(len(buildings.status), '', object)
+    rows = {}
     for zone in every:
         if zone.inside == 0: continue
         inside = _in_zone(buildings, zone.shape) if len(names) else np.zeros(0, bool)
-        rows[zone.name] = dict(inside=zone.inside, **_figures(_subset(buildings, inside)))
+        own = _subset(buildings, inside)
+        rows[zone.name] = dict(inside=zone.inside, **_figures(own))
         names = np.where((names == '') & inside, zone.name, names)
-    return rows, names, [zone.name for zone in every if zone.inside == 0]
+    outside = [zone.name for zone in every if zone.inside == 0]
+    return rows, names, outside
 
 def _columns(buildings, unit, zones):
     "What a layer tells of each building."
@@ -320,39 +345,47 @@ def compare_maps(
     # (names of zones), notes
 )->dict:
     "What became of the buildings between two maps."
-    _check_shares(damaged, gone, min_overlap, min_area, tolerance)
     limits = dict(damaged=damaged, gone=gone, min_overlap=min_overlap, min_area=min_area, tolerance=tolerance)
+    _check_shares(**limits)
     titles = _titles(before, after)
     if dst is not None: check_layer(dst)
     with Scene(before) as old, Scene(after) as new:
-        tables = [classes or mask_classes(scene) for scene in (old, new)]
-        index = tuple(table.index(cls) for table in tables)
-        areas = pixel_areas(place_of(old))
-        buildings, pairs = _follow((old, new), tables, index, areas, limits, most)
+        place, scenes = place_of(old), (old, new)
+        tables, index = _class_of_both(scenes, classes, cls)
+        areas = pixel_areas(place)
+        buildings, pairs = _follow(scenes, tables, index, areas, limits, most)
         _check_overlap(pairs, old, new)
-        rows, names, outside = _zone_rows(buildings, zones, place_of(old), column)
+        rows, names, outside = _zone_rows(buildings, zones, place, column)
         if dst is not None: _write(dst, buildings, old, names)
     net = _net(pairs, blocks, index, seed)
     facts = dict(unit='px' if areas is None else 'm2', **_figures(buildings), net=net)
     return dict(**titles, **facts, zones=rows, outside=outside, notes=_notes(pairs, net, cls))
 
+def _class_of_both(scenes, classes, cls):
+    "The class tables of both maps, and the index of a class in each."
+    tables = [classes or mask_classes(scene) for scene in scenes]
+    return tables, tuple(table.index(cls) for table in tables)
+
 def _follow(scenes, tables, index, areas, limits, most):
     "Buildings of both maps, and (256,256) pixels by value before and after."
     (old, new), tolerance = scenes, limits['tolerance']
-    rows = max(1, min(old.height, most//old.width))
-    with_margin = min(old.height, rows + 2*tolerance)
+    (old_table, new_table), height = tables, old.height
+    rows = max(1, min(height, most//old.width))
+    with_margin = min(height, rows + 2*tolerance)
     cache = sum(strip_bytes(scene, with_margin) for scene in scenes)
     pairs = np.zeros((256, 256), np.int64)
-    with bounded_cache(cache), on_grid(old, tables[0], old) as first, on_grid(new, tables[1], old) as second:
-        bands = both_bands((first, second), old.height, rows, tolerance, pairs)
-        pixel = np.ones(old.height) if areas is None else areas
+    pixel = np.ones(height) if areas is None else areas
+    with bounded_cache(cache), on_grid(old, old_table, old) as first, on_grid(new, new_table, old) as second:
+        bands = both_bands((first, second), height, rows, tolerance, pairs)
         return find_changes(bands, index, pixel, **limits), pairs
 
 def _net(pairs, blocks, index, seed):
     "The net change where both maps have data; None without blocks of both."
-    if blocks is None or any(own is None for own in blocks): return None
+    known = blocks is not None and all(own is not None for own in blocks)
+    if not known: return None
     both = pairs[:255, :255]
-    return net_change((both.sum(1), both.sum(0)), blocks, index, seed=seed)
+    before, after = both.sum(1), both.sum(0)
+    return net_change((before, after), blocks, index, seed=seed)
 
 def _check_overlap(pairs, old, new):
     "Somewhere both maps must have data."
@@ -375,22 +408,35 @@ def describe_changes(
 )->list: # lines of text
     "Buildings by status, of the scene and of each zone, the loss, the notes."
     unit, net = figures['unit'], figures['net']
-    lines = [f'{figures["before"]} to {figures["after"]}: {_status_text(figures, unit)}']
+    maps = f'{figures["before"]} to {figures["after"]}'
+    lines = [f'{maps}: {_status_text(figures, unit)}']
     for name, zone in figures['zones'].items():
-        lines.append(f'  zone {name} ({100*zone["inside"]:.0f} % inside): {_status_text(zone, unit)}')
-    if net and net['share'] is not None: lines.append(f'net loss of built area: {_net_text(net)}')
-    outside = [f'outside of the scene: {", ".join(figures["outside"])}'] if figures.get('outside') else []
-    return lines + [f'note: {note}' for note in dict.fromkeys([*outside, *figures['notes']])]
+        inside = f'{100*zone["inside"]:.0f} % inside'
+        lines.append(f'  zone {name} ({inside}): {_status_text(zone, unit)}')
+    if net and net['share'] is not None:
+        lines.append(f'net loss of built area: {_net_text(net)}')
+    notes = dict.fromkeys(_with_outside(figures))
+    return lines + [f'note: {note}' for note in notes]
+
+def _with_outside(figures):
+    "The notes, those zones first that lie outside of the scene."
+    outside = figures.get('outside')
+    if not outside: return figures['notes']
+    return [f'outside of the scene: {", ".join(outside)}', *figures['notes']]
 
 def _status_text(figures, unit):
     "Buildings by status, and the share of their area that is lost."
-    counts = [f'{own["buildings"]:,} {name} ({area_text([own["area"]], unit)})'
-              for name, own in figures['status'].items() if own['buildings']]
-    text, share = ', '.join(counts) or 'no buildings', figures['share_lost']
-    return text if share is None else f'{text}; {100*share:.1f} % of the area lost, as mapped'
+    counts = []
+    for name, own in figures['status'].items():
+        area = area_text(own['area'], unit)
+        if own['buildings']: counts.append(f'{own["buildings"]:,} {name} ({area})')
+    text = ', '.join(counts) or 'no buildings'
+    share = figures['share_lost']
+    if share is None: return text
+    return f'{text}; {100*share:.1f} % of the area lost, as mapped'
 
 def _net_text(net):
     "A share and its interval."
     if net['low'] is None: return 'too uncertain to tell'
-    share, low, high = (100*net[name] for name in ('share', 'low', 'high'))
-    return f'{share:.1f} % (95 % {low:.1f} to {high:.1f} %)'
+    percents = {name: 100*net[name] for name in ('share', 'low', 'high')}
+    return '{share:.1f} % (95 % {low:.1f} to {high:.1f} %)'.format(**percents)

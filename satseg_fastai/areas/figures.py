@@ -326,13 +326,14 @@ def _area_unit(size, unit):
     return 1, 'm²'
 
 def area_text(
-    values:list, # one or more areas
+    areas:float|list|None, # one, or the ends of an interval
     unit:str, # 'm2' or 'px'
-    like=None # whose size decides between m², ha and km²; None: the first
-)->str:
-    "One area, or the ends of an interval, in words of one unit; `report.html.area_text` is the report's, of one area."
-    if like is None: like = values[0]
-    divisor, name = _area_unit(like, unit)
+    like:float|None=None # an area whose size decides between m², ha and km²; None: the first
+)->str: # '–' where it is not known
+    "One area, or the ends of an interval, in words of one unit."
+    values = areas if isinstance(areas, list) else [areas]
+    if any(value is None or np.isnan(value) for value in values): return '–'
+    divisor, name = _area_unit(values[0] if like is None else like, unit)
     numbers = '-'.join(_digits(value/divisor) for value in values)
     return f'{numbers} {name}'
 
@@ -356,7 +357,7 @@ def _objects_text(figure, unit):
     number = f'{figure["objects_corrected" if known else "objects"]:,.0f}'
     noun = ' object' if number == '1' else ' objects'
     if not known:
-        mean = area_text([figure['mean_object']], unit)
+        mean = area_text(figure['mean_object'], unit)
         return f'; {number}{noun} of {mean} on average' + ', as mapped'*('corrected' in figure)
     count = _with_limits(figure, 'objects', _whole_numbers, noun)
     if number == '0': return f'; {count}'
@@ -366,11 +367,11 @@ def _objects_text(figure, unit):
 # %% ../../nbs/60e_areas.figures.ipynb #7031992f
 def _class_area(figure, unit):
     "The area of a class, with its interval where it is corrected."
-    if 'corrected' not in figure: return f'{area_text([figure["area"]], unit)} as mapped'
+    if 'corrected' not in figure: return f'{area_text(figure["area"], unit)} as mapped'
     like = figure['corrected']
-    value = area_text([like], unit)
+    value = area_text(like, unit)
     limits = area_text([figure['low'], figure['high']], unit, like)
-    mapped = area_text([figure['area']], unit, like)
+    mapped = area_text(figure['area'], unit, like)
     return f'{value} (95 % {limits}; {mapped} mapped)'
 
 def _class_share(figure, total):
@@ -383,7 +384,8 @@ def _class_share(figure, total):
 
 def _class_line(name, figure, unit, total, objects):
     "A class in one line, with or without its objects."
-    if not figure['pixels'] and 'corrected' not in figure: return f'{name}: none'
+    is_told = figure['pixels'] or 'corrected' in figure
+    if not is_told: return f'{name}: none'
     text = _class_area(figure, unit) + _class_share(figure, total)
     if objects: text += _objects_text(figure, unit)
     return f'{name}: {text}'
@@ -399,7 +401,7 @@ def _streets_line(streets):
 def _part_lines(title, part, unit, background):
     "A scene or zone in words."
     total = _total(part, 'area')
-    lines = [f'{title}: {area_text([total], unit)}']
+    lines = [f'{title}: {area_text(total, unit)}']
     for name, figure in part['classes'].items():
         lines.append('  ' + _class_line(name, figure, unit, total, name != background))
     if streets := part.get('streets'): lines.append('  ' + _streets_line(streets))

@@ -33,8 +33,9 @@ def mask_bands(
                        'a mask: one band of uint8 class indices')
     top, col, height, width = window or (0, 0, scene.height, scene.width)
     for below, n in strips(height, rows):
-        classes = read_indices(scene, table, top + below, col, n, width)
-        yield top + below, np.where(classes == table.ignore, np.uint8(255), classes)
+        row = top + below
+        classes = read_indices(scene, table, row, col, n, width)
+        yield row, np.where(classes == table.ignore, np.uint8(255), classes)
 
 # %% ../../nbs/60a_areas.measure.ipynb #7f3dafd3
 def pixel_areas(
@@ -42,16 +43,19 @@ def pixel_areas(
 )->np.ndarray|None: # (H,) square meters of one pixel in each row; None without a CRS on the globe
     "The geodesic area of a pixel, row by row."
     if place.crs is None or not on_earth(place.crs): return None
-    rows = np.unique(np.linspace(0, place.height - 1, 1025).round()) + .5
+    evenly = np.linspace(0, place.height - 1, 1025)
+    rows = np.unique(evenly.round()) + .5
     cols = (np.arange(5) + .5)*place.width/5
     col, row = np.meshgrid(cols, rows)
     width, across = _axis(place, col, row, .5, 0)
     height, down = _axis(place, col, row, 0, .5)
-    area = (width*height*abs(np.sin(np.radians(across - down)))).mean(1)
+    slant = np.radians(across - down)
+    area = (width*height*abs(np.sin(slant))).mean(1)
     if not np.isfinite(area).all():
         raise BadInput(f'{place.name} reaches beyond where its CRS is defined', 'a scene on the globe',
                        'check its CRS: degrees given as meters?')
-    return np.interp(np.arange(place.height) + .5, rows, area)
+    middles = np.arange(place.height) + .5
+    return np.interp(middles, rows, area)
 
 def _axis(place, col, row, right, down):
     "Length and azimuth of a pixel's axis, from its middle in both directions."
@@ -92,10 +96,11 @@ class Tally:
 
     def figures(self)->dict: # by class: pixels, area, share, share_of_land, objects, mean_object
         "What was counted."
-        is_land = [name.lower() != 'water' for name in self.table.names]
+        names = self.table.names
+        is_land = [name.lower() != 'water' for name in names]
         ground, land = self.area.sum(), self.area[is_land].sum()
-        return {name: self._of_class(index, ground, land if is_land[index] else 0)
-                for index, name in enumerate(self.table.names)}
+        lands = [land if own else 0 for own in is_land]
+        return {name: self._of_class(index, ground, lands[index]) for index, name in enumerate(names)}
 
     def _of_class(self, index, ground, land):
         area, count = self.area[index], self.counts[index]
@@ -122,12 +127,18 @@ def mapped_areas(
 )->dict:
     "What a mask maps, streamed."
     with Scene(mask) as scene:
-        table, areas = classes or mask_classes(scene), pixel_areas(place_of(scene))
+        table = classes or mask_classes(scene)
+        areas = pixel_areas(place_of(scene))
         tally = Tally(table, areas, connectivity)
-        for row, band in mask_bands(scene, table, rows): tally.add(row, band)
+        for row, band in mask_bands(scene, table, rows):
+            tally.add(row, band)
     unit = 'px' if areas is None else 'm2'
     ground = table.names[table.background] if table.background < table.n else None
-    return dict(scene=Path(mask).name, unit=unit, background=ground, classes=tally.figures())
+    return dict(
+        scene=Path(mask).name,
+        unit=unit,
+        background=ground,
+        classes=tally.figures())
 
 # %% ../../nbs/60a_areas.measure.ipynb #96b9a3b8
 def _center_sums(scene, table, connectivity, row, n):
@@ -135,9 +146,11 @@ def _center_sums(scene, table, connectivity, row, n):
     (_, band), = mask_bands(scene, table, n, (row, 0, n, scene.width))
     labels, owner = label_regions(band, range(table.n), connectivity)
     rows, cols = np.nonzero(labels)
+    region = labels[rows, cols]
     weights = None, rows + row + .5, cols + .5
-    sums = [np.bincount(labels[rows, cols], weight, len(owner) + 1) for weight in weights]
-    return labels, owner, np.stack(sums, 1)[1:]
+    sums = [np.bincount(region, weight, len(owner) + 1) for weight in weights]
+    of_regions = np.stack(sums, 1)[1:]
+    return labels, owner, of_regions
 
 def object_points(
     mask:str|Path, # a mask of class indices
@@ -148,11 +161,15 @@ def object_points(
     "The center and the size of each connected region."
     with Scene(mask) as scene:
         table = classes or mask_classes(scene)
-        bands = [partial(_center_sums, scene, table, connectivity, *strip) for strip in strips(scene.height, rows)]
+        spans = strips(scene.height, rows)
+        bands = [partial(_center_sums, scene, table, connectivity, *span) for span in spans]
         seen = [(owner[once], sums[once]) for _, owner, sums, once in whole_regions(bands, connectivity)]
-    owner, sums = (np.concatenate(parts) for parts in zip(*seen))
-    of_classes = [sums[owner == index] for index in range(table.n)]
-    return [(own[:, 1:]/own[:, :1], own[:, 0]) for own in of_classes]
+    owner, sums = map(np.concatenate, zip(*seen))
+    points = []
+    for index in range(table.n):
+        pixels, *centers = sums[owner == index].T
+        points.append((np.stack(centers, 1)/pixels[:, None], pixels))
+    return points
 
 # %% ../../nbs/60a_areas.measure.ipynb #0253cbd2
 def _length(scene, meters):
@@ -163,12 +180,15 @@ def _margin_bands(scene, table, rows, margin):
     "Bands with a margin, and the rows of each that count."
     for row, n in strips(scene.height, rows):
         top, end = max(0, row - margin), min(scene.height, row + n + margin)
-        (_, band), = mask_bands(scene, table, end - top, (top, 0, end - top, scene.width))
-        yield top, band, slice(row - top, row - top + n)
+        around = end - top
+        (_, band), = mask_bands(scene, table, around, (top, 0, around, scene.width))
+        first = row - top
+        yield top, band, slice(first, first + n)
 
 def _places(found, top, keep):
     "Row and column of the pixels of a band that count, in their middles."
-    return np.argwhere(found[keep]) + (top + keep.start + .5, .5)
+    first = top + keep.start
+    return np.argwhere(found[keep]) + (first + .5, .5)
 
 # %% ../../nbs/60a_areas.measure.ipynb #6d9e4923
 def _distance(found, cap):
@@ -178,10 +198,13 @@ def _distance(found, cap):
 
 def _peaks(found, row, radius, cap):
     "Places that are farthest from the outline within a radius."
-    rows, cols = np.ogrid[row:row + found.shape[0], :found.shape[1]]
+    height, width = found.shape
+    rows, cols = np.ogrid[row:row + height, :width]
     tie = (rows*.6180339887 + cols*.4142135623) % 1
-    depth = np.where(found, _distance(found, cap) + 1e-3*tie, 0)
-    highest = ndimage.maximum_filter(depth, 2*round(radius) + 1, mode='constant')
+    distance = _distance(found, cap)
+    depth = np.where(found, distance + 1e-3*tie, 0)
+    around = 2*round(radius) + 1
+    highest = ndimage.maximum_filter(depth, around, mode='constant')
     return found & (depth >= radius/2) & (depth == highest)
 
 def tree_points(
@@ -199,7 +222,8 @@ def tree_points(
         table = classes or mask_classes(scene)
         index = table.index(name)
         small, cap = max(1., _length(scene, radius)), np.ceil(_length(scene, widest))
-        bands = _margin_bands(scene, table, rows, int(cap + round(small) + 1))
+        margin = int(cap + round(small) + 1)
+        bands = _margin_bands(scene, table, rows, margin)
         trees = [_places(_peaks(band == index, top, small, cap), top, keep) for top, band, keep in bands]
     return np.concatenate(trees)
 
@@ -218,16 +242,21 @@ def _thinning_tables():
     "For each pattern of the 8 neighbors: whether a pixel goes in the first and in the second half-step."
     p = np.arange(256)[:, None] >> np.arange(8) & 1
     neighbors = p.sum(1)
-    turns = ((p == 0) & (np.roll(p, -1, 1) == 1)).sum(1)
+    following = np.roll(p, -1, 1)
+    turns = ((p == 0) & (following == 1)).sum(1)
+    some = (neighbors >= 2) & (neighbors <= 6)
+    edge = some & (turns == 1)
     north, east, south, west = p[:, ::2].T
-    edge = (neighbors >= 2) & (neighbors <= 6) & (turns == 1)
-    first = edge & (north*east*south == 0) & (east*south*west == 0)
-    second = edge & (north*east*west == 0) & (north*south*west == 0)
-    return first, second
+    first = edge & (north*east*south == 0)
+    second = edge & (north*east*west == 0)
+    return (
+        first & (east*south*west == 0),
+        second & (north*south*west == 0))
 
 def _patterns(flat, at, width):
     "The neighbors of the pixels at flat positions `at`, a bit each."
-    return sum(flat[at + down*width + right] << bit for bit, (down, right) in enumerate(_STEPS))
+    offsets = [down*width + right for down, right in _STEPS]
+    return sum(flat[at + offset] << bit for bit, offset in enumerate(offsets))
 
 # %% ../../nbs/60a_areas.measure.ipynb #35e51863
 def skeleton(
@@ -250,9 +279,11 @@ def skeleton(
 def _squares(found, reach):
     "Squared distances to the outline, and the skeleton where they are at most `reach`."
     # a thinned line may lie beside the ridge
-    squares = np.rint(_distance(found, reach + 1)**2).astype(np.int64)
+    distance = _distance(found, reach + 1)
+    squares = np.rint(distance**2).astype(np.int64)
     squares = ndimage.maximum_filter(squares, 3)
-    return squares, skeleton(found, reach) & (squares <= reach**2)
+    narrow = squares <= reach**2
+    return squares, skeleton(found, reach) & narrow
 
 def _edge(row, height, width, scene):
     "Squared distance of each pixel to the scene's edge, where a line forks to the corners of its street."
@@ -292,8 +323,12 @@ def width_figures(
     "Widths in five numbers."
     if not len(width): return dict(pixels=0, mean=None, median=None, p10=None, p90=None)
     quantile = lambda share: float(np.quantile(width, share, method='inverted_cdf'))
-    mean = float(width.mean())
-    return dict(pixels=len(width), mean=mean, median=quantile(.5), p10=quantile(.1), p90=quantile(.9))
+    return dict(
+        pixels=len(width),
+        mean=float(width.mean()),
+        median=quantile(.5),
+        p10=quantile(.1),
+        p90=quantile(.9))
 
 def street_width(
     mask:str|Path, # a mask with a class of roads
@@ -301,6 +336,8 @@ def street_width(
     **kw # of street_points
 )->dict: # unit, and `width_figures`
     "How wide the streets of a scene are."
-    with Scene(mask) as scene: unit = 'm' if scene.crs is not None and on_earth(scene.crs) else 'px'
+    with Scene(mask) as scene:
+        placed = scene.crs is not None and on_earth(scene.crs)
+    unit = 'm' if placed else 'px'
     _, widths = street_points(mask, name, **kw)
     return dict(unit=unit, **width_figures(widths))

@@ -125,7 +125,7 @@ def inside(
     points:np.ndarray, # (n,2) row and column
     shape # shapely polygon in pixel coordinates
 )->np.ndarray: # bool (n,)
-    "Which points lie in a shape; the windows of a report have an `inside` of their own."
+    "Which points lie in a shape."
     import shapely
     shapely.prepare(shape)
     return shapely.contains_xy(shape, points[:, 1], points[:, 0])

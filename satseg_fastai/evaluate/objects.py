@@ -119,9 +119,10 @@ def clip_objects(
 # %% ../../nbs/61b_evaluate.objects.ipynb #95b02d44
 def _columns(path, attribute):
     "The columns that hold the class and the score of each polygon, where there are any."
-    fields = list(layer_info(path)['fields'])
+    fields = set(layer_info(path)['fields'])
     first = lambda names: next((name for name in names if name in fields), None)
-    return first((attribute, 'class_index')), first(SCORE_COLUMNS)
+    column, score = first((attribute, 'class_index')), first(SCORE_COLUMNS)
+    return column, score
 
 def vector_objects(
     path:str|Path, # vector file
@@ -169,9 +170,11 @@ def raster_objects(
 
 def _mean_score(blobs):
     "Mean probability of each region, NaN where nobody says."
-    if not blobs.total.shape[1]: return np.full(len(blobs.total), np.nan)
-    known = blobs.known[:, 0]
-    return blobs.total[:, 0]/np.where(known > 0, known, np.nan)
+    number, values = blobs.total.shape
+    if not values: return np.full(number, np.nan)
+    total, known = blobs.total[:, 0], blobs.known[:, 0]
+    pixels = np.where(known > 0, known, np.nan)
+    return total/pixels
 
 # %% ../../nbs/61b_evaluate.objects.ipynb #c8ec5379
 def void_pixels(
@@ -208,8 +211,10 @@ def _void_inside(shape, void, corner, start, end):
 def _may_ignore(labels):
     "Whether labels can hold pixels that do not count; polygons seldom do."
     source, ignore = labels.source, labels.classes.ignore
-    if labels.aoi is not None or not hasattr(source, 'shapes'): return True
-    return source.fill == ignore or any(index == ignore for _, index in source.shapes)
+    are_shapes = hasattr(source, 'shapes')
+    if labels.aoi is not None or not are_shapes: return True
+    if source.fill == ignore: return True
+    return any(index == ignore for _, index in source.shapes)
 
 def _void_bands(known, labels, region, rows=512):
     "Strips of what does not count: no data in the map, or ignored by the labels."
@@ -259,9 +264,11 @@ def object_rates(
 )->dict: # with name, precision, recall and f1, NaN where there is nothing to divide by
     "Counts of objects as scores."
     hit, false, missed = (counts[key] for key in ('tp', 'fp', 'fn'))
-    rates = dict(precision=float(ratio(hit, hit + false)),
-                 recall=float(ratio(hit, hit + missed)),
-                 f1=float(ratio(2*hit, 2*hit + false + missed)))
+    rates = dict(
+        precision=ratio(hit, hit + false),
+        recall=ratio(hit, hit + missed),
+        f1=ratio(2*hit, 2*hit + false + missed))
+    rates = {rate: float(share) for rate, share in rates.items()}
     named = dict(name=name) if name else {}
     return {**counts, **rates, 'iou': iou, **named}
 
@@ -286,18 +293,22 @@ def match_sets(
     return ObjectMatch(found, true, pairs, counts[:n], counts[n:], least)
 
 # %% ../../nbs/61b_evaluate.objects.ipynb #e2add6f5
-def _is_vector(path): return Path(path).suffix.lower() in VECTOR_SUFFIXES
+def _has_vector_name(path): return Path(path).suffix.lower() in VECTOR_SUFFIXES
 
 def _ground_plane(paths):
     "A plane in meters around vector files, where no raster gives a grid."
     import rasterio
     infos = [layer_info(path) for path in paths]
-    if lone := [path for path, info in zip(paths, infos) if not info['crs']]:
+    lone = [path for path, info in zip(paths, infos) if not info['crs']]
+    if lone:
         raise BadInput(f'{lone[0]} has no CRS', 'polygons with a CRS', 'set it in QGIS (Layer > Set CRS)')
-    name, boxes = Path(paths[0]).name, [_degrees(info) for info in infos if info['features']]
-    if not boxes: return Place(name, 1, 1, rasterio.CRS.from_user_input(infos[0]['crs']), Affine.identity())
-    west, south = (min(box[side] for box in boxes) for side in (0, 1))
-    east, north = (max(box[side] for box in boxes) for side in (2, 3))
+    name = Path(paths[0]).name
+    boxes = [_degrees(info) for info in infos if info['features']]
+    if not boxes:
+        crs = rasterio.CRS.from_user_input(infos[0]['crs'])
+        return Place(name, 1, 1, crs, Affine.identity())
+    west, south, _, _ = np.min(boxes, 0).tolist()
+    _, _, east, north = np.max(boxes, 0).tolist()
     return _plane(name, west, south, east, north)
 
 def _degrees(info):
@@ -310,12 +321,14 @@ def _plane(name, west, south, east, north):
     "A grid of one meter that holds a box of longitudes and latitudes."
     import rasterio
     from pyproj import CRS, Transformer
-    crs = CRS(f'+proj=laea +lat_0={(south + north)/2} +lon_0={(west + east)/2} +datum=WGS84')
+    lat, lon = (south + north)/2, (west + east)/2
+    crs = CRS(f'+proj=laea +lat_0={lat} +lon_0={lon} +datum=WGS84')
     flat = Transformer.from_crs(4326, crs, always_xy=True)
     left, bottom, right, top = flat.transform_bounds(west, south, east, north, densify_pts=21)
     height, width = int(top - bottom) + 3, int(right - left) + 3
     transform = Affine(1, 0, int(left) - 1, 0, -1, int(top) + 1)
-    return Place(name, height, width, rasterio.CRS.from_wkt(crs.to_wkt()), transform)
+    same_crs = rasterio.CRS.from_wkt(crs.to_wkt())
+    return Place(name, height, width, same_crs, transform)
 
 def label_objects(
     labels, # of `labels.open_labels`
@@ -336,21 +349,27 @@ def label_objects(
 def _map_bands(reader, region):
     "Strips of a map for `raster_objects`."
     for row, n in strips(region.height):
-        classes, values = reader.read(region.row + row, region.col, n, region.width)
-        yield row, classes, [] if reader.is_mask else [own_probability(values, classes)]
+        window = region.row + row, region.col, n, region.width
+        classes, values = reader.read(*window)
+        sure = [] if reader.is_mask else [own_probability(values, classes)]
+        yield row, classes, sure
 
 # %% ../../nbs/61b_evaluate.objects.ipynb #381d5bc5
+def _buildings_of(table):
+    "The class of buildings of several classes, else class 1."
+    buildings = [i for i, name in enumerate(table.names) if name.lower().startswith('building')]
+    return buildings[0] if table.n > 2 and buildings else 1
+
 def object_class(
     cls:int|str|None, # index or name; None: buildings of several classes where there are any, else class 1
     table:ClassTable # of the map
 )->int: # its index
     "The class whose objects count."
-    if cls is None:
-        buildings = [i for i, name in enumerate(table.names) if name.lower().startswith('building')]
-        return buildings[0] if table.n > 2 and buildings else 1
-    cls = table.index(cls) if isinstance(cls, str) else cls
-    if cls != table.background and 0 <= cls < table.n: return cls
-    choices = ', '.join(f'{i} {name}' for i, name in enumerate(table.names) if i != table.background)
+    if cls is None: return _buildings_of(table)
+    if isinstance(cls, str): cls = table.index(cls)
+    things = {i: name for i, name in enumerate(table.names) if i != table.background}
+    if cls in things: return cls
+    choices = ', '.join(f'{i} {name}' for i, name in things.items())
     raise BadInput(f'objects of class {cls}', choices, 'name the class whose objects count')
 
 class _Mapped(NamedTuple):
@@ -362,11 +381,12 @@ class _Mapped(NamedTuple):
 
 def _vector_side(pred, label, scene, table, cls, attribute, region):
     "Objects of a vector file."
-    if scene or not _is_vector(label): place = place_of(scene or label)
+    if scene or not _has_vector_name(label): place = place_of(scene or label)
     else: place = _ground_plane([pred, label])
     column, score = _columns(pred, attribute)
     objects = vector_objects(pred, place, table, cls, column, score)
-    return _Mapped(objects, place, scene_region(region, place), scene and scene.valid)
+    known = scene and scene.valid
+    return _Mapped(objects, place, scene_region(region, place), known)
 
 def _raster_side(reader, cls, region, connectivity):
     "Objects of a mask or a probability raster."
@@ -396,9 +416,9 @@ def match_objects(
     aoi:str|Path|None=None # polygons inside of which objects count; None: everywhere
 )->ObjectMatch:
     "Find the labeled objects that a map found."
-    grid = scene if _is_vector(pred) else pred
+    grid = scene if _has_vector_name(pred) else pred
     with nullcontext() if grid is None else Scene(grid) as raster:
-        reader = None if _is_vector(pred) else MapReader(raster, classes, threshold)
+        reader = None if _has_vector_name(pred) else MapReader(raster, classes, threshold)
         table = reader.table if reader else classes or building()
         cls = object_class(cls, table)
         if reader: mapped = _raster_side(reader, cls, region, connectivity)
@@ -469,7 +489,7 @@ def _lone(names, total, what, expected, do):
 def _labels_of(maps, labels):
     "The label of each scene, None where there is none; and all labels of the folder."
     if labels.is_file() or is_vector(labels):
-        if len(maps) > 1 and not _is_vector(labels):
+        if len(maps) > 1 and not _has_vector_name(labels):
             raise BadInput(f'one mask {labels.name} for {len(maps)} maps', 'a folder of labels, or one vector file')
         return dict.fromkeys(maps, labels), set()
     if not labels.is_dir(): raise BadInput(f'no file or folder {labels}', 'a folder of labels, or one label file')
@@ -488,9 +508,11 @@ def _labels_known(maps, root, dataset):
     own = known_dataset(dataset, root)
     pairs = [*own.train, *own.valid, *own.test]
     times = Counter(pair.image.stem for pair in pairs)
+    alone = [pair for pair in pairs if times[pair.image.stem] == 1]
     named = {relative_name(pair.image, Path(root)): pair.label for pair in pairs}
-    named |= {same_name(pair.image.stem): pair.label for pair in pairs if times[pair.image.stem] == 1}
-    return {scene: named.get(scene, named.get(scene.split('/')[-1])) for scene in maps}
+    named |= {same_name(pair.image.stem): pair.label for pair in alone}
+    stems = {scene: scene.split('/')[-1] for scene in maps}
+    return {scene: named.get(scene, named.get(stem)) for scene, stem in stems.items()}
 
 def _check_partners(maps, found, every, labels):
     "No map without a label, and no label without a map."
@@ -582,8 +604,10 @@ def _count_map(pair, file, boundary, matching, settings):
 
 def _scene_scores(pair, scores):
     "The scores of one map, with its name."
-    own = {name: score for name, score in scores.items() if name not in ('maps', 'confusion')}
-    return dict(name=Path(pair.image).name, group=pair.group, **own)
+    not_shown = 'maps', 'confusion'
+    own = {name: score for name, score in scores.items() if name not in not_shown}
+    map_name = Path(pair.image).name
+    return dict(name=map_name, group=pair.group, **own)
 
 # %% ../../nbs/61b_evaluate.objects.ipynb #dd8f05a6
 def evaluate_maps(
@@ -647,8 +671,11 @@ def _class_lines(scores):
 
 def _group_figures(scores, name):
     "IoU, F1 and boundary IoU of a class; without one the means, which boundary IoU has none of."
-    if name: return [_column(scores[kind][name]) for kind in ('iou', 'f1', 'boundary_iou')]
-    return [_column(scores['mean_iou']), _column(scores['mean_f1']), '']
+    if name:
+        kinds = 'iou', 'f1', 'boundary_iou'
+        return [_column(scores[kind][name]) for kind in kinds]
+    means = scores['mean_iou'], scores['mean_f1']
+    return [*map(_column, means), '']
 
 def _group_lines(groups, name):
     "A table of the groups."
@@ -662,15 +689,21 @@ def _group_lines(groups, name):
 
 def _total_lines(scores):
     "All maps together, class by class."
-    maps = f'{scores["maps"]} maps, ' if scores.get('maps', 1) > 1 else ''
-    figures = f'accuracy {_share(scores["accuracy"])}, mean IoU {_share(scores["mean_iou"])}'
-    yield f'{maps}{scores["pixels"]:,} pixels, {figures}'
+    number, left_out = scores.get('maps', 1), scores['left_out']
+    maps = f'{number} maps, ' if number > 1 else ''
+    accuracy, mean_iou = _share(scores['accuracy']), _share(scores['mean_iou'])
+    yield f'{maps}{scores["pixels"]:,} pixels, accuracy {accuracy}, mean IoU {mean_iou}'
     yield from _class_lines(scores)
-    if scores['left_out']: yield f'{scores["left_out"]:,} pixels left out: no data in the map, or ignored by the label'
-    if isinstance(scores.get('threshold'), float) and 'best_iou' in scores:
-        best = f'{scores["best_iou"]:.4f} at {scores["best_threshold"]:.4f}'
-        yield f'threshold {scores["threshold"]:.4f}; the best IoU here would be {best}'
+    if left_out: yield f'{left_out:,} pixels left out: no data in the map, or ignored by the label'
+    yield from _best_lines(scores)
     if 'objects' in scores: yield _object_line(scores['objects'])
+
+def _best_lines(scores):
+    "What a better threshold would give, where that is known."
+    threshold = scores.get('threshold')
+    if not isinstance(threshold, float) or 'best_iou' not in scores: return
+    best = '{best_iou:.4f} at {best_threshold:.4f}'.format(**scores)
+    yield f'threshold {threshold:.4f}; the best IoU here would be {best}'
 
 def describe_scores(
     result:dict # of `evaluate`, `evaluate_maps` or `object_scores`

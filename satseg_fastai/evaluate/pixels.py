@@ -51,7 +51,9 @@ class MapReader:
         "What a person asks for, else what the probability raster carries."
         classes = self.table.n
         if threshold is not None: return Rule.asked(threshold, planes_of(classes))
-        return Rule.read(self.scene.ds.tags().get(probability_tag(classes)), classes, self.scene.name)
+        tag = self.scene.ds.tags().get(probability_tag(classes))
+        return Rule.read(tag, classes, self.scene.name)
+
     def read(self, *window):
         "`(h,w)` class indices, and the `(K,h,w)` values that they come from."
         if self.is_mask:
@@ -93,8 +95,10 @@ def scene_region(
     "The part of a scene that counts."
     window = Window(*(region or (0, 0, scene.height, scene.width)))
     empty = not window.height or not window.width
-    beyond = window.row + window.height > scene.height or window.col + window.width > scene.width
-    if min(window) >= 0 and not (empty or beyond): return window
+    below = window.row + window.height > scene.height
+    beside = window.col + window.width > scene.width
+    fits = min(window) >= 0 and not (below or beside)
+    if fits and not empty: return window
     size = f'{scene.height} x {scene.width} pixels'
     raise BadInput(f'the region {tuple(window)}', f'row, column, height and width inside the {size} of {scene.name}')
 
@@ -106,8 +110,9 @@ def margin_windows(
     rows:int=512 # of a strip
 ): # yields the window to read, and the rows and columns of it that count
     "Strips of a region with a margin, so that no outline is cut where two strips meet."
-    left, right = max(0, region.col - margin), min(width, region.col + region.width + margin)
-    cols = slice(region.col - left, region.col - left + region.width)
+    last = region.col + region.width
+    left, right = max(0, region.col - margin), min(width, last + margin)
+    cols = slice(region.col - left, last - left)
     for below, n in strips(region.height, rows):
         row = region.row + below
         top, end = max(0, row - margin), min(height, row + n + margin)
@@ -118,9 +123,11 @@ def margin_windows(
 def _add_bands(counts, labeled, mapped, table, width, inner):
     "Add intersections and unions of the outline bands."
     known = labeled != table.ignore
+    band_of = lambda own: boundary_band(own, width, known)[inner]
     for index in range(table.n):
-        true, found = (boundary_band(classes == index, width, known)[inner] for classes in (labeled, mapped))
-        counts[index] += (true & found).sum(), (true | found).sum()
+        true, found = band_of(labeled == index), band_of(mapped == index)
+        both, either = true & found, true | found
+        counts[index] += both.sum(), either.sum()
 
 def _count(tally, reader, labels, region, boundary):
     "Count a region of a map, strip by strip."
@@ -203,7 +210,8 @@ def evaluate(
     aoi:str|Path|None=None # polygons inside of which labels count; None: everywhere
 )->dict: # see `tally_scores`
     "Scores of a map against labels."
-    return tally_scores(tally_map(pred, label, classes, threshold, attribute, boundary, region, kind, aoi))
+    tally = tally_map(pred, label, classes, threshold, attribute, boundary, region, kind, aoi)
+    return tally_scores(tally)
 
 # %% ../../nbs/61a_evaluate.pixels.ipynb #077b1c92
 def json_ready(
@@ -227,11 +235,13 @@ def error_codes(
     # uint8: 0 right background, 1 hit, 2 false, 3 missed; of several classes 1 right, 2 wrong; 255 does not count
 )->np.ndarray:
     "How each pixel is mapped."
-    void = (found == MASK_NODATA) | (found == table.ignore) | (y == table.ignore)
+    not_mapped = (found == MASK_NODATA) | (found == table.ignore)
+    void = not_mapped | (y == table.ignore)
     if cls is None and table.n == 2: cls = 1
-    labeled, mapped = y == cls, found == cls
     if cls is None: codes = 2 - (found == y)
-    else: codes = np.select([labeled & mapped, mapped, labeled], [1, 2, 3], 0)
+    else:
+        labeled, mapped = y == cls, found == cls
+        codes = np.select([labeled & mapped, mapped, labeled], [1, 2, 3], 0)
     return np.where(void, MASK_NODATA, codes).astype(np.uint8)
 
 def _error_bands(reader, labels, region, cls, counts, rows=512):
@@ -249,10 +259,12 @@ def _error_bands(reader, labels, region, cls, counts, rows=512):
 
 def _error_colors(names):
     "A color for each code of an error map; what does not count is transparent."
-    colors = {name: tuple(round(255*part) for part in color) for name, color in ERROR_COLORS.items()}
+    in_bytes = lambda color: tuple(round(255*part) for part in color)
+    colors = {name: in_bytes(color) for name, color in ERROR_COLORS.items()}
     colors |= {'right background': (235, 235, 235), 'unused': (0, 0, 0)}
     colors |= {'right': colors['hit'], 'wrong': colors['false']}
-    return {code: colors[name] for code, name in enumerate(names)} | {MASK_NODATA: (0, 0, 0, 0)}
+    of_codes = {code: colors[name] for code, name in enumerate(names)}
+    return of_codes | {MASK_NODATA: (0, 0, 0, 0)}
 
 # %% ../../nbs/61a_evaluate.pixels.ipynb #90054c1f
 def write_errors(
@@ -281,7 +293,11 @@ def write_errors(
         tags = dict(quantity='error', classes=json.dumps(table.to_json()))
         colors = _error_colors(names)
         write_cog(dst, scene, bands, nodata=MASK_NODATA, colormap=colors, categories=names, names=['error'], tags=tags)
-    kinds = {code: colors[code] for code, name in enumerate(names) if name != 'unused'}
-    write_style(dst, kinds, names, clear=0)
-    pixels = {name: int(n) for name, n in zip(names, counts) if name != 'unused'}
+    used = {code: name for code, name in enumerate(names) if name != 'unused'}
+    write_style(dst, {code: colors[code] for code in used}, names, clear=0)
+    return _error_pixels(counts, used)
+
+def _error_pixels(counts, names):
+    "Pixels of each kind, and those that do not count."
+    pixels = {name: int(counts[code]) for code, name in names.items()}
     return pixels | dict(left_out=int(counts[MASK_NODATA]))

@@ -12,11 +12,11 @@ from ..lazy import lazy_names
 HOMES = {
     'errors': 'need',
     'export.onnx': (
-        'TOLERANCE STRAY shown_threshold settle decide FixedPoints MapGraph trace plain_proto '
+        'TOLERANCE STRAY shown_threshold settle decide FixedPoints MapGraph traced=trace plain_proto '
         'deepness_keys notes parity check_parity export_onnx'),
     'export.stac': (
         'ALWAYS band_names slug mlm_name class_objects mlm_input mlm_output mlm_properties file_asset '
         'check_item export_stac'),
-    'export.card': 'LIMITS plain figure whole told span table card_head card_lines export_card',
+    'export.card': 'LIMITS as_markdown=plain figure whole told span table card_head card_lines export_card',
     'export.scenes': 'POLYGONS footprint when scene_item export_scenes'}
 __getattr__, __dir__, __all__ = lazy_names(__name__, HOMES)

@@ -48,11 +48,12 @@ class Clean(NamedTuple):
         stored # `CleanUp` of a bundle's spec
     )->'Clean':
         "The sizes in a spec."
-        return cls(*(getattr(stored, name) for name in cls._fields))
+        sizes = (getattr(stored, name) for name in cls._fields)
+        return cls(*sizes)
 
 def _is_size(value):
-    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and value >= 0
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)): return False
+    return math.isfinite(value) and value >= 0
 
 def check_clean(
     how:Clean # perhaps from a user
@@ -83,15 +84,20 @@ def in_pixels(
     radius = how.opening/side
     if radius > 50:
         raise BadInput(f'an opening of {radius:.0f} pixels', 'a radius of at most 50 pixels', 'see the unit')
-    return Clean(least(how.min_object), least(how.min_hole), radius, 'px', how.connectivity)
+    return Clean(
+        min_object=least(how.min_object),
+        min_hole=least(how.min_hole),
+        opening=radius,
+        connectivity=how.connectivity)
 
 def pixel_of(
     scene:Scene, # a mask
     unit:str # that sizes are given in
 )->tuple: # area, side
     "Area and side of a pixel; without a CRS a pixel is the unit, with a note."
-    if unit == 'px' or scene.gsd: return ((scene.gsd or 1)**2, scene.gsd or 1.)
-    warnings.warn(f'{scene.name} has no CRS: areas are taken as pixels', NoPlace)
+    side = scene.gsd
+    if side: return side**2, side
+    if unit != 'px': warnings.warn(f'{scene.name} has no CRS: areas are taken as pixels', NoPlace)
     return 1., 1.
 
 # %% ../../nbs/50c_maps.clean.ipynb #32e6366d
@@ -103,7 +109,8 @@ def background(
 
 def _things(table):
     "Classes that are objects: all but the background."
-    return [index for index in range(table.n) if index != background(table)]
+    ground = background(table)
+    return [index for index in range(table.n) if index != ground]
 
 def check_background(
     how:Clean, # a clean-up
@@ -145,7 +152,8 @@ def in_memory(
     dtype='uint8' # of the layer
 ): # (row, rows) -> array
     "Bands as one array."
-    whole = np.concatenate(list(bands)).astype(dtype, copy=False)
+    joined = np.concatenate(list(bands))
+    whole = joined.astype(dtype, copy=False)
     return lambda row, n: whole[row:row + n]
 
 class InFolder:
@@ -185,7 +193,9 @@ class InFolder:
         n:int # rows
     )->np.ndarray:
         "Some rows of a layer."
-        with open_raster(path) as ds: return ds.read(1, window=RioWindow(0, row, ds.width, n))
+        with open_raster(path) as ds:
+            window = RioWindow(0, row, ds.width, n)
+            return ds.read(1, window=window)
 
 # %% ../../nbs/50c_maps.clean.ipynb #30ff6177
 def overhang(
@@ -211,7 +221,8 @@ def opened(
     height, margin = sum(spans[-1]), 2*int(radius)
     for row, n in spans:
         around = overhang(layer, row, n, height, margin)
-        yield open_classes(around, table, radius)[margin:margin + n]
+        wide = open_classes(around, table, radius)
+        yield wide[margin:margin + n]
 
 # %% ../../nbs/50c_maps.clean.ipynb #2568ef9f
 MOST = np.iinfo(np.int32).max
@@ -224,7 +235,8 @@ def _pixels(labels, n):
 def _sized(layer, row, n, classes, connectivity):
     "Regions of a band and their pixels, for `whole_regions`."
     labels, owner = label_regions(layer(row, n), classes, connectivity)
-    return labels, owner, _pixels(labels, len(owner))[:, None]
+    pixels = _pixels(labels, len(owner))
+    return labels, owner, pixels[:, None]
 
 def region_sizes(
     layer, # class indices
@@ -235,7 +247,8 @@ def region_sizes(
     "How large the region of each pixel is."
     bands = [partial(_sized, layer, *span, classes, connectivity) for span in spans]
     for labels, _, pixels, _ in whole_regions(bands, connectivity):
-        sizes = np.r_[0, np.minimum(pixels[:, 0], MOST)].astype(np.int32)
+        limited = np.minimum(pixels[:, 0], MOST)
+        sizes = np.r_[0, limited].astype(np.int32)
         yield sizes[labels]
 
 # %% ../../nbs/50c_maps.clean.ipynb #4f759d3f
@@ -243,13 +256,21 @@ def _votes(region, keys, n, k, weights=None):
     "How often each region meets each class: (n,k)."
     counts = keys < k
     if weights is not None: weights = weights[counts]
-    return np.bincount(region[counts]*k + keys[counts], weights, n*k).reshape(n, k)
+    cells = region[counts]*k + keys[counts]
+    votes = np.bincount(cells, weights, n*k)
+    return votes.reshape(n, k)
 
 def _sides(region, rows, cols, classes, n, k):
     "How many sides of each gap touch each class: (n,k). There is one row more above and below."
     around = np.pad(classes, ((0, 0), (1, 1)), constant_values=MASK_NODATA)
-    beside = (around[rows + 1 + down, cols + 1 + right] for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)))
-    return sum(_votes(region, classes, n, k) for classes in beside)
+    row, col = rows + 1, cols + 1
+    beside = around[row - 1, col], around[row + 1, col], around[row, col - 1], around[row, col + 1]
+    return sum(_votes(region, neighbor, n, k) for neighbor in beside)
+
+def _counts_inside(region, rows, cols, size, classes, n, k):
+    "How many regions of each class were cut out of each gap: every pixel is its share of one."
+    shares = 1/size[rows + 1, cols]
+    return _votes(region, classes[rows + 1, cols], n, k, shares)
 
 def look_gaps(
     layer, # class indices
@@ -266,13 +287,16 @@ def look_gaps(
     size, classes = overhang(sizes, row, n, height, 1, 0), overhang(layer, row, n, height, 1)
     gap = (size > 0) & (size < least)
     labels, owner = label_regions(gap[1:-1], [True], connectivity)
+    gaps = len(owner)
     rows, cols = np.nonzero(labels)
-    region, gaps = labels[rows, cols].astype(np.int64) - 1, len(owner)
-    sides = _sides(region, rows, cols, np.where(gap, MASK_NODATA, classes), gaps, k)
-    if label is None: inside = _votes(region, classes[rows + 1, cols], gaps, k, 1/size[rows + 1, cols])
+    region = labels[rows, cols].astype(np.int64) - 1
+    outside = np.where(gap, MASK_NODATA, classes)
+    sides = _sides(region, rows, cols, outside, gaps, k)
+    if label is None: inside = _counts_inside(region, rows, cols, size, classes, gaps, k)
     else: inside = _votes(region, label(row, n)[rows, cols], gaps, k)
     pixels = np.bincount(region, minlength=gaps)
-    return labels, np.zeros(gaps, np.int64), np.column_stack([sides, inside, pixels])
+    one_class = np.zeros(gaps, np.int64)
+    return labels, one_class, np.column_stack([sides, inside, pixels])
 
 # %% ../../nbs/50c_maps.clean.ipynb #8e9c61f6
 def gaps_of(
@@ -288,7 +312,8 @@ def gaps_of(
     height = sum(spans[-1])
     bands = [partial(look_gaps, layer, sizes, least, k, connectivity, label, *span, height) for span in spans]
     for labels, _, values, once in whole_regions(bands, connectivity):
-        yield labels, values[:, :k], values[:, k:2*k], values[:, -1], once
+        sides, counts, pixels = np.split(values, [k, 2*k], 1)
+        yield labels, sides, counts, pixels[:, 0], once
 
 def fill_gaps(
     layer, # class indices
@@ -368,13 +393,16 @@ def _counts(table, gone, filled):
     "Objects that went and holes that were filled, by class."
     things = [entry for entry in table.classes if entry.index != background(table)]
     by_class = lambda regions: {entry.name: round(regions[entry.index]) for entry in things}
-    return dict(objects=by_class(gone.sum(1)), holes=by_class(filled.sum(0)))
+    objects, holes = gone.sum(1), filled.sum(0)
+    return dict(objects=by_class(objects), holes=by_class(holes))
 
 # %% ../../nbs/50c_maps.clean.ipynb #dedbf538
 def _cache(scene, rows):
     "Bytes of GDAL's cache that a band needs, with the blocks above and below it."
-    block = min(scene.ds.block_shapes[0][0], scene.height)
-    return (rows + 2*block)*scene.width + (1 << 23)
+    (block, _), *_ = scene.ds.block_shapes
+    block = min(block, scene.height)
+    pixels = (rows + 2*block)*scene.width
+    return pixels + (1 << 23)
 
 def _compared(before, after, spans, changed):
     "Bands of the layer after; pixels that differ from the one before are added up."
@@ -431,11 +459,13 @@ def hole_confusions(
     confusions = np.repeat(_confusion(layer, label, spans, k)[None], len(leasts), 0)
     if ground is None or max(leasts) <= 1: return confusions
     sizes = store(region_sizes(layer, spans, [ground], connectivity), 'int32')
-    for _, sides, labels, pixels, once in gaps_of(layer, sizes, spans, max(leasts), k, connectivity, label):
+    gaps = gaps_of(layer, sizes, spans, max(leasts), k, connectivity, label)
+    for _, sides, labels, pixels, once in gaps:
         for confusion, least in zip(confusions, leasts):
             filled = once & sides.any(1) & (pixels < least)
             moved = np.zeros((k, k))
-            np.add.at(moved.T, sides[filled].argmax(1), labels[filled])
+            new = sides[filled].argmax(1)
+            np.add.at(moved.T, new, labels[filled])
             confusion += moved.astype(np.int64)
             confusion[:, ground] -= moved.sum(1).astype(np.int64)
     return confusions
@@ -470,7 +500,8 @@ def _fewer_objects(layer, spans, table, radius, connectivity, store):
     sizes = store(region_sizes(base, spans, _things(table), connectivity), 'int32')
     def without(least):
         if least <= 1: return base
-        return store(fill_gaps(base, sizes, spans, int(least), table.n, connectivity, background(table)))
+        filled = fill_gaps(base, sizes, spans, int(least), table.n, connectivity, background(table))
+        return store(filled)
 
     return without
 
@@ -507,9 +538,14 @@ def mildest(
 )->dict: # one of them
     "The least clean-up that does as the best."
     ious = np.nan_to_num([sizes['iou'] for sizes in tried], nan=-1)
-    near = [sizes for sizes, iou in zip(tried, ious) if ious.max() - iou < gain]
-    strength = lambda sizes: (sizes['opening'], sizes['min_object'] + sizes['min_hole'], sizes['min_object'])
-    return min(near, key=strength)
+    best = ious.max()
+    near = [sizes for sizes, iou in zip(tried, ious) if best - iou < gain]
+    return min(near, key=_strength)
+
+def _strength(sizes):
+    "How much a clean-up takes."
+    objects, holes = sizes['min_object'], sizes['min_hole']
+    return sizes['opening'], objects + holes, objects
 
 def _grid(table, unit, **given):
     "The sizes to try, 0 among them; without a background only those of objects."
@@ -539,18 +575,25 @@ def scene_confusions(
 )->np.ndarray: # (openings,objects,holes,k,k)
     "Confusion matrices of every clean-up of one scene."
     with Scene(mask) as scene, TemporaryDirectory() as work:
+        height, width = scene.height, scene.width
         sizes = _pixel_grid(grid, pixel_of(scene, unit), unit, connectivity)
-        rows = max(1, min(scene.height, most//scene.width))
-        spans = list(strips(scene.height, rows))
-        store = in_memory if len(spans) == 1 else InFolder(work, scene.height, scene.width)
-        layers = mask_layer(scene, table), label_layer(scene, labels(scene), table, region)
-        stored = [store(read(*span) for span in spans) for read in layers]
+        rows = max(1, min(height, most//width))
+        spans = list(strips(height, rows))
+        store = in_memory if len(spans) == 1 else InFolder(work, height, width)
+        mapped = mask_layer(scene, table)
+        labeled = label_layer(scene, labels(scene), table, region)
+        stored = [store(read(*span) for span in spans) for read in (mapped, labeled)]
         return grid_confusions(*stored, spans, table, *sizes, connectivity, store)
 
 # %% ../../nbs/50c_maps.clean.ipynb #82a5646c
 def _placed(path):
     "Whether a raster says how large its pixels are."
-    with Scene(path) as scene: return scene.gsd is not None
+    with Scene(path) as scene:
+        return scene.gsd is not None
+
+def _unit(maps):
+    "Square meters where all scenes have a CRS, else pixels."
+    return 'm2' if all(_placed(mask) for mask, *_ in maps) else 'px'
 
 def search_clean(
     # (mask, label, region or None, file of an area of interest or None) of validation scenes; the last may be missing
@@ -567,7 +610,7 @@ def search_clean(
 )->tuple: # Clean; dict: iou_before, iou_after, and tried, a list of dicts with opening, min_object, min_hole, iou
     "The clean-up that does labeled masks the most good, over all their pixels."
     if not maps: raise BadInput('no labeled masks', 'one or more to choose a clean-up with')
-    unit = unit or ('m2' if all(_placed(mask) for mask, *_ in maps) else 'px')
+    unit = unit or _unit(maps)
     check_clean(Clean(unit=unit, connectivity=connectivity))
     grid = _grid(table, unit, objects=objects, holes=holes, openings=openings)
     kind = labels_kind([label for _, label, *_ in maps], table)
@@ -575,14 +618,19 @@ def search_clean(
     confusions = partial(scene_confusions, table=table, grid=grid, unit=unit, connectivity=connectivity, **kw)
     counts = sum(confusions(mask, opener(label, *aoi), region) for mask, label, region, *aoi in maps)
     tried = _tried(grid, counts)
-    best = mildest(tried)
-    sizes = (float(best[field]) for field in Clean._fields[:3])
-    facts = dict(iou_before=tried[0]['iou'], iou_after=best['iou'], tried=tried)
-    return Clean(*sizes, unit, connectivity), facts
+    best, none = mildest(tried), tried[0]
+    facts = dict(iou_before=none['iou'], iou_after=best['iou'], tried=tried)
+    return _clean_of(best, unit, connectivity), facts
+
+def _clean_of(sizes, unit, connectivity):
+    "A clean-up that was tried."
+    area = lambda name: float(sizes[name])
+    return Clean(area('min_object'), area('min_hole'), area('opening'), unit, connectivity)
 
 def _tried(grid, counts):
     "Every clean-up of a grid with its IoU."
     every = product(grid['openings'], grid['objects'], grid['holes'])
     confusions = counts.reshape(-1, *counts.shape[-2:])
-    return [dict(opening=opening, min_object=least_object, min_hole=least_hole, iou=_iou(confusion))
-            for (opening, least_object, least_hole), confusion in zip(every, confusions)]
+    names = 'opening', 'min_object', 'min_hole'
+    tried = [dict(zip(names, sizes)) for sizes in every]
+    return [sizes | dict(iou=_iou(confusion)) for sizes, confusion in zip(tried, confusions)]

@@ -11,12 +11,13 @@ from ..lazy import lazy_names
 # %% ../../nbs/70_report.ipynb #2c17eefd
 HOMES = {
     'areas.blocks': 'map_receipt',
+    'areas.figures': 'area_text',
     'report.maps': 'Mapped open_run Making clean_sizes mask_making with_files run_specs',
     'report.pixels': (
-        'WINDOW RAMP blocks_of doubt window_scores Look look inside block_mean shown_bands small_scene '
+        'WINDOW RAMP blocks_of doubt window_scores Look look moved_inward=inside block_mean shown_bands small_scene '
         'Overview shrink ramp_colors'),
-    'report.data': 'validation_blocks Facts gather',
-    'report.html': 'Markup tag joined grid section percent score area_text deflated picture as_json',
+    'report.data': 'fitting_blocks=validation_blocks Facts gather',
+    'report.html': 'Markup tag joined grid section percent score deflated picture as_json',
     'report.drawn': 'threshold_steps at_steps counts_at pack pack_all drawn_curve drawn_spec scene_data page_data',
     'report.tables': 'LONG corrected_text area_table mark_table score_table object_text flat receipt_part',
     'report.windows': 'OUTLINE worst_windows edges window_pictures window_section',

@@ -147,11 +147,6 @@ def with_files(
     ]
 
 # %% ../../nbs/70c_report.maps.ipynb #36d6187c
-def _receipt_spec(mapped):
-    "The spec that a receipt holds, an unknown one where it holds none."
-    spec = receipt_spec(mapped.receipt, f'the receipt of {mapped.stem}')
-    return spec or Spec.unknown()
-
 def run_specs(
     maps:list, # of Mapped
     model:str|Path|None=None # a bundle; None: what the receipts hold
@@ -163,4 +158,5 @@ def run_specs(
         several = f'The maps come from {len(models)} models'
         notes.append(f'{several}; the validation shown is that of one of them.')
     if model is not None: return [read_spec(model)]*len(maps), notes
-    return [_receipt_spec(m) for m in maps], notes
+    specs = [receipt_spec(m.receipt, f'the receipt of {m.stem}') for m in maps]
+    return [spec or Spec.unknown() for spec in specs], notes

@@ -206,7 +206,8 @@ function figures() {
   if (D.scenes.filter(here).length > 1) { const p = pooled(state.step); row('iou-all', `IoU, all ${D.scenes.filter(here).length} labeled scenes${D.scenes.some(s => here(s) && s.cleaned) ? ', before clean-up' : ''}`, short(p.iou), p.iou) }
   $('facts').replaceChildren(...rows)
 }
-const areaText = a => a >= 1e6 ? (a/1e6).toFixed(2) + ' km²' : a >= 1e4 ? (a/1e4).toFixed(2) + ' ha' : Math.round(a).toLocaleString('en-US') + ' m²'
+const digits = x => x >= 100 ? Math.round(x).toLocaleString('en-US') : String(+x.toPrecision(3))
+const areaText = a => a >= 1e6 ? digits(a/1e6) + ' km²' : a >= 1e4 ? digits(a/1e4) + ' ha' : digits(a) + ' m²'
 function move(step) {
   state.step = Math.min(D.steps.length - 1, Math.max(0, Math.round(step)))
   $('threshold').value = state.step

@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__
+from ..areas.figures import area_text
 from ..bundle.rule import Rule
 from ..bundle.spec import Spec
 from ..errors import BadInput
 from ..files import atomic_path
 from .data import Facts, gather
 from .drawn import pack_all, page_data
-from .html import Markup, area_text, as_json, escaped, joined, percent, score, section, tag
+from .html import Markup, as_json, escaped, joined, percent, score, section, tag
 from .maps import Mapped, open_run, run_specs, with_files
 from .model import criterion_text, training_section, validation_section
 from .tables import area_table, corrected_text, mark_table, object_text, receipt_part, score_table
@@ -58,17 +59,13 @@ def scene_part(
     return tag('div', areas, scores, data_scene=i)
 
 # %% ../../nbs/70k_report.page.ipynb #e22f7e77
-def _warned(receipt):
-    "What the run warned of."
-    warned = receipt.warnings or []
-    return [str(warning) for warning in warned[:20]]
-
 def receipt_section(
     m:Mapped, # the map
     i:int # which
 )->Markup:
     "What the run said of a scene."
-    warned = [tag('p', warning, class_='warn') for warning in _warned(m.receipt)]
+    warnings_of_run = m.receipt.warnings or []
+    warned = [tag('p', warning, class_='warn') for warning in warnings_of_run[:20]]
     receipt = section('Receipt', receipt_part(m), *warned)
     return tag('div', receipt, data_scene=i)
 

@@ -27,17 +27,20 @@ def overview(
 )->tuple: # (C,h,w) values, (h,w) bool valid
     "A raster at screen size, nearest neighbors."
     with Scene(path, bands) as scene:
-        factor = max(1, -(-max(scene.height, scene.width)//most))
-        shape = (scene.count, -(-scene.height//factor), -(-scene.width//factor))
+        height, width = scene.height, scene.width
+        factor = max(1, -(-max(height, width)//most))
+        shape = scene.count, -(-height//factor), -(-width//factor)
         values = scene.ds.read(scene.bands, out_shape=shape)
         valid = scene.ds.read_masks(scene.bands, out_shape=shape).any(0)
     return values, valid
 
 def _value_range(values, known):
     "Which values become black and white."
-    are_bytes = values.min(initial=0) >= 0 and 1 < values.max(initial=0) <= 255
+    low, high = values.min(initial=0), values.max(initial=0)
+    are_bytes = low >= 0 and 1 < high <= 255
     if are_bytes: return 0, 255
-    return np.percentile(values[:, known], (2, 98)) if known.any() else (0, 1)
+    if not known.any(): return 0, 1
+    return np.percentile(values[:, known], (2, 98))
 
 def to_rgb(
     x:np.ndarray, # (C,h,w) values; the first three bands are shown, or the first alone in gray
@@ -63,9 +66,12 @@ def overlay(
 )->np.ndarray: # (h,w,3) in [0,1]
     "A map laid over its scene."
     table = classes or building()
-    shown = (mask != 255) & ((mask > 0) | (table.n > 2))
-    colored = (1 - alpha)*rgb + alpha*palette(table)[mask]/255
-    return np.clip(np.where(shown[..., None], colored, rgb), 0, 1)
+    is_class = (mask > 0) | (table.n > 2)
+    shown = is_class & (mask != 255)
+    colors = alpha*palette(table)[mask]/255
+    mixed = (1 - alpha)*rgb + colors
+    laid_over = np.where(shown[..., None], mixed, rgb)
+    return np.clip(laid_over, 0, 1)
 
 def error_map(
     truth:np.ndarray, # (h,w) class indices
@@ -165,6 +171,12 @@ def _mark_place(axs, curves, value, color):
     scores.plot(np.clip(curves.thresholds[i], 0, 1), curves.iou[i], **dot)
 
 # %% ../../nbs/70a_report.plots.ipynb #5bc9e703
+def _reliability_title(calibration):
+    "The calibration error, and the temperature, if there is one."
+    title = f'reliability, ECE {calibration.ece:.3f}'
+    if not calibration.temperature: return title
+    return f'{title}, T {calibration.temperature:.2f}'
+
 def plot_reliability(
     calibration:Calibration|dict, # of a bundle's spec, or its JSON
     ax=None # axes; None: new ones
@@ -175,12 +187,11 @@ def plot_reliability(
     calibration = checked(Calibration, calibration, 'calibration')
     bins = [row for row in calibration.bins if row[2]]
     predicted, there, pixels = np.array(bins, float).reshape(-1, 3).T
-    share = pixels/max(pixels.sum(), 1)
+    size = 8 + 120*pixels/max(pixels.sum(), 1)
     ax.plot([0, 1], [0, 1], ':', color='gray', label='ideal')
     ax.plot(predicted, there, color='k', lw=.8, label='found')
-    ax.scatter(predicted, there, s=8 + 120*share, color='k')
-    title = f'reliability, ECE {calibration.ece:.3f}'
-    if calibration.temperature: title += f', T {calibration.temperature:.2f}'
+    ax.scatter(predicted, there, s=size, color='k')
+    title = _reliability_title(calibration)
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel='probability', ylabel='share found', title=title)
     ax.legend(frameon=False, fontsize=8)
     return ax
@@ -256,7 +267,10 @@ def history_panels(
     rates = [name for name in history if name == 'lr']
     apart = {'phase', 'epoch', 'seconds', *losses, *rates}
     metrics = [name for name in history if name not in apart]
-    panels = dict(loss=losses, metrics=metrics[:8], rate=rates)
+    panels = dict(
+        loss=losses,
+        metrics=metrics[:8],
+        rate=rates)
     return {title: {name: history[name] for name in names} for title, names in panels.items() if names}
 
 def _plot_panel(ax, title, rows):

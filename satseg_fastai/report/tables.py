@@ -9,7 +9,8 @@ __all__ = ['LONG', 'corrected_text', 'area_table', 'mark_table', 'score_table', 
 import json
 from functools import partial
 
-from .html import Markup, area_text, grid, joined, percent, score, tag
+from ..areas.figures import area_text
+from .html import Markup, grid, joined, percent, score, tag
 from .maps import Mapped
 
 # %% ../../nbs/70h_report.tables.ipynb #50420953

@@ -15,7 +15,7 @@ from ..labels.classes import ClassTable
 from ..labels.read import open_labels
 from .html import Markup, picture, section, tag
 from .maps import Mapped
-from .pixels import WINDOW, inside, ramp_colors, shown_bands, wrong_pixels
+from .pixels import WINDOW, moved_inward, ramp_colors, shown_bands, wrong_pixels
 from .plots import error_map, to_rgb
 
 # %% ../../nbs/70i_report.windows.ipynb #912b32b0
@@ -35,7 +35,7 @@ def worst_windows(
     "The windows of all scenes that deserve a look; those with labels come alone if there are any."
     labeled = any(scene.scores for scene in facts)
     windows = [
-        (score, *inside(scene.map.prob, row, col), index)
+        (score, *moved_inward(scene.map.prob, row, col), index)
         for index, scene in enumerate(facts) if scene.scores or not labeled
         for score, row, col in scene.look.worst(4*most)]
     chosen = []
@@ -124,7 +124,7 @@ def _card(maps, window, table):
     "Wrong pixels of a window, and its pictures with a button that shows it on the map."
     _, row, col, index = window
     mapped = maps[index]
-    row, col = inside(mapped.prob, row, col)
+    row, col = moved_inward(mapped.prob, row, col)
     outlined, beside, wrong = window_pictures(mapped, table, row, col)
     text = _window_text(mapped, row, col, wrong)
     place = f'{index},{row},{col},{WINDOW}'

@@ -13,7 +13,7 @@ HOMES = {
     'validation.maps': (
         'BLOCK Area Maps labeled_strips add_scene place_names temper_raster stitched_histogram area_rows'),
     'validation.choose': 'binary_figures bootstrap_mean_iou',
-    'validation.blocks': 'MOST_BLOCKS block_side area_blocks area_counts',
+    'validation.blocks': 'MOST_BLOCKS validation_side=block_side area_blocks area_counts',
     'validation.describe': 'describe_clean describe_threshold',
     'validation.run': 'trained_on choose_threshold'}
 __getattr__, __dir__, __all__ = lazy_names(__name__, HOMES)

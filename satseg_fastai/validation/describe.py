@@ -36,7 +36,8 @@ def _place_line(name, place):
     "A place at the common threshold, and at its own."
     iou, accuracy = _text(place.iou), _text(place.accuracy)
     best, at = _text(place.best_iou), _text(place.best_threshold)
-    return f'{name:>20}  IoU {iou}  accuracy {accuracy}  its own best {best} at {at}'
+    common = f'IoU {iou}  accuracy {accuracy}'
+    return f'{name:>20}  {common}  its own best {best} at {at}'
 
 # %% ../../nbs/62d_validation.describe.ipynb #70e3ae1a
 _MEANINGS = dict(argmax='the most likely class', thresholds='the largest probability over its threshold')
@@ -68,11 +69,11 @@ def _interval_line(threshold):
     spread = threshold.interval
     if spread is None: return 'no interval: it takes two labeled scenes or blocks'
     ranges = {'threshold': spread.threshold, 'IoU': spread.iou, 'mean IoU': spread.mean_iou}
-    limits = [_range_text(label, *ends) for label, ends in ranges.items() if ends]
+    known = {label: ends for label, ends in ranges.items() if ends}
+    limits = [f'{label} {low:.3f} to {high:.3f}' for label, (low, high) in known.items()]
     percents, told = 100*spread.level, ', '.join(limits)
-    return f'{percents:g} % interval over {spread.n} {spread.units}: {told}'
-
-def _range_text(label, low, high): return f'{label} {low:.3f} to {high:.3f}'
+    units = f'{spread.n} {spread.units}'
+    return f'{percents:g} % interval over {units}: {told}'
 
 def _calibration_line(calibration):
     "The calibration error, and what a temperature did to it."
@@ -89,8 +90,9 @@ def describe_clean(
     "What a clean-up removes, and what that gave."
     sizes = checked(CleanUp, stored, 'clean-up')
     square, length = ('m²', 'm') if sizes.unit == 'm2' else ('px', 'px')
-    objects = f'objects from {sizes.min_object:g} {square}'
-    holes = f'holes from {sizes.min_hole:g} {square}'
+    area = lambda size: f'from {size:g} {square}'
+    objects = f'objects {area(sizes.min_object)}'
+    holes = f'holes {area(sizes.min_hole)}'
     opening = f'opening {sizes.opening:g} {length}'
     before, after = _text(sizes.iou_before), _text(sizes.iou_after)
     return f'{objects}, {holes}, {opening}; IoU {before} before, {after} after'
@@ -98,9 +100,9 @@ def describe_clean(
 # %% ../../nbs/62d_validation.describe.ipynb #aac31683
 def _object_lines(validation):
     "How many objects and trees maps and labels hold."
-    counted = dict(objects=validation.objects, trees=validation.trees)
+    counted = dict(objects=validation.objects or {}, trees=validation.trees or {})
     for kind, by_class in counted.items():
-        for name, counts in (by_class or {}).items():
+        for name, counts in by_class.items():
             mapped, true = np.sum(counts, 0)
             yield f'{name:>20}  {mapped:,.0f} {kind} mapped, {true:,.0f} labeled'
 
@@ -111,7 +113,8 @@ def _street_lines(validation):
     for name, counts in streets.items():
         mapped, true, mapped_pixels, true_pixels = np.sum(counts, 0)
         if min(mapped_pixels, true_pixels) <= 0: continue
-        width, true_width = mapped/mapped_pixels, true/true_pixels
+        width = mapped/mapped_pixels
+        true_width = true/true_pixels
         yield f'{name:>20}  {width:.1f}{unit} wide mapped, {true_width:.1f} labeled'
 
 def _block_lines(validation):

@@ -488,10 +488,10 @@ def later_operators(folder):
     "What was written is what was asked for."
     import torch
 
-    from satseg_fastai.export.onnx import own_opset, trace
+    from satseg_fastai.export.onnx import own_opset, traced
     class Map(torch.nn.Module):
         def forward(self, x): return x.sigmoid()
-    assert own_opset(trace(Map(), 3, 32, 20)) == 20
+    assert own_opset(traced(Map(), 3, 32, 20)) == 20
 
 
 def legend(path):

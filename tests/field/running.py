@@ -361,7 +361,7 @@ def interval(folder):
     "That of the figure."
     from satseg_fastai.report.tables import corrected_text
     figure = dict(corrected=21_000, low=0, high=44_200)
-    assert corrected_text(figure, 'm2') == '2.10 ha (0.00 ha – 4.42 ha)'
+    assert corrected_text(figure, 'm2') == '2.1 ha (0 ha – 4.42 ha)'
     assert corrected_text(dict(corrected=9_000, low=80, high=10_400), 'm2') == '9,000 m² (80 m² – 10,400 m²)'
 
 
