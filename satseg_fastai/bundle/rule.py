@@ -107,11 +107,13 @@ def _of(cls:type,
     threshold:float|list|None=None # what a person asks for instead
 )->Rule: # .5 or the most likely class where nothing is known
     "The rule of a bundle, as its maps are made."
-    planes, stored = planes_of(spec.n_out), spec.threshold
+    planes = planes_of(spec.n_out)
     if threshold is not None: return cls.asked(threshold, planes)
+    stored = spec.threshold
     if stored is None: return cls.given(None, planes)
     if planes == 1: return cls.given(stored.value, planes)
-    return cls.given(stored.values if stored.rule == 'thresholds' else None, planes)
+    if stored.rule != 'thresholds': return cls()
+    return cls.given(stored.values, planes)
 
 Rule.of = classmethod(_of)
 
