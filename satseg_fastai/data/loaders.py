@@ -6,7 +6,7 @@
 __all__ = ['MOST_OPEN', 'IMAGENET', 'Store', 'Item', 'check_item', 'train_items', 'valid_items', 'draw_window', 'SceneMask',
            'SceneImage', 'pick_nearest', 'ReadPatch', 'data_stats', 'data_quantiles', 'choose_stats', 'one_ahead',
            'SceneDL', 'Stretch', 'PatchNormalize', 'SceneLoaders', 'read_directly', 'scene_block', 'split_store',
-           'on_device', 'block_dls', 'scene_dls', 'data_spec', 'cut_patches', 'seg_augment']
+           'on_device', 'block_dls', 'scene_dls', 'show_batch', 'data_spec', 'cut_patches', 'seg_augment']
 
 # %% ../../nbs/05e_data.loaders.ipynb #6ee01ba3
 import math, os, random, warnings
@@ -21,11 +21,13 @@ import torch
 import torch.nn.functional as F
 from affine import Affine
 from fastai.data.block import DataBlock, TransformBlock
-from fastai.data.core import DataLoaders, TfmdDL
+from fastai.data.core import DataLoaders, TfmdDL, get_show_batch_func
 from fastai.data.transforms import Normalize
 from fastai.torch_core import TensorImage, TensorMask
+from fastai.vision.data import get_grid
 from fastcore.foundation import L
 from fasttransform import DisplayedTransform, Pipeline
+from plum import dispatch
 from torch.utils.data import get_worker_info
 
 from .augment import new_memory, seg_augment
@@ -290,11 +292,12 @@ class SceneMask(TensorMask):
         ax = ctx or plt.gca()
         classes = self.cpu().numpy()
         if self.colors is None:
-            ax.imshow(np.ma.masked_equal(classes, 0), interpolation='nearest', alpha=alpha, cmap='tab20')
+            seen = np.ma.masked_equal(classes, 0)
+            ax.imshow(seen, interpolation='nearest', alpha=alpha, cmap='tab20')
         else:
-            shown = (classes > 0) | (self.colors.n > 2)
+            seen = (classes > 0) | (self.colors.n > 2)
             rgb = palette(self.colors)[classes]/255.
-            ax.imshow(np.dstack([rgb, shown*alpha]), interpolation='nearest')
+            ax.imshow(np.dstack([rgb, seen*alpha]), interpolation='nearest')
         return ax
 
 class SceneImage(TensorImage):
@@ -457,6 +460,11 @@ class SceneDL(TfmdDL):
         types = {image.dtype for image, *_ in samples}
         if len(types) > 1: samples = [(image.float(), *labels) for image, *labels in samples]
         return super().create_batch(samples)
+    def show_batch(self, *args, **kwargs):
+        "As fastai's, in the colors of these scenes' classes; `show_results` goes through here, too."
+        store = getattr(self.dataset, 'store', None)
+        if store is not None: SceneMask.colors = store.classes
+        return super().show_batch(*args, **kwargs)
     def __iter__(self):
         batches = super().__iter__()
         on_gpu = self.device is not None and self.device.type == 'cuda'
@@ -629,6 +637,27 @@ def scene_dls(
     dls.valid_size = valid_size
     SceneMask.colors = store.classes
     return dls
+
+# %% ../../nbs/05e_data.loaders.ipynb #656893ba
+def _draw_legend(figure, table):
+    "What the colors of a table's classes mean, below all else."
+    from matplotlib.patches import Patch
+    colors = [np.array(entry.color)/255 for entry in table.classes]
+    if table.n == 2: colors[0] = 'none'
+    keys = [Patch(facecolor=color, edgecolor='gray', label=name) for color, name in zip(colors, table.names)]
+    columns = min(len(keys), max(1, int(figure.get_figwidth())))  # of about an inch
+    style = dict(fontsize=8, frameon=False, handlelength=1, columnspacing=1)
+    figure.set_layout_engine('constrained')
+    figure.legend(handles=keys, loc='outside lower center', ncols=columns, **style)
+
+@dispatch
+def show_batch(x:TensorImage, y:SceneMask, samples, ctxs=None, max_n=10, nrows=None, ncols=None, figsize=None, **kwargs):
+    "As fastai's, with a legend of the classes where the figure is its own."
+    own = ctxs is None
+    if own: ctxs = get_grid(min(len(samples), max_n), nrows=nrows, ncols=ncols, figsize=figsize)
+    axes = get_show_batch_func(object)(x, y, samples, ctxs=ctxs, max_n=max_n, **kwargs)
+    if own and y.colors is not None: _draw_legend(axes[0].figure, y.colors)
+    return axes
 
 # %% ../../nbs/05e_data.loaders.ipynb #49fb2c75
 def _named_color(entry):
