@@ -651,7 +651,17 @@ def _draw_legend(figure, table):
     figure.legend(handles=keys, loc='outside lower center', ncols=columns, **style)
 
 @dispatch
-def show_batch(x:TensorImage, y:SceneMask, samples, ctxs=None, max_n=10, nrows=None, ncols=None, figsize=None, **kwargs):
+def show_batch(
+    x:TensorImage, # the batch
+    y:SceneMask, # its labels
+    samples, # pairs of image and label, decoded
+    ctxs=None, # axes to draw on; None: a figure of its own
+    max_n:int=10, # patches to show
+    nrows:int|None=None, # of patches
+    ncols:int|None=None, # of patches
+    figsize:tuple|None=None, # inches
+    **kwargs # of `SceneImage.show` and `SceneMask.show`
+)->list: # of axes
     "As fastai's, with a legend of the classes where the figure is its own."
     own = ctxs is None
     if own: ctxs = get_grid(min(len(samples), max_n), nrows=nrows, ncols=ncols, figsize=figsize)
