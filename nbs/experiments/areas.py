@@ -45,17 +45,17 @@ def truth_of(town, name):
 
 def write_pool(pool, work):
     "The towns of one pool and their labels for both models; returns the seeds."
-    from satseg_fastai.synth import _write_tiff, make_town
+    from satseg_fastai.synth.town import make_town, write_tiff
     n, size, first = POOLS[pool]
     for i, seed in enumerate(range(first, first + n)):
         image = work/pool/'images'/f'{seed}.tif'
         if image.is_file(): continue
         town = make_town(size, size, seed, palette='tropic' if pool == 'odd' else SEEN[0][i % 4],
                          layout='organic' if pool == 'odd' else SEEN[1][i // 4 % 3])
-        for name in TABLES: _write_tiff(work/pool/name/f'{seed}.tif', truth_of(town, name)[None], town)
+        for name in TABLES: write_tiff(work/pool/name/f'{seed}.tif', truth_of(town, name)[None], town)
         (work/pool/'trees').mkdir(exist_ok=True)
         np.save(work/pool/'trees'/f'{seed}.npy', town.trees)
-        _write_tiff(image, town.image, town)
+        write_tiff(image, town.image, town)
 
 
 def pairs_of(pool, name, work):

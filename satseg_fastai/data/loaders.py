@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MOST_OPEN', 'IMAGENET', 'Store', 'Item', 'check_item', 'train_items', 'valid_items', 'draw_window', 'SceneMask',
            'SceneImage', 'pick_nearest', 'ReadPatch', 'data_stats', 'data_quantiles', 'choose_stats', 'one_ahead',
-           'SceneDL', 'Stretch', 'PatchNormalize', 'SceneLoaders', 'read_directly', 'scene_block', 'scene_dls',
-           'data_spec', 'cut_patches', 'seg_augment']
+           'SceneDL', 'Stretch', 'PatchNormalize', 'SceneLoaders', 'read_directly', 'scene_block', 'split_store',
+           'on_device', 'block_dls', 'scene_dls', 'show_batch', 'data_spec', 'cut_patches', 'seg_augment']
 
 # %% ../../nbs/05e_data.loaders.ipynb #6ee01ba3
 import math, os, random, warnings
@@ -19,12 +19,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from affine import Affine
 from fastai.data.block import DataBlock, TransformBlock
-from fastai.data.core import DataLoaders, TfmdDL
+from fastai.data.core import DataLoaders, TfmdDL, get_show_batch_func
 from fastai.data.transforms import Normalize
 from fastai.torch_core import TensorImage, TensorMask
+from fastai.vision.data import get_grid
 from fastcore.foundation import L
 from fasttransform import DisplayedTransform, Pipeline
+from plum import dispatch
 from torch.utils.data import get_worker_info
 
 from .augment import new_memory, seg_augment
@@ -50,14 +53,18 @@ class _Facts(NamedTuple):
 
 def _facts(path, bands):
     with open_image(path, bands) as scene:
-        return _Facts(scene.count, scene.dtype, scene.gsd, scene.bands, (scene.height, scene.width))
+        shape = (scene.height, scene.width)
+        return _Facts(scene.count, scene.dtype, scene.gsd, scene.bands, shape)
 
 def _tell_sizes(sizes):
     "Pixels of very different size are a note; `sizes` are names by meters."
-    if not sizes or max(sizes) < 1.5*min(sizes): return
-    named = [f'{gsd:.2g} m ({sizes[gsd]})' for gsd in (min(sizes), max(sizes))]
-    warnings.warn(f'pixels of {named[0]} and of {named[1]} in one training: a model learns one size best; '
-                  'resample the scenes (gdalwarp -tr), or train a model for each', Note)
+    if not sizes: return
+    smallest, largest = min(sizes), max(sizes)
+    if largest < 1.5*smallest: return
+    fine, coarse = (f'{gsd:.2g} m ({sizes[gsd]})' for gsd in (smallest, largest))
+    warnings.warn(
+        f'pixels of {fine} and of {coarse} in one training: a model learns one size best; '
+        'resample the scenes (gdalwarp -tr), or train a model for each', Note)
 
 class Store:
     "The rasters of a data set: image and label windows of each pair."
@@ -95,18 +102,27 @@ class Store:
             self.shapes.append(facts.shape)
         _tell_sizes(sizes)
     def _unlike(self, pair, facts):
+        bands = f'{facts.count} bands of {facts.dtype}'
         like = f'{self.n_in} of {self.dtype}, as {self.pairs[0].image.name}'
-        return BadInput(f'{pair.image.name} has {facts.count} bands of {facts.dtype}', like,
-                        'choose common bands with --bands')
-    def __getstate__(self): return {**self.__dict__, '_open': {}, '_cache': None, '_last': (None, None)}
+        return BadInput(f'{pair.image.name} has {bands}', like, 'choose common bands with --bands')
+    def __getstate__(self):
+        "What a process has opened and decoded stays its own."
+        nothing = dict(_open={}, _cache=None, _last=(None, None))
+        return {**self.__dict__, **nothing}
 
     def opened(self, i):
         "Scene and labels of pair `i`, opened on first use in this process."
-        if self._pid != os.getpid(): self._open, self._pid = {}, os.getpid()
+        if self._pid != os.getpid():
+            self._open = {}
+            self._pid = os.getpid()
         if i not in self._open:
-            if len(self._open) >= MOST_OPEN: self._open.pop(next(iter(self._open)))[0].ds.close()
+            if len(self._open) >= MOST_OPEN: self._close_oldest()
             self._open[i] = self._open_pair(self.pairs[i])
         return self._open[i]
+    def _close_oldest(self):
+        oldest = next(iter(self._open))
+        scene, _ = self._open.pop(oldest)
+        scene.ds.close()
     def _open_pair(self, pair):
         scene = open_image(pair.image, self.bands)
         aoi = getattr(pair, 'aoi', None)
@@ -118,28 +134,31 @@ class Store:
         if self._cache is None: self._cache = self._new_cache()
         return self._cache
     def _new_cache(self):
-        self.side = block_side(self.shapes)
-        counts = [math.ceil(height/self.side)*math.ceil(width/self.side) for height, width in self.shapes]
+        side = self.side = block_side(self.shapes)
+        counts = [math.ceil(height/side)*math.ceil(width/side) for height, width in self.shapes]
         self.first = _first_blocks(self.pairs, counts)
-        pixel = self.n_in*np.dtype(self.dtype).itemsize + 2
+        pixel = self._value_bytes + 2
         worker = get_worker_info()
-        memory = self.memory//(worker.num_workers if worker else 1)
-        return BlockCache(sum(counts), pixel*self.side**2, memory)
+        sharing = worker.num_workers if worker else 1
+        return BlockCache(sum(counts), pixel*side**2, self.memory//sharing)
+    @property
+    def _value_bytes(self): return self.n_in*np.dtype(self.dtype).itemsize
     def _decode(self, i, row, col, height, width):
         "The bytes of a block: image, label, validity."
         scene, labels = self.opened(i)
         image, valid = scene.read_valid(row, col, height, width)
-        label = np.where(valid, labels.read(row, col, height, width), np.uint8(self.classes.ignore))
-        parts = (image.transpose(1, 2, 0), label, valid)
-        return np.concatenate([np.ascontiguousarray(part).view(np.uint8).ravel() for part in parts])
+        label = labels.read(row, col, height, width)
+        label = np.where(valid, label, np.uint8(self.classes.ignore))
+        image = image.transpose(1, 2, 0)
+        return np.concatenate([_as_bytes(part) for part in (image, label, valid)])
     def _views(self, data, height, width):
         "Image (h,w,C), label (h,w) and validity (h,w) in the bytes of a block."
+        shape = (height, width)
         pixels = height*width
-        end = pixels*self.n_in*np.dtype(self.dtype).itemsize
-        image = data[:end].view(self.dtype).reshape(height, width, self.n_in)
-        label = data[end:end + pixels].reshape(height, width)
-        valid = data[end + pixels:end + 2*pixels].view(bool).reshape(height, width)
-        return image, label, valid
+        ends = np.cumsum([pixels*self._value_bytes, pixels, pixels])
+        image, label, valid, _ = np.split(data, ends)
+        image = image.view(self.dtype).reshape(*shape, self.n_in)
+        return image, label.reshape(shape), valid.view(bool).reshape(shape)
     def _assemble(self, i, row, col, height, width):
         "Image, label and validity of a window inside the scene."
         image = np.empty((height, width, self.n_in), self.dtype)
@@ -147,7 +166,8 @@ class Store:
         cache = self.cache
         for number, place, inside, of_block in window_blocks(self.shapes[i], self.side, row, col, height, width):
             def copy(data):
-                for part, block in zip(whole, self._views(data, *place[2:])): part[inside] = block[of_block]
+                parts = self._views(data, *place[2:])
+                for target, part in zip(whole, parts): target[inside] = part[of_block]
             cache.use(self.first[i] + number, partial(self._decode, i, *place), copy)
         return whole
     def read(self,
@@ -159,16 +179,19 @@ class Store:
         if self._last[0] == asked: return self._last[1]  # the label is asked for after the image
         row, col, height, width = window
         rows, columns = self.shapes[i]
-        inside = row >= 0 and col >= 0 and row + height <= rows and col + width <= columns
-        self._last = asked, self._assemble(i, *window) if inside else self._mirrored(i, *window)
+        overhangs = not (0 <= row <= rows - height and 0 <= col <= columns - width)
+        read = self._mirrored if overhangs else self._assemble
+        self._last = asked, read(i, *window)
         return self._last[1]
     def _mirrored(self, i, row, col, height, width):
         "As _assemble, of a window that overhangs."
-        rows = reflect_index(row, height, self.shapes[i][0])
-        cols = reflect_index(col, width, self.shapes[i][1])
-        top, left = int(rows.min()), int(cols.min())
-        parts = self._assemble(i, top, left, int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1)
-        return [part[rows - top][:, cols - left] for part in parts]
+        rows, columns = self.shapes[i]
+        rows = reflect_index(row, height, rows)
+        columns = reflect_index(col, width, columns)
+        top, left = int(rows.min()), int(columns.min())
+        bottom, right = int(rows.max()), int(columns.max())
+        parts = self._assemble(i, top, left, bottom - top + 1, right - left + 1)
+        return [part[rows - top][:, columns - left] for part in parts]
 
     def image(self, i, window, fill=None, as_stored=False):
         "`(C,h,w)` float32 raw values, bytes as stored where all pixels have data; others become `fill`, one a band."
@@ -176,11 +199,13 @@ class Store:
         stored = stored.transpose(2, 0, 1)
         if as_stored and stored.dtype == np.uint8 and valid.all(): return stored
         values = np.array(stored, np.float32, order='C')
-        fill = None if fill is None else np.asarray(fill, np.float32)[:, None]
-        if fill is not None and not valid.all(): values[:, ~valid] = fill
+        if fill is not None:
+            fill = np.asarray(fill, np.float32)[:, None]
+            if not valid.all(): values[:, ~valid] = fill
         missing = np.isnan(values)
         if not missing.any(): return values
-        return np.where(missing, 0 if fill is None else fill[..., None], values)
+        instead = 0 if fill is None else fill[..., None]
+        return np.where(missing, instead, values)
     def label(self, i, window):
         "`(h,w)` uint8 class indices; the ignore index outside the pair's region and where the scene has no data."
         label = self.read(i, window)[1]
@@ -190,6 +215,8 @@ class Store:
         limited = np.full_like(label, self.classes.ignore)
         limited[rows, cols] = label[rows, cols]
         return limited
+
+def _as_bytes(array): return np.ascontiguousarray(array).view(np.uint8).ravel()
 
 def _first_blocks(pairs, counts):
     "The number of each pair's first block; regions of one scene with the same label share their blocks."
@@ -221,7 +248,8 @@ def train_items(store, pairs, size):
     owners = []
     for pair in pairs:
         _, _, height, width = store.regions[pair]
-        owners += [pair]*max(1, round(height*width/size**2))
+        crops = max(1, round(height*width/size**2))
+        owners += [pair]*crops
     return [Item(pair, number, size, None) for number, pair in enumerate(owners)]
 
 def valid_items(store, pairs, size, overlap=0.):
@@ -233,6 +261,12 @@ def valid_items(store, pairs, size, overlap=0.):
         windows += [(pair, (row + place.row, col + place.col, size, size)) for place in grid]
     return [Item(pair, number, size, window) for number, (pair, window) in enumerate(windows)]
 
+def _start(rng, length, side):
+    "Where a window begins in a length: drawn, or such that what overhangs is the same on both sides."
+    spare = length - side
+    if spare <= 0: return spare//2
+    return int(rng.integers(0, spare + 1))
+
 def draw_window(
     item:Item, # to train on
     region:tuple, # (row, col, height, width) to stay in, where it is large enough
@@ -242,11 +276,12 @@ def draw_window(
 )->tuple: # (row, col, side, side)
     "The random window of an item in an epoch."
     rng = np.random.default_rng([seed, epoch, item.number])
-    side = max(8, round(item.size*max_scale**rng.uniform(-1, 1)))
-    def start(length): return int(rng.integers(0, length - side + 1)) if length > side else (length - side)//2
+    scale = max_scale**rng.uniform(-1, 1)
+    side = max(8, round(item.size*scale))
     row, col, height, width = region
-    down, right = start(height), start(width)
-    return row + down, col + right, side, side
+    row += _start(rng, height, side)
+    col += _start(rng, width, side)
+    return row, col, side, side
 
 # %% ../../nbs/05e_data.loaders.ipynb #38434186
 class SceneMask(TensorMask):
@@ -257,11 +292,12 @@ class SceneMask(TensorMask):
         ax = ctx or plt.gca()
         classes = self.cpu().numpy()
         if self.colors is None:
-            ax.imshow(np.ma.masked_equal(classes, 0), interpolation='nearest', alpha=alpha, cmap='tab20')
+            seen = np.ma.masked_equal(classes, 0)
+            ax.imshow(seen, interpolation='nearest', alpha=alpha, cmap='tab20')
         else:
-            shown = (classes > 0) | (self.colors.n > 2)
+            seen = (classes > 0) | (self.colors.n > 2)
             rgb = palette(self.colors)[classes]/255.
-            ax.imshow(np.dstack([rgb, shown*alpha]), interpolation='nearest')
+            ax.imshow(np.dstack([rgb, seen*alpha]), interpolation='nearest')
         return ax
 
 class SceneImage(TensorImage):
@@ -269,18 +305,23 @@ class SceneImage(TensorImage):
     def show(self, ctx=None, rgb=None, **kwargs):
         "`rgb`: 1-based numbers of the bands to show; None: the first three, or the first of two."
         count = len(self)
-        shown = list(rgb or ((1, 2, 3) if count > 2 else (1,)))
-        if len(shown) not in (1, 3) or not all(1 <= band <= count for band in shown):
+        if not rgb: rgb = (1, 2, 3) if count > 2 else (1,)
+        bands = [number - 1 for number in rgb]
+        known = all(0 <= band < count for band in bands)
+        if not known or len(bands) not in (1, 3):
             raise BadInput(f'rgb={rgb} of {count} bands', f'three numbers from 1 to {count}', 'write rgb=(3, 2, 1)')
-        image = self.as_subclass(torch.Tensor)[[band - 1 for band in shown]].as_subclass(TensorImage)
-        return image.show(ctx=ctx, **({'cmap': 'gray'} if len(shown) == 1 else {}) | kwargs)
+        image = self.as_subclass(torch.Tensor)[bands]
+        if len(bands) == 1: kwargs = {'cmap': 'gray', **kwargs}
+        return image.as_subclass(TensorImage).show(ctx=ctx, **kwargs)
 
 def _resize(image, size):
     "Bilinear (C,h,w), smoothed where it shrinks."
     if image.shape[-1] == size: return image
     if image.dtype == torch.uint8 and len(image) > 4:  # torch is swift with up to four
-        return torch.cat([_resize(group, size) for group in image.split(4)])
-    return F.interpolate(image[None], (size, size), mode='bilinear', align_corners=False, antialias=True)[0]
+        groups = [_resize(group, size) for group in image.split(4)]
+        return torch.cat(groups)
+    smoothly = dict(mode='bilinear', align_corners=False, antialias=True)
+    return F.interpolate(image[None], (size, size), **smoothly)[0]
 
 def pick_nearest(
     y:np.ndarray, # (h,w)
@@ -289,8 +330,9 @@ def pick_nearest(
     "The nearest pixels, as torch's nearest-exact chooses them."
     if y.shape == (size, size): return y
     centers = np.arange(size, dtype=np.float32) + .5
-    rows, cols = (np.floor(centers*np.float32(n/size)).astype(int) for n in y.shape)
-    return y[rows][:, cols]
+    steps = [np.float32(length/size) for length in y.shape]
+    rows, columns = (np.floor(centers*step).astype(int) for step in steps)
+    return y[rows][:, columns]
 
 _drawn = lru_cache(64)(draw_window)  # the image, then the label
 
@@ -335,8 +377,10 @@ def data_stats(
     size:int=128 # their side in pixels
 )->tuple: # (mean, std) per band in raw units, (low, span) per band of the middle 99.8 %
     "Statistics of the training scenes' valid pixels."
-    values = np.concatenate(list(_sample(store, pairs, n, size)), 1)
-    if (~np.isnan(values)).sum(1).min() < 2:
+    samples = list(_sample(store, pairs, n, size))
+    values = np.concatenate(samples, 1)
+    known = (~np.isnan(values)).sum(1)
+    if known.min() < 2:
         raise BadInput('the training scenes hold no valid pixel', 'data', 'check nodata and alpha')
     low, high = np.nanpercentile(values, (.1, 99.9), axis=1)
     mean = np.nanmean(values, 1)
@@ -351,9 +395,14 @@ def data_quantiles(
     size:int=128 # their side in pixels
 )->list|None: # [.001, .5 and .999] of each band in raw units; None where a band has no value
     "Between what values the training scenes lie: a map of other values would be wrong without a word."
-    values = np.concatenate(list(_sample(store, pairs, n, size)), 1)
-    if np.isnan(values).all(1).any(): return None
-    return np.nanquantile(values, (.001, .5, .999), axis=1).T.tolist()
+    samples = list(_sample(store, pairs, n, size))
+    values = np.concatenate(samples, 1)
+    empty = np.isnan(values).all(1)
+    if empty.any(): return None
+    quantiles = np.nanquantile(values, (.001, .5, .999), axis=1)
+    return quantiles.T.tolist()
+
+def _three_bytes(store): return (store.dtype, store.n_in) == ('uint8', 3)
 
 def _check_stats(store, stats):
     "Statistics that the scenes cannot have are an error."
@@ -362,18 +411,19 @@ def _check_stats(store, stats):
                        'weights_stats gives those of an encoder')
     if isinstance(stats, (tuple, list)) and len(stats[0]) != store.n_in:
         raise BadInput(f'statistics of {len(stats[0])} bands', f'{store.n_in}, as the scenes have', "use stats='data'")
-    if stats == 'imagenet' and (store.dtype, store.n_in) != ('uint8', 3):
+    if stats == 'imagenet' and not _three_bytes(store):
         raise BadInput(f'{store.n_in} bands of {store.dtype}', 'three of uint8 for imagenet statistics',
                        "use stats='data'")
 
 def choose_stats(store, pairs, stats):
     "(mean, std) and (low, span) that becomes 0 to 1: 'imagenet' for three bytes, else from the data."
     _check_stats(store, stats)
-    three_bytes = (store.dtype, store.n_in) == ('uint8', 3)
-    if stats == 'imagenet' or (stats is None and three_bytes): return IMAGENET, (0., 255.)
+    bytes_scale = (0., 255.)
+    if stats is None and _three_bytes(store): stats = 'imagenet'
+    if stats == 'imagenet': return IMAGENET, bytes_scale
     measured, scale = data_stats(store, pairs)
-    if store.dtype == 'uint8': scale = (0., 255.)
-    return (measured if stats in (None, 'data') else stats), scale
+    if stats in (None, 'data'): stats = measured
+    return stats, bytes_scale if store.dtype == 'uint8' else scale
 
 # %% ../../nbs/05e_data.loaders.ipynb #97e9b2fb
 def one_ahead(
@@ -407,30 +457,41 @@ class SceneDL(TfmdDL):
         return tuple(read(item) for read in readers)
     def create_batch(self, samples):
         "Bytes and floats, from patches with voids, become floats."
-        if len({sample[0].dtype for sample in samples}) > 1:
-            samples = [(sample[0].float(), *sample[1:]) for sample in samples]
+        types = {image.dtype for image, *_ in samples}
+        if len(types) > 1: samples = [(image.float(), *labels) for image, *labels in samples]
         return super().create_batch(samples)
+    def show_batch(self, *args, **kwargs):
+        "As fastai's, in the colors of these scenes' classes; `show_results` goes through here, too."
+        store = getattr(self.dataset, 'store', None)
+        if store is not None: SceneMask.colors = store.classes
+        return super().show_batch(*args, **kwargs)
     def __iter__(self):
         batches = super().__iter__()
-        if self.device is None or self.device.type != 'cuda' or not self.fake_l.num_workers: return batches
-        return one_ahead(batches, partial(torch.cuda.stream, torch.cuda.current_stream(self.device)))
+        on_gpu = self.device is not None and self.device.type == 'cuda'
+        if not on_gpu or not self.fake_l.num_workers: return batches
+        stream = torch.cuda.current_stream(self.device)
+        return one_ahead(batches, partial(torch.cuda.stream, stream))
 
 def _copied(tensor, dtype):
     "A copy of another type, in memory that is swift on the CPU."
-    return new_memory(tensor.shape, dtype).as_subclass(type(tensor)).copy_(tensor)
+    memory = new_memory(tensor.shape, dtype)
+    return memory.as_subclass(type(tensor)).copy_(tensor)
 
 class Stretch(DisplayedTransform):
     "Raw values to 0 ... 1 band by band: brightness and contrast clip what lies outside. Floats change in place."
     order = 10  # before the augmentations
     def __init__(self, low, span):
-        self.low, self.span = low[:, None, None], span[:, None, None]
+        self.low = low[:, None, None]
+        self.span = span[:, None, None]
         self.shifts = bool(low.any())
     def encodes(self, o:TensorImage):
         bytes_on_cpu = o.dtype == torch.uint8 and o.device.type == 'cpu'
         values = _copied(o, np.float32) if bytes_on_cpu else o.float()
         if self.shifts: values.sub_(self.low.to(o.device))
         return values.div_(self.span.to(o.device))
-    def decodes(self, o:TensorImage): return (o.clamp(0., 1.)*255).long().as_subclass(SceneImage)
+    def decodes(self, o:TensorImage):
+        levels = o.clamp(0., 1.)*255
+        return levels.long().as_subclass(SceneImage)
 
 class PatchNormalize(Normalize):
     "fastai's Normalize, in place, and labels to the int64 that losses want."
@@ -438,7 +499,9 @@ class PatchNormalize(Normalize):
         plain = x.as_subclass(torch.Tensor)
         torch.addcmul(-self.mean/self.std, plain, 1/self.std, out=plain)
         return x
-    def encodes(self, y:TensorMask): return y.long() if y.device.type != 'cpu' else _copied(y, np.int64)
+    def encodes(self, y:TensorMask):
+        if y.device.type != 'cpu': return y.long()
+        return _copied(y, np.int64)
 
 # %% ../../nbs/05e_data.loaders.ipynb #5fb3ea01
 class SceneLoaders(DataLoaders):
@@ -491,19 +554,55 @@ def scene_block(
 
 def _valid_size(store, pairs, size):
     "About four crops wide, and such that a few patches cover the largest scene with little overhang."
-    side = max(max(store.regions[i][2:]) for i in pairs)
+    regions = [store.regions[pair] for pair in pairs]
+    side = max(max(height, width) for _, _, height, width in regions)
     patches = math.ceil(side/(4*size))
     return math.ceil(side/patches/32)*32
 
-# %% ../../nbs/05e_data.loaders.ipynb #d693736c
-def _loading(device, num_workers, bs, size, valid_size):
-    "Where batches go, and who reads them; a batch to validate on has no more pixels than one to train on."
-    device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    if num_workers is None: num_workers = 4 if device.type == 'cuda' else 0
-    pinned = device.type == 'cuda' and num_workers > 0
-    val_bs = max(1, bs*size**2//valid_size**2)
-    return dict(bs=bs, val_bs=val_bs, num_workers=num_workers, device=device, pin_memory=pinned)
+# %% ../../nbs/05e_data.loaders.ipynb #e0293c9d
+def split_store(
+    train:list, # pairs to train on
+    valid:list, # pairs to validate on
+    *settings # of Store: classes, bands, attribute, memory
+)->tuple: # Store, numbers of the pairs to train on, and of those to validate on
+    "One store for both."
+    if not train: raise BadInput('no scenes to train on', 'at least one', 'choose less with --valid')
+    pairs = [*train, *valid]
+    return Store(pairs, *settings), range(len(train)), range(len(train), len(pairs))
 
+def on_device(
+    device=None, # name or torch.device; None: the GPU if there is one
+    num_workers:int|None=None # processes that read; None: 4 beside a GPU, else 0
+)->dict: # device, num_workers and pin_memory, as `DataBlock.dataloaders` takes them
+    "Where batches go, and who reads them."
+    device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    on_gpu = device.type == 'cuda'
+    if num_workers is None: num_workers = 4 if on_gpu else 0
+    return dict(device=device, num_workers=num_workers, pin_memory=on_gpu and num_workers > 0)
+
+def block_dls(
+    store:Store, # the data set
+    items:list, # Items: those without a window are to train on, the others to validate on
+    block:DataBlock, # reads them
+    stats:tuple, # (mean, std) per band in raw units, by which it normalizes
+    names:list, # of the classes that a model tells apart
+    seed:int=0, # of shuffling
+    **loading # bs, val_bs, and what `on_device` says
+)->SceneLoaders: # with .store, .stats, .quantiles, .size, .vocab and .c
+    "DataLoaders of a block that know what a bundle must say of their data."
+    random.seed(seed)
+    dls = block.dataloaders(items, verbose=False, **loading)
+    read_directly(dls, store, block.getters)
+    drawn = dls.train_ds.items
+    dls.store = store
+    dls.stats = stats
+    dls.quantiles = data_quantiles(store, sorted({item.pair for item in drawn}))
+    dls.size = drawn[0].size
+    dls.vocab = names
+    dls.c = len(names)
+    return dls
+
+# %% ../../nbs/05e_data.loaders.ipynb #d693736c
 def scene_dls(
     train:list, # pairs to train on
     valid:list, # pairs to validate on; none: the validation DataLoader is empty, its loss and metrics are None
@@ -524,34 +623,58 @@ def scene_dls(
     # bytes of decoded blocks to keep, for all workers together; None: a quarter of the memory, at most 4 GB
     memory:int|None=None
 ): # DataLoaders with .store, .stats
-    "Training and validation DataLoaders of scenes; their many settings are handed on to store, items and block."
-    store = Store([*train, *valid], classes, bands, attribute, memory)
-    if not train: raise BadInput('no scenes to train on', 'at least one', 'choose less with --valid')
-    train_pairs, valid_pairs = range(len(train)), range(len(train), len(store.pairs))
+    "Training and validation DataLoaders of scenes."
+    store, train_pairs, valid_pairs = split_store(train, valid, classes, bands, attribute, memory)
     stats, scale = choose_stats(store, train_pairs, stats)
     if not valid_size: valid_size = _valid_size(store, valid_pairs, size) if valid else size
     drawn = train_items(store, train_pairs, size)
     fixed = valid_items(store, valid_pairs, valid_size, valid_overlap)
-    loading = _loading(device, num_workers, min(bs, len(drawn)), size, valid_size)
-    random.seed(seed)
     block = scene_block(store, stats, scale, augment, seed, max_scale)
-    dls = block.dataloaders(drawn + fixed, verbose=False, **loading)
-    read_directly(dls, store, block.getters)
-    dls.store = store
-    dls.stats = stats
-    dls.quantiles = data_quantiles(store, train_pairs)
-    dls.size = size
+    bs = min(bs, len(drawn))
+    val_bs = max(1, bs*size**2//valid_size**2)  # no more pixels than a batch to train on
+    loading = on_device(device, num_workers)
+    dls = block_dls(store, drawn + fixed, block, stats, store.classes.names, seed, bs=bs, val_bs=val_bs, **loading)
     dls.valid_size = valid_size
-    dls.vocab = store.classes.names
-    dls.c = store.classes.n
     SceneMask.colors = store.classes
     return dls
+
+# %% ../../nbs/05e_data.loaders.ipynb #656893ba
+def _draw_legend(figure, table):
+    "What the colors of a table's classes mean, below all else."
+    from matplotlib.patches import Patch
+    colors = [np.array(entry.color)/255 for entry in table.classes]
+    if table.n == 2: colors[0] = 'none'
+    keys = [Patch(facecolor=color, edgecolor='gray', label=name) for color, name in zip(colors, table.names)]
+    columns = min(len(keys), max(1, int(figure.get_figwidth())))  # of about an inch
+    style = dict(fontsize=8, frameon=False, handlelength=1, columnspacing=1)
+    figure.set_layout_engine('constrained')
+    figure.legend(handles=keys, loc='outside lower center', ncols=columns, **style)
+
+@dispatch
+def show_batch(
+    x:TensorImage, # the batch
+    y:SceneMask, # its labels
+    samples, # pairs of image and label, decoded
+    ctxs=None, # axes to draw on; None: a figure of its own
+    max_n:int=10, # patches to show
+    nrows:int|None=None, # of patches
+    ncols:int|None=None, # of patches
+    figsize:tuple|None=None, # inches
+    **kwargs # of `SceneImage.show` and `SceneMask.show`
+)->list: # of axes
+    "As fastai's, with a legend of the classes where the figure is its own."
+    own = ctxs is None
+    if own: ctxs = get_grid(min(len(samples), max_n), nrows=nrows, ncols=ncols, figsize=figsize)
+    axes = get_show_batch_func(object)(x, y, samples, ctxs=ctxs, max_n=max_n, **kwargs)
+    if own and y.colors is not None: _draw_legend(axes[0].figure, y.colors)
+    return axes
 
 # %% ../../nbs/05e_data.loaders.ipynb #49fb2c75
 def _named_color(entry):
     "A class, or a color that does not count, as a bundle's spec holds it."
-    value = {} if entry.value is None else dict(value=entry.value)
-    return dict(name=entry.name, color=list(entry.color), **value)
+    named = dict(name=entry.name, color=list(entry.color))
+    if entry.value is not None: named['value'] = entry.value
+    return named
 
 def data_spec(
     dls # DataLoaders with .store, .stats and .size
@@ -578,16 +701,21 @@ def data_spec(
 class _Patch:
     "The grid of one patch."
     def __init__(self, scene, window):
-        self.height, self.width, self.crs = window.height, window.width, scene.crs
-        self.transform = scene.transform @ type(scene.transform).translation(window.col, window.row)
+        self.height = window.height
+        self.width = window.width
+        self.crs = scene.crs
+        self.transform = scene.transform @ Affine.translation(window.col, window.row)
 
 def _write_patch(folder, name, scene, labels, window, classes):
     "Image and label of a window, as files."
     grid = _Patch(scene, window)
     image = scene.read(*window)
-    label = classes.values[np.where(scene.valid(*window), labels.read(*window), np.uint8(classes.ignore))]
+    valid = scene.valid(*window)
+    indices = np.where(valid, labels.read(*window), np.uint8(classes.ignore))
+    label = classes.values[indices]
+    ignored = int(classes.values[classes.ignore])
     write_cog(folder/'images'/name, grid, [(0, image)], count=scene.count, dtype=scene.dtype, nodata=scene.ds.nodata)
-    write_cog(folder/'labels'/name, grid, [(0, label)], nodata=int(classes.values[classes.ignore]))
+    write_cog(folder/'labels'/name, grid, [(0, label)], nodata=ignored)
 
 def cut_patches(
     pairs:list, # of Pair

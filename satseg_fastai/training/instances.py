@@ -8,7 +8,6 @@ __all__ = ['MOST', 'check_things', 'PolygonSource', 'InstanceMask', 'ReadInstanc
            'InstanceLearner', 'instance_spec', 'instance_learner']
 
 # %% ../../nbs/30g_training.instances.ipynb #c631a21c
-import random
 from contextlib import contextmanager
 from functools import partial
 from operator import methodcaller
@@ -22,9 +21,10 @@ from fastai.optimizer import Adam
 from fastai.torch_core import TensorMask, set_seed
 from fastcore.foundation import L
 
+from ..data.augment import seg_augment
 from ..data.loaders import (
-    ReadPatch, Store, choose_stats, data_quantiles, data_spec, pick_nearest, read_directly, scene_block)
-from ..data.loaders import seg_augment, train_items, valid_items
+    ReadPatch, Store, block_dls, choose_stats, data_spec, on_device, pick_nearest)
+from ..data.loaders import scene_block, split_store, train_items, valid_items
 from ..errors import BadInput
 from ..instances.model import PointRendMaskRCNN, pointrend_maskrcnn
 from ..instances.targets import IGNORED, blank_ignored, instance_targets
@@ -141,36 +141,18 @@ def instance_dls(
     memory:int|None=None
 ): # DataLoaders with .store, .stats, .things, .vocab
     "DataLoaders of images and instance maps."
-    if not train: raise BadInput('no scenes to train on', 'at least one', 'choose less with --valid')
-    store = Store([*train, *valid], classes, bands, attribute, memory)
+    store, train_pairs, valid_pairs = split_store(train, valid, classes, bands, attribute, memory)
     things = check_things(store.classes, things)
-    train_pairs, valid_pairs = range(len(train)), range(len(train), len(store.pairs))
     stats, scale = choose_stats(store, train_pairs, stats)
-    items = train_items(store, train_pairs, size) + valid_items(store, valid_pairs, valid_size or size)
+    drawn = train_items(store, train_pairs, size)
+    fixed = valid_items(store, valid_pairs, valid_size or size)
     if augment is None: augment = seg_augment(store.n_in, max_rotate=0)
     block = scene_block(store, stats, scale, augment, seed, max_scale)
     block.getters[1] = ReadInstances(store, things, seed, max_scale)
-    random.seed(seed)
-    bs = min(bs, sum(item.window is None for item in items))
-    dls = block.dataloaders(items, verbose=False, bs=bs, **_on_device(device, num_workers))
-    read_directly(dls, store, block.getters)
-    dls.quantiles = data_quantiles(store, train_pairs)
-    return _described(dls, store, stats, size, things)
-
-def _on_device(device, num_workers):
-    "The device, and as many processes as suit it."
-    device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    if num_workers is None: num_workers = 4 if device.type == 'cuda' else 0
-    return dict(device=device, num_workers=num_workers)
-
-def _described(dls, store, stats, size, things):
-    "DataLoaders that know what a bundle must say."
-    dls.store = store
-    dls.stats = stats
-    dls.size = size
+    names = ['background', *(store.classes.names[index] for index in things)]
+    loading = on_device(device, num_workers)
+    dls = block_dls(store, drawn + fixed, block, stats, names, seed, bs=min(bs, len(drawn)), **loading)
     dls.things = things
-    dls.vocab = ['background', *(store.classes.names[index] for index in things)]
-    dls.c = len(dls.vocab)
     return dls
 
 # %% ../../nbs/30g_training.instances.ipynb #92af6ee5
