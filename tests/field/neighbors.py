@@ -10,6 +10,7 @@ from satseg_fastai.geo.raster import Scene
 from satseg_fastai.labels.classes import building
 from satseg_fastai.labels.polygons import polygon_layer
 from satseg_fastai.labels.read import labels_kind, open_labels
+from satseg_fastai.scene.engine import check_fits
 from satseg_fastai.testing import PLACE, write_raster
 
 from .case import Case
@@ -104,6 +105,24 @@ def wide(change):
     return run
 
 
+def town(change, side=256, count=1):
+    "Chips, by a bundle whose training reaches from black to white; among them a chip of the sea."
+    def run(folder):
+        from satseg_fastai.bundle.spec import check_spec
+        from satseg_fastai.workflow import _check_scenes
+        ground = RNG.gamma(6, 17, (3, side, side*count)).clip(0, 255)
+        quantiles = np.quantile(np.c_[ground.reshape(3, -1), np.zeros((3, 999))], (.001, .5, .999), axis=1).T.tolist()
+        classes = [dict(name=name, color=[i, 0, 0], index=i) for i, name in enumerate(('ground', 'roof'))]
+        spec = check_spec(dict(arch='se_unet', encoder='test_resnet', arch_args={}, n_in=3, n_out=2, classes=classes,
+                               mean=[1.]*3, std=[1.]*3, dtype='uint8', bands=[1, 2, 3], quantiles=quantiles))
+        chips = np.split(change(ground).clip(0, 255).astype('uint8'), count, 2)
+        if count > 1: chips[0] = RNG.integers(3, 12, chips[0].shape).astype('uint8')
+        paths = [write_raster(folder/f'{number}.tif', chip) for number, chip in enumerate(chips)]
+        if count > 1: return _check_scenes(paths, spec, None, False)
+        with Scene(paths[0]) as scene: check_fits(scene, spec)
+    return run
+
+
 def labels_beside(crs, other):
     "A label 40 pixels off, one of the two without a CRS."
     def run(folder):
@@ -185,6 +204,16 @@ CASES = [
     Case('5', 'a photo that is stored turned is mapped', 'note: photo.jpg is stored turned', turned_scene),
     Case('10', 'wide ranges, as they are', 'no refusal', wide(lambda values: values)),
     Case('10', 'wide ranges times five', 'refused: a.tif has values of', wide(lambda values: values*5)),
+    Case('10', 'a chip of the sea', 'note: unless it shows water', town(lambda values: values/16)),
+    Case('10', 'a chip of sand', 'note: all dark or all bright', town(lambda values: values/16 + 220)),
+    Case('10', 'a scene of 600 x 600 divided by eight', 'refused: 0.tif has values of',
+         town(lambda values: values/8, 600)),
+    Case('10', 'the same times three', 'refused: 0.tif has values of', town(lambda values: values*3, 600)),
+    Case('10', 'a folder of chips, one of them of the sea', 'no refusal', town(lambda values: values, 128, 50)),
+    Case('10', 'a folder of chips divided by eight', 'refused: the run of 50 scenes has values of',
+         town(lambda values: values/8, 128, 50)),
+    Case('10', 'a folder of dark chips times three', 'refused: the run of 50 scenes has values of',
+         town(lambda values: values*2.25, 128, 50)),
     Case('12', 'a GPKG of labels that is open elsewhere', 'another run', open_journal),
     Case('20', 'a hand-drawn layer named like the file', 'refused: holds a layer houses that satseg did not write',
          over_a_drawing),
