@@ -171,11 +171,14 @@ def soft_scenes(
 
 def _check_scenes(scenes, spec, bands, force):
     "The last scene's mistake is found before the first one's windows."
-    from satseg_fastai.scene.engine import check_fits, open_scene
+    from satseg_fastai.scene.engine import check_fits, check_together, open_scene
+    looked_at, pixels = [], 0
     for path in scenes:
         with open_scene(path, bands, spec) as scene, warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            check_fits(scene, spec, force)
+            looked_at.append(check_fits(scene, spec, force))
+            pixels += scene.height*scene.width
+    if len(scenes) > 1 and not force: check_together(looked_at, spec, pixels)
 
 # %% ../nbs/81_workflow.ipynb #23c6ffc1
 def _maps_folder(state): return state.with_suffix('.teacher')

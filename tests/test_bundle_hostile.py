@@ -1,4 +1,6 @@
 "Files that are no bundle, or hold a network that their spec does not describe: one line each."
+import json
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -12,6 +14,14 @@ SPEC = dict(arch='se_unet', encoder='test_resnet', arch_args=dict(decoder_width=
             mean=[120.]*3, std=[50.]*3, patch_size=64, dtype='uint8')
 SMALL = dict(channels=16, hidden=16, mlp=16, anchors=[8, 16, 32, 64, 128], box_score_thresh=0., frozen_norm=False)
 FINDER = {**SPEC, 'arch': 'pointrend_maskrcnn', 'arch_args': SMALL, 'things': [1]}
+
+
+def misfit(path, network, spec):
+    "A bundle as another program would write it: `save_bundle` writes none that cannot be loaded."
+    with pytest.raises(BadInput): save_bundle(path, network, spec)
+    assert not path.exists()
+    save_file(network.state_dict(), path, metadata=dict(satseg_fastai=json.dumps(spec)))
+    return path
 
 
 def refused(path, objects=False):
@@ -35,7 +45,7 @@ def test_a_file_that_was_cut(kept, tmp_path):
 
 
 def test_an_architecture_that_is_none(tmp_path):
-    path = save_bundle(tmp_path/'m.safetensors', torch.nn.Linear(2, 2), {**SPEC, 'arch': 'nonesuch'})
+    path = misfit(tmp_path/'m.safetensors', torch.nn.Linear(2, 2), {**SPEC, 'arch': 'nonesuch'})
     assert "architecture 'nonesuch'" in refused(path)
     assert read_spec(path).arch == 'nonesuch'
 
@@ -47,17 +57,17 @@ def finder(): return create_model('pointrend_maskrcnn', 'test_resnet', 3, 2, **S
 @pytest.mark.parametrize('odd', [dict(hidden=1 << 50), dict(hidden='x'), dict(anchors=[1, 2]), dict(max_size=10**9),
                                  dict(box_nms_thresh='x')], ids=str)
 def test_arguments_that_build_nothing(odd, finder, tmp_path):
-    path = save_bundle(tmp_path/'odd.safetensors', finder, {**FINDER, 'arch_args': {**SMALL, **odd}})
+    path = misfit(tmp_path/'odd.safetensors', finder, {**FINDER, 'arch_args': {**SMALL, **odd}})
     assert f'odd.safetensors holds a model that cannot be built: {next(iter(odd))}' in refused(path, objects=True)
 
 
 @pytest.mark.parametrize('name', ['box_head', 'pointrend'])
 def test_arguments_that_a_bundle_may_not_give(name, finder, tmp_path):
-    path = save_bundle(tmp_path/'odd.safetensors', finder, {**FINDER, 'arch_args': {**SMALL, name: 1}})
+    path = misfit(tmp_path/'odd.safetensors', finder, {**FINDER, 'arch_args': {**SMALL, name: 1}})
     line = f'odd.safetensors holds a model that cannot be built: pointrend_maskrcnn takes no {name}'
     assert line in refused(path, objects=True)
 
 
 def test_weights_of_another_width(finder, tmp_path):
-    path = save_bundle(tmp_path/'odd.safetensors', finder, {**FINDER, 'arch_args': {**SMALL, 'hidden': 32}})
+    path = misfit(tmp_path/'odd.safetensors', finder, {**FINDER, 'arch_args': {**SMALL, 'hidden': 32}})
     assert 'odd.safetensors does not fit pointrend_maskrcnn on test_resnet' in refused(path, objects=True)

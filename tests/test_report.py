@@ -16,7 +16,6 @@ from scipy import ndimage
 
 from satseg_fastai.areas.blocks import blocks_for
 from satseg_fastai.areas.figures import area_figures
-from satseg_fastai.bundle.file import save_bundle
 from satseg_fastai.errors import BadInput
 from satseg_fastai.evaluate.pixels import evaluate
 from satseg_fastai.files import write_json
@@ -578,11 +577,13 @@ def test_single_block(towns, tmp_path):
 
 def test_other_classes(towns, tmp_path):
     "The map of another model is an error, whether the receipt or --model says so."
-    from torch import nn
+    import torch
+    from safetensors.torch import save_file
     spec = validated()
     spec['classes'][1]['name'] = 'road'
     run = with_receipt(towns, tmp_path/'run', model=spec)
-    bundle = save_bundle(tmp_path/'road.safetensors', nn.Linear(1, 1), spec)
+    bundle = tmp_path/'road.safetensors'
+    save_file(dict(a=torch.ones(1)), bundle, dict(satseg_fastai=json.dumps(spec)))
     message = 'maps background, building; the model knows background, road'
     with pytest.raises(BadInput, match=message): write_report(run)
     with pytest.raises(BadInput, match=message): write_report(towns/'run', tmp_path/'x.html', model=bundle)

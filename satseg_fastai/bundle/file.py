@@ -89,7 +89,7 @@ def save_bundle(
     net = _bare(model.model if hasattr(model, 'dls') else model)
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in net.state_dict().items()}
     _check_finite(tensors)
-    if hasattr(model, 'dls'): _check_loads(path, check_spec(spec), tensors)
+    _check_loads(path, check_spec(spec), tensors)
     data = save(tensors, metadata=dict(satseg_fastai=json.dumps(spec, ensure_ascii=False)))
     with atomic_path(path) as tmp: tmp.write_bytes(data)
     return Path(path)

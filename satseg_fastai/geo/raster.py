@@ -595,8 +595,9 @@ def _verify(path, sums, dst):
                                  do='check disk space and the disk, and run again')
 
 # %% ../../nbs/01a_geo.raster.ipynb #1d4945a1
-_SIDECARS = '.aux.xml', '.ovr', '.msk', '.msk.ovr'  # statistics, overviews and masks, after the whole name
-_WORLDS = '.tfw', '.TFW', '.tifw', '.tiffw'  # world files, instead of the suffix
+# statistics, overviews, masks and tables of values, after the whole name
+_SIDECARS = '.aux.xml', '.ovr', '.msk', '.msk.ovr', '.aux', '.vat.dbf'
+_WORLDS = '.tfw', '.TFW', '.tifw', '.tiffw', '.wld', '.WLD'  # world files, instead of the suffix
 
 def _drop_sidecars(dst):
     "What lies beside a raster belongs to the values of before: GDAL and QGIS would show the new ones by it."

@@ -261,6 +261,11 @@ def _gray_order(levels, index_of, classes):
     ordered = [levels[number] for number in sorted(levels, key=index_of.get)]
     return ordered == sorted(ordered)
 
+def _is_ramp(shown):
+    "Whether colors are the numbers themselves, as grays of 1, 2, 4 or 8 bits."
+    steps = 255, 85, 17, 1
+    return any(all(color == number*step*0x010101 for number, color in shown.items()) for step in steps)
+
 def _check_palette(mask, classes, coding):
     "Numbers whose colors say something else are an error: only a person knows which of the two is meant."
     by_number = dict(zip(coding.keys.tolist(), coding.values.tolist()))
@@ -268,6 +273,7 @@ def _check_palette(mask, classes, coding):
     by_color = dict(zip(colors.tolist(), indices.tolist()))
     shown = {number: mask.colors.get(number, 0) for number in sorted(_opaque(mask))
              if by_number.get(number, classes.ignore) != classes.ignore and number != mask.nodata}
+    if _is_ramp(shown): return
     agree = all(by_color.get(color, by_number[number]) == by_number[number] for number, color in shown.items())
     if agree and shown and all(map(_is_gray, shown.values())):
         agree = _gray_order({number: color & 255 for number, color in shown.items()}, by_number, classes)

@@ -125,6 +125,18 @@ def _check_upright(label, *images):
                        f'turn them for good (ImageMagick: mogrify -auto-orient {name}), or, if the stored pixels were '
                        f'labeled, drop the tag (exiftool -Orientation= {name})')
 
+def _check_original(label, data, image, place):
+    "The picture that was labeled may be stored turned; an image of the labels' own size is taken to be upright."
+    named = PureWindowsPath(str(data.get('imagePath'))).name
+    original = label.with_name(named or label.name)
+    _check_upright(label, image)
+    if (data.get('imageHeight'), data.get('imageWidth')) != (place.height, place.width):
+        return _check_upright(label, original)
+    turned = orientation(original)
+    if turned in range(2, 5) or turned > 4 and place.height == place.width:
+        warnings.warn(f'{named} is stored turned (EXIF orientation {turned}), and {label.name} is in pixels: '
+                      f'{place.name} is taken to be upright', Note)
+
 # %% ../../nbs/02d_labels.read.ipynb #f6568607
 _GEOJSON = ('FeatureCollection', 'Feature', 'Polygon', 'MultiPolygon', 'GeometryCollection')
 _OGR = 'convert it (ogr2ogr labels.gpkg FILE.json)'
@@ -231,8 +243,7 @@ def _read_outlines(path, most=1 << 28):
 def _source(path, place, scene, classes, attribute, kind):
     "Where windows of a label file come from, and its kind."
     if data := _read_outlines(path):
-        named = PureWindowsPath(str(data.get('imagePath'))).name
-        _check_upright(path, _file_of(scene), path.with_name(named or path.name))
+        _check_original(path, data, _file_of(scene), place)
         read_shapes = coco_shapes if _is_coco(data) else labelme_shapes
         shapes = read_shapes(data, place, classes, path.name)
         return ShapeSource(shapes, classes.background), 'labelme'

@@ -80,6 +80,19 @@ def min_is_white(values, folder, **profile):
     read(tif(folder, values, photometric='MINISWHITE', **profile), scene(folder))
 
 
+def ramp(bits, numbers, folder):
+    "A palette that is the gray of each number, filled up with black, as GDAL does."
+    count = 2**bits
+    values = rng.choice(np.array(numbers, np.uint8), (SIDE, SIDE))
+    colors = [(number*255//(count - 1), )*3 for number in range(count)] + [BLACK]*(256 - count)
+    kinds = class_table(','.join(f'kind {number}' for number in range(20)))
+    palette_png(colors, values, folder, kinds, values)
+
+
+def reversed_ramp(folder):
+    palette_png([(255 - 17*number, )*3 for number in range(16)], THREE, folder, class_table('a,b,c'))
+
+
 WHITE, DARK, BLACK, RED, BLUE = (255, )*3, (40, )*3, (0, )*3, (255, 0, 0), (0, 0, 255)
 THREE = np.tile(np.arange(3, dtype=np.uint8), (SIDE, 14))[:, :SIDE]
 BUILDINGS = [
@@ -104,6 +117,10 @@ BUILDINGS = [
          partial(palette_png, [BLACK, BLACK], TRUTH)),
     Case('1', 'a palette of dark and white that agrees with its numbers', 'it is read by number',
          partial(palette_png, [DARK, WHITE], TRUTH, truth=TRUTH)),
+    Case('1', 'the grays of four bits', 'it is read by number', partial(ramp, 4, [0, 1, 15])),
+    Case('1', 'the grays of two bits', 'it is read by number', partial(ramp, 2, [0, 3])),
+    Case('1', 'the grays of one bit, many classes', 'it is read by number', partial(ramp, 1, [0, 1])),
+    Case('1', 'the grays of four bits in reverse', 'refused: contradict its numbers', reversed_ramp),
     Case('1', 'a palette whose colors say nothing', 'it is read by number',
          partial(palette_png, [BLUE, (9, 99, 9)], TRUTH, truth=TRUTH))]
 
@@ -280,6 +297,15 @@ def map_of_turned(folder):
     read(label, scene(folder))
 
 
+def upright_copy(orientation, shape, folder):
+    "The image is an upright copy of the photo that was labeled, of the size that the labels tell."
+    label = photo(folder, orientation, 'labelme')
+    told = json.loads(label.read_text()) | dict(imageHeight=shape[0], imageWidth=shape[1])
+    label.write_text(json.dumps(told))
+    image = write_raster(folder/'copy.tif', rng.integers(0, 255, shape).astype('uint8'), crs=None)
+    assert read(label, image).sum() > 20
+
+
 def both_turned(folder):
     "An image and its mask that are stored alike."
     label = photo(folder, 3, 'mask')
@@ -302,6 +328,9 @@ TURNED = [
     Case('5', 'EXIF orientation of a TIFF', 'refused: is stored turned', partial(turned, 6, 'mask', name='photo.tif')),
     Case('5', 'labelme of a turned photo against a map of it', 'refused: photo.jpg is stored turned', map_of_turned),
     Case('5', 'an image and a mask of the same orientation', 'they are read as they are stored', both_turned),
+    Case('5', 'labelme of a turned photo against its upright copy', 'it is read', partial(upright_copy, 6, (30, 20))),
+    Case('5', 'the same, upside down', 'note: copy.tif is taken to be upright', partial(upright_copy, 3, (30, 20))),
+    Case('5', 'the same, of a square', 'note: copy.tif is taken to be upright', partial(upright_copy, 8, (20, 20))),
     Case('5', 'EXIF orientation 1', 'it is read', upright)]
 
 

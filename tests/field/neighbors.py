@@ -6,10 +6,11 @@ import shapely
 from PIL import Image
 from rasterio.transform import from_origin
 
-from satseg_fastai.geo.raster import Scene
+from satseg_fastai.geo.raster import Scene, write_cog
 from satseg_fastai.labels.classes import building
 from satseg_fastai.labels.polygons import polygon_layer
 from satseg_fastai.labels.read import labels_kind, open_labels
+from satseg_fastai.scene.engine import check_fits
 from satseg_fastai.testing import PLACE, write_raster
 
 from .case import Case
@@ -89,6 +90,75 @@ def own_colors(folder):
     assert evaluate(folder/'own.png', labels)['iou']['building'] == 1
 
 
+def stale(ending, place=True):
+    "What lay beside a raster of this name is gone when it is written again, and says nothing of the new one."
+    def run(folder):
+        beside = folder/f'map{ending}'
+        beside.write_text('.5\n0\n0\n-.5\n100\n200\n')
+        scene = write_raster(folder/'scene.tif', HOUSES, crs='EPSG:32645' if place else None)
+        with Scene(scene) as like: write_cog(folder/'map.tif', like, [(0, HOUSES)])
+        assert not beside.exists()
+        with Scene(folder/'map.tif') as back, Scene(scene) as like: assert back.transform == like.transform
+    return run
+
+
+def drawn_table(folder):
+    "A table without shapes is somebody's, too."
+    import pandas as pd
+    pyogrio.write_dataframe(pd.DataFrame(dict(surveyor=['Ann'])), folder/'houses.gpkg', layer='houses')
+    vectorized(folder, folder/'houses.gpkg')
+
+
+def other_case(folder): vectorized(folder, drawn(folder/'houses.gpkg', 'HOUSES'))
+
+
+def linked_journal(folder):
+    "A link to a GPKG that is open elsewhere."
+    path = drawn(folder/'real.gpkg', 'hand')
+    (folder/'real.gpkg-journal').write_bytes(b'work')
+    (folder/'houses.gpkg').symlink_to(path)
+    vectorized(folder, folder/'houses.gpkg')
+
+
+def palette_of(driver, name, **options):
+    "Palettes in other formats and by other ways in."
+    def run(folder):
+        import rasterio.shutil
+        from satseg_fastai.geo.raster import open_image
+        image = Image.fromarray(RNG.integers(0, 3, (40, 50), dtype=np.uint8), 'P')
+        image.putpalette([9, 99, 9, 200, 30, 30, 0, 0, 255] + [0]*759)
+        image.save(folder/'p.png')
+        if driver: rasterio.shutil.copy(folder/'p.png', folder/name, driver=driver, **options)
+        open_image(folder/name, [1])
+    return run
+
+
+def new_part(name, change):
+    "A part of a label that changed makes another run."
+    def run(folder):
+        from satseg_fastai.workflow import _states
+        path = change(folder)
+        before = _states([path])
+        (folder/name).write_bytes(b'something else')
+        assert _states([path]) != before
+    return run
+
+
+def shapefile(folder):
+    frame = gpd.GeoDataFrame(dict(kind=['a']), geometry=[shapely.box(0, 0, 1, 1)], crs=32645)
+    frame.to_file(folder/'l.shp')
+    return folder/'l.shp'
+
+
+def geodatabase(folder):
+    (folder/'l.gdb').mkdir()
+    (folder/'l.gdb'/'a00000001.gdbtable').write_bytes(b'table')
+    return folder/'l.gdb'
+
+
+def mask_with_world(folder): return write_raster(folder/'mask.png', HOUSES, crs=None, driver='PNG')
+
+
 def wide(change):
     "A scene beside a model of wide ranges, as those of Sentinel-2 are."
     def run(folder):
@@ -101,6 +171,24 @@ def wide(change):
         spec = check_spec(dict(arch='se_unet', encoder='test_resnet', arch_args={}, n_in=4, n_out=2, classes=classes,
                                mean=[1.]*4, std=[1.]*4, dtype='uint16', bands=[1, 2, 3, 4], quantiles=quantiles))
         check_values(change(values).astype(np.uint16), 'a.tif', spec)
+    return run
+
+
+def town(change, side=256, count=1):
+    "Chips, by a bundle whose training reaches from black to white; among them a chip of the sea."
+    def run(folder):
+        from satseg_fastai.bundle.spec import check_spec
+        from satseg_fastai.workflow import _check_scenes
+        ground = RNG.gamma(6, 17, (3, side, side*count)).clip(0, 255)
+        quantiles = np.quantile(np.c_[ground.reshape(3, -1), np.zeros((3, 999))], (.001, .5, .999), axis=1).T.tolist()
+        classes = [dict(name=name, color=[i, 0, 0], index=i) for i, name in enumerate(('ground', 'roof'))]
+        spec = check_spec(dict(arch='se_unet', encoder='test_resnet', arch_args={}, n_in=3, n_out=2, classes=classes,
+                               mean=[1.]*3, std=[1.]*3, dtype='uint8', bands=[1, 2, 3], quantiles=quantiles))
+        chips = np.split(change(ground).clip(0, 255).astype('uint8'), count, 2)
+        if count > 1: chips[0] = RNG.integers(3, 12, chips[0].shape).astype('uint8')
+        paths = [write_raster(folder/f'{number}.tif', chip) for number, chip in enumerate(chips)]
+        if count > 1: return _check_scenes(paths, spec, None, False)
+        with Scene(paths[0]) as scene: check_fits(scene, spec)
     return run
 
 
@@ -185,6 +273,28 @@ CASES = [
     Case('5', 'a photo that is stored turned is mapped', 'note: photo.jpg is stored turned', turned_scene),
     Case('10', 'wide ranges, as they are', 'no refusal', wide(lambda values: values)),
     Case('10', 'wide ranges times five', 'refused: a.tif has values of', wide(lambda values: values*5)),
+    Case('10', 'a chip of the sea', 'note: unless it shows water', town(lambda values: values/16)),
+    Case('10', 'a chip of sand', 'note: all dark or all bright', town(lambda values: values/16 + 220)),
+    Case('10', 'a scene of 600 x 600 divided by eight', 'refused: 0.tif has values of',
+         town(lambda values: values/8, 600)),
+    Case('10', 'the same times three', 'refused: 0.tif has values of', town(lambda values: values*3, 600)),
+    Case('10', 'a folder of chips, one of them of the sea', 'no refusal', town(lambda values: values, 128, 50)),
+    Case('10', 'a folder of chips divided by eight', 'refused: the run of 50 scenes has values of',
+         town(lambda values: values/8, 128, 50)),
+    Case('10', 'a folder of dark chips times three', 'refused: the run of 50 scenes has values of',
+         town(lambda values: values*2.25, 128, 50)),
+    Case('9', 'one band of a palette is asked for', 'refused: (a palette)', palette_of(None, 'p.png')),
+    Case('9', 'a palette in a cloud-optimized TIFF', 'refused: (a palette)', palette_of('COG', 'p.tif')),
+    Case('9', 'a palette in a compressed TIFF', 'refused: (a palette)', palette_of('GTiff', 'p.tif', compress='LZW')),
+    Case('12', 'the .prj of a shapefile changed', 'another run', new_part('l.prj', shapefile)),
+    Case('12', 'a table of a geodatabase changed', 'another run', new_part('l.gdb/a00000001.gdbtable', geodatabase)),
+    Case('12', 'a mask gets a world file', 'another run', new_part('mask.wld', mask_with_world)),
+    Case('19', 'a link to a GPKG that is open', 'refused: is open in another program', linked_journal),
+    Case('20', 'a drawn layer named in capitals', 'refused: holds a layer HOUSES', other_case),
+    Case('20', 'a table without shapes named like the file', 'refused: holds a layer houses', drawn_table),
+    Case('21', 'a stale .wld of a scene without a place', 'it is gone', stale('.wld', place=False)),
+    Case('21', 'a stale table of values', 'it is gone', stale('.tif.vat.dbf')),
+    Case('21', "stale statistics of ERDAS", 'they are gone', stale('.tif.aux')),
     Case('12', 'a GPKG of labels that is open elsewhere', 'another run', open_journal),
     Case('20', 'a hand-drawn layer named like the file', 'refused: holds a layer houses that satseg did not write',
          over_a_drawing),
