@@ -30,7 +30,7 @@ NOTEBOOKS = [('--path', 'nbs/tutorials'), ('--skip_folder_re', '^[_.]|^tutorials
 STARTING, COMPLETED, FAILED = 'Starting ', '- Completed ', 'nbdev Tests Failed On The Following Notebooks:'
 NEWEST = ROOT/'.venv-newest'
 NEWEST_SPEC = ['fastai>=2.8.12', 'fastcore>=2']
-LIMIT = 600  # seconds for one notebook
+LIMIT = 1200  # seconds for one notebook; on a busy machine a tutorial takes ten minutes
 FORKS = multiprocessing.get_context('forkserver')
 GROUPS = set()  # of processes, which Ctrl-C does not reach
 
@@ -183,10 +183,9 @@ def build_wheel(tmp):
 
 
 def install(*args):
-    "Install into the second environment with the first one's uv."
+    "Install into the second environment with the first one's uv; one process will import it, so nothing is compiled."
     code, text = call(
-        Path(sys.executable).parent/'uv', 'pip', 'install', '--quiet', '--compile-bytecode', '--python',
-        NEWEST/'bin'/'python', *args)
+        Path(sys.executable).parent/'uv', 'pip', 'install', '--quiet', '--python', NEWEST/'bin'/'python', *args)
     if code: raise RuntimeError(tail(text))
 
 
