@@ -222,9 +222,15 @@ def wheel_part():
 
 
 # all of them
+def length(path):
+    "Bytes of a file of tests and of its tables, which tell about how long it takes."
+    tables = (path.parent/path.stem.removeprefix('test_')).glob('*.py')
+    return sum(file.stat().st_size for file in (path, *tables))
+
+
 def checks():
     "(name, function) of every check; what takes longest comes first, so that two at a time end together."
-    tests = sorted((ROOT/'tests').glob('test_*.py'), key=lambda p: -p.stat().st_size)
+    tests = sorted((ROOT/'tests').glob('test_*.py'), key=length, reverse=True)
     return [(' '.join(['nbdev_test', *options]), partial(nbdev_test, *options)) for options in NOTEBOOKS] + [
         ('wheel', wheel_part), *((f'tests/{p.name}', partial(pytest, p)) for p in tests)]
 
