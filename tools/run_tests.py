@@ -90,7 +90,8 @@ def pytest(path):
     with tempfile.TemporaryDirectory() as tmp:
         xml = Path(tmp)/'junit.xml'
         slow = ['--slow']*('slow' in sys.argv[1:])
-        code, text = forked(tmp, '-q', '-p', 'no:cacheprovider', f'--junitxml={xml}', *slow, str(path))
+        quiet = '-q', '-p', 'no:cacheprovider', '-W', 'ignore::pytest.PytestAssertRewriteWarning'
+        code, text = forked(tmp, *quiet, f'--junitxml={xml}', *slow, str(path))
         results = [case(n) for n in ET.parse(xml).iter('testcase')] if xml.exists() else []
     say(tail(text, 12 if code == 0 else 200))
     seen = any(r.outcome == 'failed' for r in results)
