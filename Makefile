@@ -31,7 +31,7 @@ demo: $(READY)
 
 notebooks: $(READY)
 	@echo "notebooks: JupyterLab with the tutorials; Ctrl-C ends it"
-	@$(BIN)/jupyter lab --allow-root $(FLAGS) nbs/tutorials/01_town.ipynb
+	@$(BIN)/jupyter lab --allow-root --ServerApp.root_dir=nbs $(FLAGS) nbs/tutorials/01_town.ipynb
 
 test: $(READY)
 	@echo "test: clean, export, README, imports, notebooks, pytest, wheel"

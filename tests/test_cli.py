@@ -556,12 +556,12 @@ def start(*args):
 
 def interrupt(process, when):
     "Ctrl-C as soon as `when()`; what was printed."
-    until = time.time() + 90
+    until = time.time() + 300  # a busy machine takes minutes to import fastai
     while not when():
         assert process.poll() is None and time.time() < until, process.communicate()[1][-2000:]
         time.sleep(.005)
     process.send_signal(signal.SIGINT)
-    said, err = process.communicate(timeout=60)
+    said, err = process.communicate(timeout=120)
     assert process.returncode == 130 and err.splitlines()[-1].startswith(
         'satseg: interrupted') and 'Traceback' not in err, (process.returncode, err[-2000:])
     return said
@@ -569,7 +569,7 @@ def interrupt(process, when):
 
 @posix
 def test_interrupted_predict_goes_on(world, tmp_path, out):
-    src = write(tmp_path/'tall.tif', noise(3, 2000, 200))
+    src = write(tmp_path/'tall.tif', noise(3, 1200, 200))
     args = ('predict', world.model, src, '--out', out, '--patch', 64, '--batch', 1, '--quiet', '--device', 'cpu')
     process = start(*args)
     interrupt(process, lambda: len(list(out.glob('.tall_prob.tif.partial/*.npy'))) > 4)
@@ -586,7 +586,7 @@ def test_interrupted_train_goes_on(world, out):
     "The same command trains what is left, and nothing stays behind."
     args = [
         'train', '--images', world.images, '--labels', world.labels, '--out', out/'m.safetensors', *TINY, '--epochs',
-        40
+        20
     ]
     process = start(*args)
     interrupt(process, lambda: any(out.glob('.m.*.state')))
@@ -595,7 +595,7 @@ def test_interrupted_train_goes_on(world, out):
     assert again.exit_code == 0, again.stderr
     done = [line for line in again.stdout.splitlines() if line.startswith('epoch ')]
     assert 'note' not in again.stderr, again.stderr
-    assert 1 <= len(done) < 40 and done[-1].startswith('epoch 39'), f'{left}: {done}'
+    assert 1 <= len(done) < 20 and done[-1].startswith('epoch 19'), f'{left}: {done}'
     assert [p.name for p in out.iterdir()] == ['m.safetensors'] and 'threshold' in read_spec(out/'m.safetensors')
 
 

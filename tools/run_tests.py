@@ -1,29 +1,38 @@
 "Every check of the project, each part even if an earlier one failed. The last line is 'N passed, N failed, N skipped'."
-import json
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ET
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from nbdev.doclinks import nbglob
+from fastcore.basics import str2bool
+from nbdev.config import get_config
+from nbdev.frontmatter import FrontmatterProc
+from nbdev.process import NBProcessor
 
 ROOT = Path(__file__).resolve().parent.parent
 ENV = {**os.environ, 'OMP_NUM_THREADS': '1', 'MPLBACKEND': 'agg', 'PYTHONDONTWRITEBYTECODE': '1'}
-# imported once for all notebooks; not fastai, which changes torch.Tensor for those that do without it
-HEAVY = ['torch', 'torchvision', 'timm', 'sklearn.metrics', 'skimage', 'scipy.ndimage', 'scipy.stats', 'rasterio',
-         'geopandas', 'pandas', 'pydantic', 'matplotlib.pyplot', 'fastcore.all', 'nbdev.test', 'nbdev.export']
+# imported once for all files of tests
+HEAVY = ['fastai.vision.all', 'torchvision', 'timm', 'sklearn.metrics', 'skimage', 'scipy.ndimage', 'scipy.stats',
+         'rasterio', 'geopandas', 'pandas', 'pydantic', 'matplotlib.pyplot', 'pytest', 'hypothesis']
+# two runs of nbdev_test: the tutorials take as long as all others
+NOTEBOOKS = [('--path', 'nbs/tutorials'), ('--skip_folder_re', '^[_.]|^tutorials$')]
+STARTING, COMPLETED, FAILED = 'Starting ', '- Completed ', 'nbdev Tests Failed On The Following Notebooks:'
 NEWEST = ROOT/'.venv-newest'
 NEWEST_SPEC = ['fastai>=2.8.12', 'fastcore>=2']
-LIMIT = 600  # seconds for one notebook
+LIMIT = 1200  # seconds for one notebook; on a busy machine a tutorial takes ten minutes
 FORKS = multiprocessing.get_context('forkserver')
+GROUPS = set()  # of processes, which Ctrl-C does not reach
 
 
 class Result(NamedTuple):
@@ -56,13 +65,33 @@ def case(node):
     return Result(name, 'passed')
 
 
+def pytest_there(log, method, *options):
+    "Run pytest in this process, which is new and has the heavy libraries; all that it prints goes to a file."
+    import pytest
+    multiprocessing.set_start_method(method, force=True)  # what the tests start, they start as usual
+    with open(log, 'w') as file:
+        for stream in (1, 2): os.dup2(file.fileno(), stream)
+    os.chdir(ROOT)
+    sys.path.insert(0, str(ROOT))
+    sys.exit(pytest.main(list(options)))
+
+
+def forked(folder, *options):
+    "Run pytest in a process forked from one that has imported the heavy libraries: (exit code, output)."
+    log = Path(folder)/'log'
+    process = FORKS.Process(target=pytest_there, args=(log, multiprocessing.get_start_method(), *options))
+    process.start()
+    process.join()
+    return process.exitcode, log.read_text(encoding='utf-8', errors='replace') if log.exists() else ''
+
+
 def pytest(path):
     "Run pytest on one file, its slow tests only if they were asked for, and read its junit file."
     with tempfile.TemporaryDirectory() as tmp:
         xml = Path(tmp)/'junit.xml'
         slow = ['--slow']*('slow' in sys.argv[1:])
-        code, text = call(sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', f'--junitxml={xml}', *slow,
-                          path)
+        quiet = '-q', '-p', 'no:cacheprovider', '-W', 'ignore::pytest.PytestAssertRewriteWarning'
+        code, text = forked(tmp, *quiet, f'--junitxml={xml}', *slow, str(path))
         results = [case(n) for n in ET.parse(xml).iter('testcase')] if xml.exists() else []
     say(tail(text, 12 if code == 0 else 200))
     seen = any(r.outcome == 'failed' for r in results)
@@ -71,50 +100,75 @@ def pytest(path):
 
 
 # notebooks
-def notebooks():
-    "Those that nbdev_test runs: it leaves out folders that hold a file .notest."
-    found = sorted(nbglob(ROOT/'nbs', as_path=True))
-    return [path.relative_to(ROOT) for path in found if not (path.parent/'.notest').exists()]
+def why_skipped(cell, flags):
+    "The flag that keeps a code cell from being run, or None."
+    found = getattr(cell, 'directives_', None) or {}
+    if found.get('eval:', [''])[0].lower() == 'false': return 'eval: false'
+    return next((f for f in sorted(flags) if f in found), None)
 
 
-def test_there(log, method, path, *flags):
-    "Test a notebook in this process, which is new; all that it prints goes to a file."
-    multiprocessing.set_start_method(method, force=True)  # what the notebook starts, it starts as usual
-    with open(log, 'w') as file:
-        for stream in (1, 2): os.dup2(file.fileno(), stream)
-    os.chdir(ROOT)
-    sys.path[:0] = [str(ROOT), str(ROOT/'tools')]
-    import run_notebook
-    sys.exit(run_notebook.main(path, *flags))
+def cells(path):
+    "How many code cells of a notebook nbdev_test runs, and how many it does not, by reason."
+    nb = NBProcessor(path, procs=FrontmatterProc, process=True).nb
+    code = [c for c in nb.cells if c.cell_type == 'code' and 'nbdev_export(' not in c.source]
+    if str2bool(getattr(nb, 'frontmatter_', {}).get('skip_exec', False)): return 0, Counter(skip_exec=len(code))
+    flags = set(get_config().tst_flags.split()) - set(sys.argv[1:])
+    skipped = Counter(reason for c in code if (reason := why_skipped(c, flags)))
+    return len(code) - skipped.total(), skipped
 
 
-def forked(path):
-    "Test a notebook in a process that has the heavy libraries already: (exit code, output)."
-    with tempfile.TemporaryDirectory() as tmp:
-        log = Path(tmp)/'log'
-        process = FORKS.Process(target=test_there, args=(log, multiprocessing.get_start_method(), path, *sys.argv[1:]))
-        process.start()
-        process.join(LIMIT)
-        late = process.is_alive()
-        if late:
-            process.kill()
-            process.join()
-        text = log.read_text(encoding='utf-8', errors='replace') if log.exists() else ''
-    return (124, f'{text}\nstopped after {LIMIT} s') if late else (process.exitcode, text)
+class Heard(NamedTuple):
+    "What nbdev_test printed while a notebook ran; without a path: of all of them, at the end."
+    path: str | None
+    text: str
+    seconds: float
 
 
-def notebook(path):
-    "Test one notebook in a process of its own; its skipped cells count as skipped, by reason."
-    code, text = forked(path)
-    text, _, last = text.rstrip().rpartition('\n')
-    try: counts = json.loads(last)
-    except ValueError: text, counts = f'{text}\n{last}', {'run': 0, 'skipped': {}, 'seconds': 0}
-    skipped = counts['skipped']
-    told = f"{counts['run']} cells run, {sum(skipped.values())} skipped, {counts['seconds']} s"
-    say(f"{path}: {'FAILED' if code else 'ok'}, {told}")
-    if code: say(tail(text))
-    return [Result(str(path), 'failed' if code else 'passed', tail(text, 1) if code else '')] + [
-        Result(str(path), 'skipped', f'cell marked {why}') for why, n in skipped.items() for _ in range(n)]
+def listen(process):
+    "What nbdev_test prints, one notebook after the other; one that takes longer than the limit ends it."
+    path, lines, since, clock = None, [], time.time(), None
+    for line in process.stdout:
+        if line.startswith(STARTING):
+            path, lines, since = line.removeprefix(STARTING).strip(), [], time.time()
+            clock = threading.Timer(LIMIT, os.killpg, (process.pid, signal.SIGKILL))
+            clock.start()
+        elif line.startswith(COMPLETED):
+            clock.cancel()
+            yield Heard(path, ''.join(lines), time.time() - since)
+            path, lines = None, []
+        else: lines.append(line)
+    if path: clock.cancel()
+    yield Heard(path, ''.join(lines), time.time() - since)
+
+
+def outcomes(heard, failed):
+    "The Results of one notebook; its skipped cells count as skipped, by reason."
+    path = os.path.relpath(heard.path, ROOT)
+    run, skipped = cells(heard.path)
+    told = f'{run} cells run, {skipped.total()} skipped, {heard.seconds:.0f} s'
+    say(f"{path}: {'FAILED' if failed else 'ok'}, {told}")
+    if failed: say(tail(heard.text))
+    return [Result(path, 'failed' if failed else 'passed', tail(heard.text, 1) if failed else '')] + [
+        Result(path, 'skipped', f'cell marked {why}') for why in skipped.elements()]
+
+
+def nbdev_test(*options):
+    "nbdev_test itself, all of its notebooks in one process, so that what one leaves behind is seen."
+    process = subprocess.Popen(
+        [Path(sys.executable).parent/'nbdev_test', '--n_workers', '0', '--do_print', '--flags', ' '.join(sys.argv[1:]),
+         *options], cwd=ROOT, env={**ENV, 'PYTHONUNBUFFERED': '1'}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors='replace', start_new_session=True)
+    GROUPS.add(process.pid)
+    *ended, last = listen(process)
+    code = process.wait()
+    GROUPS.remove(process.pid)
+    _, _, names = last.text.partition(FAILED)
+    failed = {line.strip() for line in names.split('\n') if line.startswith('\t')}
+    results = [r for heard in ended for r in outcomes(heard, Path(heard.path).name in failed)]
+    if last.path: results += outcomes(last._replace(text=f'{last.text}\nnbdev_test ended here, {code}'), True)
+    if code and not any(r.outcome == 'failed' for r in results):
+        results.append(Result(f'nbdev_test, exit code {code}', 'failed', tail(last.text, 3)))
+    return results
 
 
 # the wheel, with the newest fastai
@@ -130,10 +184,9 @@ def build_wheel(tmp):
 
 
 def install(*args):
-    "Install into the second environment with the first one's uv."
+    "Install into the second environment with the first one's uv; one process will import it, so nothing is compiled."
     code, text = call(
-        Path(sys.executable).parent/'uv', 'pip', 'install', '--quiet', '--compile-bytecode', '--python',
-        NEWEST/'bin'/'python', *args)
+        Path(sys.executable).parent/'uv', 'pip', 'install', '--quiet', '--python', NEWEST/'bin'/'python', *args)
     if code: raise RuntimeError(tail(text))
 
 
@@ -170,14 +223,17 @@ def wheel_part():
 
 
 # all of them
+def length(path):
+    "Bytes of a file of tests and of its tables, which tell about how long it takes."
+    tables = (path.parent/path.stem.removeprefix('test_')).glob('*.py')
+    return sum(file.stat().st_size for file in (path, *tables))
+
+
 def checks():
     "(name, function) of every check; what takes longest comes first, so that two at a time end together."
-    tests = sorted((ROOT/'tests').glob('test_*.py'), key=lambda p: -p.stat().st_size)
-    found = sorted(notebooks(), key=lambda p: 'tutorials' not in p.parts)
-    tutorials = sum('tutorials' in p.parts for p in found)
-    runs = [(str(p), partial(notebook, p)) for p in found]
-    return [('wheel', wheel_part), *runs[:tutorials], *((f'tests/{p.name}', partial(pytest, p)) for p in tests),
-            *runs[tutorials:]]
+    tests = sorted((ROOT/'tests').glob('test_*.py'), key=length, reverse=True)
+    return [(' '.join(['nbdev_test', *options]), partial(nbdev_test, *options)) for options in NOTEBOOKS] + [
+        ('wheel', wheel_part), *((f'tests/{p.name}', partial(pytest, p)) for p in tests)]
 
 
 def timed(check):
@@ -202,10 +258,17 @@ def summary(results):
         for line in dict.fromkeys(found): say(line + (f' (x{n})' if (n := found.count(line)) > 1 else ''))
 
 
+def end(*_):
+    "Ctrl-C ends what it does not reach, too."
+    for group in GROUPS: os.killpg(group, signal.SIGKILL)
+    os._exit(130)
+
+
 def main():
     "All checks, two at a time, then the sum."
     os.environ.update(ENV)
     FORKS.set_forkserver_preload(HEAVY)
+    signal.signal(signal.SIGINT, end)
     with ThreadPoolExecutor(2) as pool: results = [r for found in pool.map(timed, checks()) for r in found]
     say('')
     summary(results)

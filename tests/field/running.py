@@ -7,6 +7,7 @@ import warnings
 from functools import cache, partial
 from pathlib import Path
 from tempfile import mkdtemp
+from unittest.mock import patch
 
 import numpy as np
 
@@ -273,29 +274,31 @@ NAMES = [
 
 
 # unexpected errors
-def with_bug(folder, *more, command='info', error='KeyError("x")'):
+def with_bug(*more):
     "A program with a bug, made so that one command breaks."
-    program = f"""import sys
+    program = """import sys
 import satseg_fastai.bundle.file as file
-def read_spec(*args): raise {error}
+def read_spec(*args): raise KeyError("x")
 file.read_spec = read_spec
 from satseg_fastai.cli import main
 sys.argv[0] = 'satseg'
 main()"""
-    words = [sys.executable, '-c', program, command, str(model()), *more]
+    words = [sys.executable, '-c', program, 'info', str(model()), *more]
     ended = subprocess.run(words, capture_output=True, cwd=ROOT, text=True)
     return ended.returncode, ended.stdout, ended.stderr
 
 
-def bug(folder, error='KeyError("x")', words='unexpected: KeyError', code=1):
-    "It is one line."
-    told, _, text = with_bug(folder, error=error)
+def bug(folder, error=None, words='unexpected: KeyError', code=1):
+    "It is one line, of a program or in this process."
+    if error is None: told, _, text = with_bug()
+    else:
+        with patch('satseg_fastai.bundle.file.read_spec', side_effect=error): told, text = called('info', model())
     one_line(told, code, words, text)
     if code == 1: assert 'run again with --debug, and please report it' in text
 
 
 def bug_with_debug(folder):
-    code, _, text = with_bug(folder, '--debug')
+    code, _, text = with_bug('--debug')
     assert code == 1 and 'Traceback' in text and 'KeyError' in text and 'read_spec' in text, text
 
 
@@ -307,14 +310,14 @@ def debug_anywhere(folder):
 
 BUGS = [
     Case('35', 'a bug in a command', "one line that begins with 'unexpected', exit code 1", bug),
-    Case('35', 'a bug whose message has several lines', 'one line', partial(bug, error='ValueError("a\\nb\\nc")',
+    Case('35', 'a bug whose message has several lines', 'one line', partial(bug, error=ValueError('a\nb\nc'),
                                                                            words='unexpected: ValueError: a b c')),
-    Case('35', 'an error without a message', 'one line', partial(bug, error='AssertionError()',
+    Case('35', 'an error without a message', 'one line', partial(bug, error=AssertionError(),
                                                                  words='unexpected: AssertionError')),
     Case('35', 'an error of a file that nobody foresaw', 'one line of what the system says, exit code 2', partial(
-        bug, error='OSError(5, "Input/output error", "disk.tif")', words='disk.tif: Input/output error', code=2)),
+        bug, error=OSError(5, 'Input/output error', 'disk.tif'), words='disk.tif: Input/output error', code=2)),
     Case('35', 'the memory is not enough', 'one line, exit code 2', partial(
-        bug, error='MemoryError("no room")', words='ran out of memory (no room)', code=2)),
+        bug, error=MemoryError('no room'), words='ran out of memory (no room)', code=2)),
     Case('35', 'a bug, with --debug', 'the traceback', bug_with_debug),
     Case('35', '--debug before or after the command, and with a mistake of the user', 'it changes nothing else',
          debug_anywhere),
