@@ -535,14 +535,11 @@ def list_scenes(
 
 # %% ../../nbs/01a_geo.raster.ipynb #4411f556
 def cache_bytes(
-    scene:Scene, # to read
-    size:int # patch side in pixels
+    scene:Scene # to read from top to bottom, all of its width
 )->int: # bytes
-    "What GDAL must hold so that a row of windows is decoded once, strips of the scene's width included."
-    block_height, block_width = scene.ds.block_shapes[0]
-    rows = min(size + 2*block_height, scene.height)
-    cols = min(size + 2*block_width, scene.width)
-    if block_width >= scene.width: cols = scene.width
+    "What GDAL must hold so that each block is decoded once: two rows of blocks."
+    block_height, _ = scene.ds.block_shapes[0]
+    rows, cols = min(2*block_height, scene.height), scene.width
     pixel = scene.ds.count*np.dtype(scene.dtype).itemsize
     return rows*cols*pixel + (1 << 24)
 
