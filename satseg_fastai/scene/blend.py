@@ -90,7 +90,8 @@ class BandAccumulator:
         self.weights = torch.as_tensor(weights, device=device)
         strip = planes, grid.stride, grid.span
         self.sums = deque(torch.zeros(strip, device=device) for _ in grid.parts)
-        self.columns = deque([[]], maxlen=len(grid.parts))  # of the windows added, by row of windows, the present one last
+        # columns of the windows added, by row of windows, the present one last
+        self.columns = deque([[]], maxlen=len(grid.parts))
         self.cached = None, None
         self.range = (np.inf, -np.inf)
 

@@ -216,7 +216,7 @@ def patch_batches(
     read, # (row, col, height, width) -> ((C,h,w) values, (h,w) bool or None): `Scene.read_valid`, `array_reader`
     grid:Grid, # the windows
     stats=None, # (mean, std) per band in raw units; None: raw values
-    batch_size:int=4, # windows a forward pass; none reaches into the next row, so that a run that goes on computes the same
+    batch_size:int=4, # windows a forward pass, all of one row, so that a run that goes on computes the same ones
     device='cpu', # where the patches are made
     first:int=0 # row of windows to begin with
 ): # yields Batch, at least one a row of windows
