@@ -2,8 +2,9 @@
 the same batches.
 
 Prints one JSON line. Both are measured in turn, `--rounds` times, and the fastest of each counts; `ratio_inside`
-compares the wall time with the forward passes of that same run, which a busy machine disturbs less. Importing and
-making the scene are not timed. """
+compares the wall time with the forward passes of that same run, which a busy machine disturbs less. `engine_mp_s` are
+megapixels of the scene a second that is not spent inside the network: with `--network free`, one 1x1 convolution, what
+the engine can do at most. Importing and making the scene are not timed. """
 import argparse
 import json
 import os
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 TARGET = 1.05
+ENGINE_TARGET = 20
 STATS = ([120., 110., 100.], [40., 45., 50.])
 
 
@@ -87,8 +89,9 @@ def profiled(net, src, dst, args):
 
 def build(args):
     "The network, in evaluation mode on its device."
-    from satseg_fastai.models.unet import SEDynamicUnet
     torch.manual_seed(0)
+    if args.network == 'free': return torch.nn.Conv2d(3, 2, 1).eval().to(args.device)
+    from satseg_fastai.models.unet import SEDynamicUnet
     net = SEDynamicUnet(args.encoder, decoder_width=args.decoder_width, norm='batch').eval()
     return net.to(args.device, memory_format=torch.channels_last)
 
@@ -99,7 +102,10 @@ def measure(net, src, dst, args):
         net(torch.from_numpy(next(batches(src, args))).to(args.device, memory_format=torch.channels_last))
     pairs = [(bare(net, src, args), *whole(net, src, dst, args)) for _ in range(args.rounds)]
     forward, wall = min(p[0] for p in pairs), min(p[1] for p in pairs)
-    return dict(ratio=round(wall/forward, 4), ratio_inside=round(min(p[1]/p[2] for p in pairs), 4), target=TARGET,
+    outside = min(p[1] - p[2] for p in pairs)
+    engine = dict(engine_mp_s=round(args.side**2/1e6/outside, 2), engine_target=ENGINE_TARGET)
+    inside = min(p[1]/p[2] for p in pairs)
+    return dict(**engine, ratio=round(wall/forward, 4), ratio_inside=round(inside, 4), target=TARGET,
                 seconds=round(wall, 2), forward_seconds=round(forward, 2), windows=pairs[0][3],
                 all_seconds=[[round(t, 2) for t in p[:3]] for p in pairs])
 
@@ -124,6 +130,7 @@ if __name__ == '__main__':
     parser.add_argument('--overlap', type=float, default=.5)
     parser.add_argument('--batch', type=int, default=4)
     parser.add_argument('--rounds', type=int, default=1)
+    parser.add_argument('--network', choices=('se_unet', 'free'), default='se_unet')
     parser.add_argument('--encoder', default='test_resnet')
     parser.add_argument('--decoder-width', type=int, nargs='+', default=[128, 64, 48, 32, 24])
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')

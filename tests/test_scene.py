@@ -101,7 +101,7 @@ def tall_scene(path, height):
 def child_memory(folder, height):
     "Growth of the peak from the moment when the model is loaded and one batch was forwarded."
     folder, net = Path(folder), nn.Conv2d(3, 2, 1)
-    with evaluating(net): Forward(net, 'cpu')(np.ones((4, 3, 512, 512), np.float32))
+    with evaluating(net): Forward(net, 'cpu')(torch.ones(4, 3, 512, 512))
     before = status_mb('VmHWM')
     predict_scene(net, folder/f'{height}.tif', folder/f'{height}_prob.tif', size=512, batch_size=4, overlap=.1,
                   device='cpu', progress=False)

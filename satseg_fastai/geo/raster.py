@@ -285,6 +285,21 @@ def control_of(
     return control | dict(rpcs=ds.rpcs) if ds.rpcs else control
 
 # %% ../../nbs/01a_geo.raster.ipynb #7d2656bb
+def _mirrored(block, axis, indices, wanted, n):
+    "Rows (or columns) by their indices; those inside, which are most, are copied in one piece."
+    before, after = max(-wanted.start, 0), max(wanted.stop - n, 0)
+    if not before and not after: return block
+    if before + after >= len(wanted): return block.take(indices, axis)
+    inside = [slice(None)]*3
+    inside[axis] = slice(indices[before], indices[len(wanted) - after - 1] + 1)
+    first, last = (block.take(part, axis) for part in (indices[:before], indices[len(wanted) - after:]))
+    return np.concatenate([first, block[tuple(inside)], last], axis)
+
+def _differs(plane, nodata):
+    "Where whole numbers are not nodata; as a whole number, nodata is compared without a copy in float64."
+    whole = nodata is not None and float(nodata).is_integer()
+    return plane != (int(nodata) if whole else nodata)
+
 MOST = 1e30  # numbers as large as this are none: infinity, and what programs write where there is no data
 
 class Scene:
@@ -328,10 +343,8 @@ class Scene:
         window = RioWindow(left, top, right - left + 1, bottom - top + 1)
         try: block = read(self.bands, window=window)
         except RasterioError as error: raise self._broken(row, height, error) from None
-        above_or_left = row < 0 or col < 0
-        if above_or_left or row + height > self.height or col + width > self.width:
-            return block[:, rows - top][:, :, cols - left]
-        return block
+        block = _mirrored(block, 1, rows - top, range(row, row + height), self.height)
+        return _mirrored(block, 2, cols - left, range(col, col + width), self.width)
     def _broken(self, row, height, error):
         "The error of a raster that breaks off."
         first, last = max(row, 0), min(row + height, self.height) - 1
@@ -348,7 +361,7 @@ class Scene:
         values = self._voids(self.read(row, col, height, width))
         # values tell it themselves; GDAL would read them again
         if self.masks == {MaskFlags.nodata} and not self.is_float:
-            known = [plane != nodata for plane, nodata in zip(values, self._nodata())]
+            known = [_differs(plane, nodata) for plane, nodata in zip(values, self._nodata())]
             return values, np.logical_or.reduce(known)
         valid = self._masks(row, col, height, width)
         if self.is_float: valid = valid & ~np.isnan(values).all(0)
@@ -535,14 +548,11 @@ def list_scenes(
 
 # %% ../../nbs/01a_geo.raster.ipynb #4411f556
 def cache_bytes(
-    scene:Scene, # to read
-    size:int # patch side in pixels
+    scene:Scene # to read from top to bottom, all of its width
 )->int: # bytes
-    "What GDAL must hold so that a row of windows is decoded once, strips of the scene's width included."
-    block_height, block_width = scene.ds.block_shapes[0]
-    rows = min(size + 2*block_height, scene.height)
-    cols = min(size + 2*block_width, scene.width)
-    if block_width >= scene.width: cols = scene.width
+    "What GDAL must hold so that each block is decoded once: two rows of blocks."
+    block_height, _ = scene.ds.block_shapes[0]
+    rows, cols = min(2*block_height, scene.height), scene.width
     pixel = scene.ds.count*np.dtype(scene.dtype).itemsize
     return rows*cols*pixel + (1 << 24)
 
@@ -561,7 +571,7 @@ def _profile(like, count, dtype, nodata):
     place = getattr(like, 'control', None) or dict(crs=like.crs, transform=like.transform)
     grid = dict(height=like.height, width=like.width, **place)
     values = dict(count=count, dtype=dtype, nodata=nodata)
-    layout = dict(tiled=True, blockxsize=512, blockysize=512, compress='deflate', zlevel=1, BIGTIFF='IF_SAFER')
+    layout = dict(tiled=True, blockxsize=512, blockysize=512, compress='zstd', zstd_level=1, BIGTIFF='IF_SAFER')
     return dict(driver='GTiff', **grid, **values, **layout)
 
 def _dress(ds, names, colormap, scale, tags):
@@ -585,7 +595,7 @@ def _write_rows(path, profile, rows, dress):
 
 def _verify(path, sums, dst):
     "What was stored must be what was written."
-    with rasterio.open(path) as ds:
+    with rasterio.open(path, NUM_THREADS='ALL_CPUS') as ds:
         rows = sum(height for _, height, _ in sums)
         if rows != ds.height: raise FailedWork(f'{dst} got {rows} of {ds.height} rows')
         for row, height, checksum in sums:
@@ -642,8 +652,8 @@ def write_cog(
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
             raw, cog = work/'raw.tif', work/'cog.tif'
             sums = _write_rows(raw, profile, rows, dress)
-            rasterio.shutil.copy(raw, cog, driver='COG', compress='DEFLATE', blocksize=512, bigtiff='IF_SAFER',
-                                 predictor='YES', overview_resampling=resampling, num_threads=1)
+            rasterio.shutil.copy(raw, cog, driver='COG', compress='DEFLATE', level=1, blocksize=512, predictor='YES',
+                                 bigtiff='IF_SAFER', overview_resampling=resampling, num_threads='ALL_CPUS')
             _verify(cog, sums, dst)
             _drop_sidecars(dst)
             if categories: _write_categories(dst, categories)

@@ -65,6 +65,9 @@ class Grid:
         self.stride = max(1, round(size*(1 - overlap)))
         self.rows = axis_starts(height, size, self.stride)
         self.cols = axis_starts(width, size, self.stride)
+        self.span = self.cols[-1] + size - self.cols[0]  # columns of a row of windows
+        # rows of a patch in each strip; a strip ends where the next row of windows begins
+        self.parts = [slice(top, min(top + self.stride, size)) for top in range(0, size, self.stride)]
     def __len__(self): return len(self.rows)*len(self.cols)
     def __iter__(self): return (window for row in self.rows for window in self.row_windows(row))
     def __repr__(self):

@@ -21,8 +21,8 @@ from ..geo.raster import Scene, bounded_cache, cache_bytes
 from ..geo.regions import components
 from ..geo.tiling import Grid, Window
 from ..instances.detect import Detection, tight
-from .engine import array_reader, batches, check_fits, evaluating, open_scene, pick_device
-from .engine import prefetched, progress_bar, read_batch, scene_reader
+from .engine import array_reader, check_fits, evaluating, open_scene, patch_batches, pick_device
+from .engine import progress_bar, window_valid
 
 # %% ../../nbs/40d_scene.instances.ipynb #33091953
 def _place(d, row=0, col=0):
@@ -255,14 +255,15 @@ def _on_scene(d, window, ok, grid):
     if ok is not None: mask &= ok
     return tight(rows.start, cols.start, mask[patch_rows, patch_cols], d.label, d.score)
 
-def _detect(model, patches, score, device):
+def _detect(model, patches, score):
     "What the model sees in each patch."
-    with evaluating(model): return model.detect(torch.from_numpy(patches).to(device), score)
+    with evaluating(model): return model.detect(patches, score)
 
 def detect_windows(
     model, # with .detect(images, score), as PointRendMaskRCNN
-    read, # Window -> ((C,size,size) float32, (size,size) bool or None)
+    read, # (row, col, height, width) -> ((C,h,w) values, (h,w) bool or None): `Scene.read_valid`, `array_reader`
     grid:Grid, # the windows
+    stats=None, # (mean, std) per band in raw units; None: values as they are
     score:float=.5, # boxes below do not count
     batch_size:int=4, # windows a forward pass
     device=None, # None: the GPU if there is one
@@ -271,14 +272,13 @@ def detect_windows(
     "What the model sees in each window."
     device = pick_device(device)
     model.to(device)
-    def work(windows): return len(windows), *read_batch(read, windows)
-    jobs = (windows for band in grid.bands() for *_, windows in batches(band, batch_size))
-    for number, kept, patches in prefetched(work, jobs):
-        found = _detect(model, patches, score, device) if kept else []
-        for (window, ok), detections in zip(kept, found):
-            placed = (_on_scene(detection, window, ok, grid) for detection in detections)
+    for batch in patch_batches(read, grid, stats, batch_size, device):
+        found = _detect(model, batch.patches, score) if batch.windows else []
+        for window, detections in zip(batch.windows, found):
+            valid = window_valid(batch.strips, window, grid)
+            placed = (_on_scene(detection, window, valid, grid) for detection in detections)
             yield window, [detection for detection in placed if detection is not None]
-        if tick: tick(number)
+        if tick: tick(len(batch.windows) + batch.skipped)
 
 # %% ../../nbs/40d_scene.instances.ipynb #32b2635c
 def _open_finder(model, overlap):
@@ -299,7 +299,8 @@ def patch_side(
 
 class _Source(NamedTuple):
     "A scene or an array that is open."
-    read:object # Window -> ((C,size,size) float32, (size,size) bool or None)
+    read:object # see `patch_batches`
+    stats:tuple|None # that its values are normalized with
     height:int # rows
     width:int # columns
     name:str # for the bar
@@ -309,15 +310,15 @@ def _opened(src, spec, stats, size, bands, force):
     "Where patches come from."
     if isinstance(src, np.ndarray):
         if src.ndim != 3: raise BadInput(f'an array of shape {src.shape}', '(C,H,W)')
-        yield _Source(array_reader(src), *src.shape[1:], 'array')
+        yield _Source(array_reader(src), None, *src.shape[1:], 'array')
         return
     if stats is None:
         raise BadInput('no statistics to normalize the scene with', 'stats=(mean, std) per band in raw units',
                        'take dls.stats of the training')
     there = nullcontext(src) if isinstance(src, Scene) else open_scene(src, bands, spec)
-    with there as scene, bounded_cache(cache_bytes(scene, size)):
+    with there as scene, bounded_cache(cache_bytes(scene)):
         check_fits(scene, spec, force)
-        yield _Source(scene_reader(scene, stats), scene.height, scene.width, scene.name)
+        yield _Source(scene.read_valid, stats, scene.height, scene.width, scene.name)
 
 # %% ../../nbs/40d_scene.instances.ipynb #0a7d9f0b
 def stream_instances(
@@ -348,7 +349,7 @@ def stream_instances(
     with _opened(src, spec, stats or spec.stats, size, bands, force) as source:
         grid = Grid(source.height, source.width, size, overlap)
         with progress_bar(len(grid), source.name, progress) as bar:
-            found = detect_windows(bundle.net, source.read, grid, score, batch_size, device, bar.update)
+            found = detect_windows(bundle.net, source.read, grid, source.stats, score, batch_size, device, bar.update)
             for detection in merge_windows(found, grid, margin, least):
                 if detection.area >= min_area: yield _with_class(detection, spec.things)
 
