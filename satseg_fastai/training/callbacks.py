@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.tracker import TrackerCallback
+from fastai.imports import noop  # what no_logging sets; fastcore.basics has another one
 from fastai.learner import Learner
-from fastcore.basics import noop
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor
 from torch.distributions import Beta
