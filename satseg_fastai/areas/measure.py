@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from fastcore.meta import delegates
 from scipy import ndimage
 
 from ..errors import BadInput
@@ -203,13 +204,14 @@ def tree_points(
         trees = [_places(_peaks(band == index, top, small, cap), top, keep) for top, band, keep in bands]
     return np.concatenate(trees)
 
+@delegates(tree_points)
 def count_trees(
     mask:str|Path, # a mask with a class of trees or their crowns
     name:str='tree', # of the class
-    **kw # of tree_points
+    **kwargs # of `tree_points`
 )->int:
     "How many trees stand there."
-    return len(tree_points(mask, name, **kw))
+    return len(tree_points(mask, name, **kwargs))
 
 # %% ../../nbs/60a_areas.measure.ipynb #fb4a01e1
 _STEPS = (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)  # P2 ... P9, clockwise from north
@@ -295,12 +297,13 @@ def width_figures(
     mean = float(width.mean())
     return dict(pixels=len(width), mean=mean, median=quantile(.5), p10=quantile(.1), p90=quantile(.9))
 
+@delegates(street_points)
 def street_width(
     mask:str|Path, # a mask with a class of roads
     name:str, # of the class
-    **kw # of street_points
+    **kwargs # of `street_points`
 )->dict: # unit, and `width_figures`
     "How wide the streets of a scene are."
     with Scene(mask) as scene: unit = 'm' if scene.crs is not None and on_earth(scene.crs) else 'px'
-    _, widths = street_points(mask, name, **kw)
+    _, widths = street_points(mask, name, **kwargs)
     return dict(unit=unit, **width_figures(widths))

@@ -24,6 +24,7 @@ from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.transforms import Normalize
 from fastai.torch_core import TensorImage, TensorMask
 from fastcore.foundation import L
+from fastcore.meta import delegates
 from fasttransform import DisplayedTransform, Pipeline
 from torch.utils.data import get_worker_info
 
@@ -443,6 +444,7 @@ class PatchNormalize(Normalize):
 # %% ../../nbs/05e_data.loaders.ipynb #5fb3ea01
 class SceneLoaders(DataLoaders):
     "DataLoaders of Items."
+    @delegates(DataLoaders.test_dl)
     def test_dl(self, test_items, *args, **kwargs):
         for item in test_items: check_item(item)
         return super().test_dl(test_items, *args, **kwargs)

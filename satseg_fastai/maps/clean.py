@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 import rasterio
+from fastcore.meta import delegates
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RioWindow
 from scipy import ndimage
@@ -545,6 +546,7 @@ def _placed(path):
     "Whether a raster says how large its pixels are."
     with Scene(path) as scene: return scene.gsd is not None
 
+@delegates(scene_confusions)
 def search_clean(
     # (mask, label, region or None, file of an area of interest or None) of validation scenes; the last may be missing
     maps:list,
@@ -556,7 +558,7 @@ def search_clean(
     connectivity:int=4, # 4 or 8
     unit:str|None=None, # 'm2' | 'px'; None: square meters where all scenes have a CRS
     attribute:str|None=None, # column of vector labels that names the class
-    **kw # of `scene_confusions`
+    **kwargs # of `scene_confusions`
 )->tuple: # Clean; dict: iou_before, iou_after, and tried, a list of dicts with opening, min_object, min_hole, iou
     "The clean-up that does labeled masks the most good, over all their pixels."
     if not maps: raise BadInput('no labeled masks', 'one or more to choose a clean-up with')
@@ -565,7 +567,7 @@ def search_clean(
     grid = _grid(table, unit, objects=objects, holes=holes, openings=openings)
     kind = labels_kind([label for _, label, *_ in maps], table)
     opener = lambda label, aoi=None: lambda scene: open_labels(label, scene, table, attribute, kind, aoi)
-    confusions = partial(scene_confusions, table=table, grid=grid, unit=unit, connectivity=connectivity, **kw)
+    confusions = partial(scene_confusions, table=table, grid=grid, unit=unit, connectivity=connectivity, **kwargs)
     counts = sum(confusions(mask, opener(label, *aoi), region) for mask, label, region, *aoi in maps)
     tried = _tried(grid, counts)
     best = mildest(tried)

@@ -91,7 +91,7 @@ def pack_all(
 # %% ../../nbs/70g_report.drawn.ipynb #685ce660
 def drawn_curve(
     stored:dict|None, # of `curve_to_json`
-    **more # name, value
+    **more # entries added to the answer: `name`, `value`
 )->dict|None: # t descending, tp, fp, p, n
     "A stored curve as the page draws it; what is no curve is left out."
     try:
