@@ -87,7 +87,7 @@ def create_model(
     n_out:int=2, # output channels
     pretrained:bool=False, # timm's weights for the encoder
     weights:str|None=None, # a local .safetensors file with them
-    **arch_args # of the architecture; pointrend=True or a dict of PointRend's arguments
+    **arch_args # of the architecture in `ARCHS`; pointrend=True or a dict of PointRend's arguments
 ): # nn.Module with .groups(): lists of parameters, image to answer
     "A model by the name of its architecture."
     architecture, default = _objects_model(arch) if arch in OBJECT_ARCHS else ARCHS[check_arch(arch)]

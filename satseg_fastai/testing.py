@@ -25,7 +25,7 @@ def show(
     titles:tuple=(), # above the pictures
     columns:int=4, # in a row
     side:float=2., # of a picture, inches
-    **settings # of matplotlib's imshow, such as cmap
+    **settings # of matplotlib's `imshow`, such as cmap
 ):
     "Small pictures in rows."
     from matplotlib import pyplot
@@ -55,7 +55,7 @@ def write_raster(
     crs:str|None='EPSG:32645', # coordinate reference system
     transform:rasterio.Affine=PLACE, # from pixels to coordinates
     tags:dict|None=None, # of the file
-    **profile # of rasterio, such as nodata, driver, photometric, blockxsize
+    **profile # of `rasterio.open`, such as nodata, driver, photometric, blockxsize
 )->Path: # the file
     "Write an array as a raster."
     path, values = Path(path), np.asarray(values)

@@ -406,7 +406,7 @@ def train(
     stats:str|None=None,
     plot:str|Path|None=None, # picture of the ground that is held out, written before the first step
     progress:bool|None=True, # show bars; False: a line every ten seconds; None: neither
-    **learner # arch, and of seg_learner or instance_learner: encoder, weights, loss, preset, decoder_width, log, ...
+    **learner # arch, and of `seg_learner` or `instance_learner`: encoder, weights, loss, preset, log, ...
 )->dict: # the spec of the bundle
     "Train on folders of scenes and labels; write a bundle with its threshold."
     objects = finds_objects({'arch': None, **learner})
@@ -482,7 +482,7 @@ def map_scenes(
     threshold:float|list|None=None, # for several classes one of each; None: the bundle's
     each=None, # called with each receipt
     clean:bool=True, # apply the bundle's clean-up, if it has one
-    **kw # of predict_scene
+    **kw # of `predict_scene`
 )->list: # receipts
     "Probability raster, mask and receipt of each scene."
     bundle = Bundle.open_file(model)

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from fastcore.meta import delegates
 from scipy import ndimage
 
 from ..errors import BadInput
@@ -227,13 +228,14 @@ def tree_points(
         trees = [_places(_peaks(band == index, top, small, cap), top, keep) for top, band, keep in bands]
     return np.concatenate(trees)
 
+@delegates(tree_points)
 def count_trees(
     mask:str|Path, # a mask with a class of trees or their crowns
     name:str='tree', # of the class
-    **kw # of tree_points
+    **kwargs # of `tree_points`
 )->int:
     "How many trees stand there."
-    return len(tree_points(mask, name, **kw))
+    return len(tree_points(mask, name, **kwargs))
 
 # %% ../../nbs/60a_areas.measure.ipynb #fb4a01e1
 _STEPS = (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)  # P2 ... P9, clockwise from north
@@ -330,14 +332,15 @@ def width_figures(
         p10=quantile(.1),
         p90=quantile(.9))
 
+@delegates(street_points)
 def street_width(
     mask:str|Path, # a mask with a class of roads
     name:str, # of the class
-    **kw # of street_points
+    **kwargs # of `street_points`
 )->dict: # unit, and `width_figures`
     "How wide the streets of a scene are."
     with Scene(mask) as scene:
         placed = scene.crs is not None and on_earth(scene.crs)
     unit = 'm' if placed else 'px'
-    _, widths = street_points(mask, name, **kw)
+    _, widths = street_points(mask, name, **kwargs)
     return dict(unit=unit, **width_figures(widths))

@@ -265,7 +265,7 @@ def _with_spec(data, spec):
 
 def update_spec(
     path:str|Path, # a bundle
-    **changes # top-level entries of the spec; None removes one
+    **changes # top-level entries of the `Spec`; None removes one
 )->Spec: # the new one
     "Rewrite a bundle with a changed spec, in one piece."
     removed = {name for name, value in changes.items() if value is None}

@@ -30,10 +30,14 @@ def right_angle(
     "The moves of pixels that an affine map is."
     (a, b, right), (c, d, down) = mat.tolist()
     if right or down: return None
-    if (b, c) == (0, 0) and {abs(a), abs(d)} == {1}: x, y, transposed = a, d, False
-    elif (a, d) == (0, 0) and {abs(b), abs(c)} == {1}: x, y, transposed = c, b, True
+    kept, turned = (a, d), (c, b) # x and y: signs without and with transposing
+    if turned == (0, 0): along, transposed = kept, False
+    elif kept == (0, 0): along, transposed = turned, True
     else: return None
-    return transposed, [axis for axis, along in ((-2, y), (-1, x)) if along < 0]
+    if {*map(abs, along)} != {1}: return None
+    x, y = along
+    flipped = [axis for axis, sign in ((-2, y), (-1, x)) if sign < 0]
+    return transposed, flipped
 
 def move_pixels(
     x:torch.Tensor, # (...,P,P)
@@ -41,8 +45,9 @@ def move_pixels(
     flipped:list # axes, after that
 )->torch.Tensor: # (...,P,P), a copy
     "A patch turned and flipped by right angles."
-    x = x.transpose(-1, -2) if transposed else x
-    return x.flip(flipped) if flipped else x.clone()
+    if transposed: x = x.transpose(-1, -2)
+    if flipped: return x.flip(flipped)
+    return x.clone()
 
 # %% ../../nbs/05d_data.augment.ipynb #2a43dded
 def affine_points(
@@ -51,9 +56,13 @@ def affine_points(
     width:int # columns
 )->torch.Tensor: # (1,height,width,2) x and y in -1 ... 1, corners at the outer pixels' centers
     "Where each pixel comes from."
-    x, y = torch.linspace(-1, 1, width), torch.linspace(-1, 1, height)[:, None]
+    x = torch.linspace(-1, 1, width)
+    y = torch.linspace(-1, 1, height)[:, None]
     (a, b, right), (c, d, down) = mat.tolist()
-    return torch.view_as_real(torch.complex(a*x, c*x) + torch.complex(b*y + right, d*y + down))[None]
+    across = torch.complex(a*x, c*x)
+    along = torch.complex(b*y + right, d*y + down)
+    points = torch.view_as_real(across + along)
+    return points[None]
 
 def new_memory(
     shape:tuple, # of a batch
@@ -66,22 +75,33 @@ class PatchAffine(AffineCoordTfm):
     "fastai's AffineCoordTfm; no sampling where pixels only move. Floats change in place, bytes become floats."
     order = 5  # before values are scaled
     def before_call(self, b, split_idx):
-        with plainly(): super().before_call(b if len(self.coord_fs) else _drawn_from(b), split_idx)
-        self.mat, self.points = self.mat.as_subclass(torch.Tensor), {}
+        if not len(self.coord_fs): b = _drawn_from(b)
+        with plainly(): super().before_call(b, split_idx)
+        self.mat = self.mat.as_subclass(torch.Tensor)
+        self.points = {}
     def _encode(self, x, mode, reverse=False):
-        if len(self.coord_fs) or self.size is not None or self.pad_mode != PadMode.Reflection:
+        if not self._is_ours():
             self.mat = self.mat.to(x.device)
-            return super()._encode(x.float() if mode == 'bilinear' else x, mode, reverse)
-        work = self._on_device if x.device.type != 'cpu' else self._on_cpu
+            if mode == 'bilinear': x = x.float()
+            return super()._encode(x, mode, reverse)
+        work = self._on_cpu if x.device.type == 'cpu' else self._on_device
         plain = x.as_subclass(torch.Tensor)
-        return work(plain if plain.ndim == 4 else plain[:, None], mode).reshape(x.shape).as_subclass(type(x))
+        if plain.ndim == 3: plain = plain[:, None]
+        done = work(plain, mode)
+        return done.reshape(x.shape).as_subclass(type(x))
+    def _is_ours(self):
+        "Whether it is an affine map alone, with reflected borders; fastai does all else."
+        affine = not len(self.coord_fs) and self.size is None
+        return affine and self.pad_mode == PadMode.Reflection
     def _sample(self, x, points, mode):
-        y = F.grid_sample(x.float(), points, mode=mode, padding_mode='reflection', align_corners=self.align_corners)
+        how = dict(mode=mode, padding_mode='reflection', align_corners=self.align_corners)
+        y = F.grid_sample(x.float(), points, **how)
         return y if mode == 'bilinear' else y.to(x.dtype)
     def _on_device(self, x, mode):
         if self.split_idx: return x
         mat = self.mat.to(x.device, non_blocking=True)
-        return self._sample(x, F.affine_grid(mat, x.shape, align_corners=self.align_corners), mode)
+        points = F.affine_grid(mat, x.shape, align_corners=self.align_corners)
+        return self._sample(x, points, mode)
     def _on_cpu(self, x, mode):
         if self.split_idx: return x
         out = new_memory(x.shape) if x.dtype == torch.uint8 and mode == 'bilinear' else x
@@ -93,7 +113,9 @@ class PatchAffine(AffineCoordTfm):
         return out
     def _points_of(self, i, patch):
         "One map for a patch and its label."
-        if i not in self.points: self.points[i] = affine_points(self.mat[i], *patch.shape[-2:])
+        if i not in self.points:
+            size = patch.shape[-2:]
+            self.points[i] = affine_points(self.mat[i], *size)
         return self.points[i]
 
 # %% ../../nbs/05d_data.augment.ipynb #62a668c5
@@ -103,8 +125,10 @@ def color_map(
     bands:int # C
 )->tuple: # matrix (N,C,C), offset (N,C,1)
     "The linear map that a change of lighting is."
-    units = torch.cat([torch.zeros(bands, 1), torch.eye(bands)], 1)
-    answer = change(units.repeat(n, 1, 1)[:, :, None])[:, :, 0].as_subclass(torch.Tensor)
+    zero, ones = torch.zeros(bands, 1), torch.eye(bands)
+    units = torch.cat([zero, ones], 1).repeat(n, 1, 1)
+    answer = change(units[:, :, None])
+    answer = answer[:, :, 0].as_subclass(torch.Tensor)
     offset = answer[..., :1]
     return answer[..., 1:] - offset, offset
 
@@ -119,16 +143,24 @@ class PatchLighting(LightingTfm):
     def before_call(self, b, split_idx):
         with plainly(): super().before_call(_drawn_from(b), split_idx)
     def encodes(self, x:TensorImage):
-        with plainly(): matrix, offset = color_map(lambda logits: compose_tfms(logits, self.fs), *x.shape[:2])
+        patches, bands = x.shape[:2]
+        with plainly(): matrix, offset = color_map(self._change, patches, bands)
         plain = x.as_subclass(torch.Tensor).contiguous()
-        if plain.device.type != 'cpu': return self._on_device(plain, matrix, offset).as_subclass(type(x))
-        for patch, m, o in zip(plain, matrix, offset): _light(patch, m, o)
-        return plain.as_subclass(type(x))
+        work = self._on_cpu if plain.device.type == 'cpu' else self._on_device
+        return work(plain, matrix, offset).as_subclass(type(x))
+    def _change(self, logits): return compose_tfms(logits, self.fs)
+    def _on_cpu(self, x, matrix, offset):
+        "Patch by patch, in place."
+        for patch in zip(x, matrix, offset): _light(*patch)
+        return x
     def _on_device(self, x, matrix, offset):
         "All patches at once."
-        both = torch.cat([matrix, offset], 2).to(x.device, non_blocking=True)
+        both = torch.cat([matrix, offset], 2)
+        both = both.to(x.device, non_blocking=True)
+        matrix, offset = both[..., :-1], both[..., -1:]
         logits = torch.logit(x.flatten(2), 1e-7)
-        return torch.baddbmm(both[..., -1:], both[..., :-1], logits).sigmoid_().view(x.shape)
+        lit = torch.baddbmm(offset, matrix, logits)
+        return lit.sigmoid_().view(x.shape)
 
 # %% ../../nbs/05d_data.augment.ipynb #a76d0878
 def _swift(tfm):
@@ -142,10 +174,10 @@ def seg_augment(
     max_lighting:float=.2 # brightness, contrast, saturation
 )->list: # fastai batch transforms
     "The seed documents' augmentation."
-    kw = dict(mode='bilinear', pad_mode=PadMode.Reflection)
-    tfms = [Dihedral(p=.9, **kw)] + ([Rotate(max_deg=max_rotate, p=.5, **kw)] if max_rotate else [])
-    if max_lighting:
-        tfms += [
-            t(max_lighting=max_lighting, p=.75) for t in (Brightness, Contrast) + ((Saturation, ) if n_in == 3 else ())
-        ]
+    reflected = dict(mode='bilinear', pad_mode=PadMode.Reflection)
+    tfms = [Dihedral(p=.9, **reflected)]
+    if max_rotate: tfms.append(Rotate(max_deg=max_rotate, p=.5, **reflected))
+    lights = [Brightness, Contrast]
+    if n_in == 3: lights.append(Saturation)
+    if max_lighting: tfms += [light(max_lighting=max_lighting, p=.75) for light in lights]
     return [_swift(tfm) for tfm in setup_aug_tfms(tfms)]

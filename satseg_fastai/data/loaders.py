@@ -26,6 +26,7 @@ from fastai.data.transforms import Normalize
 from fastai.torch_core import TensorImage, TensorMask
 from fastai.vision.data import get_grid
 from fastcore.foundation import L
+from fastcore.meta import delegates
 from fasttransform import DisplayedTransform, Pipeline
 from plum import dispatch
 from torch.utils.data import get_worker_info
@@ -506,6 +507,7 @@ class PatchNormalize(Normalize):
 # %% ../../nbs/05e_data.loaders.ipynb #5fb3ea01
 class SceneLoaders(DataLoaders):
     "DataLoaders of Items."
+    @delegates(DataLoaders.test_dl)
     def test_dl(self, test_items, *args, **kwargs):
         for item in test_items: check_item(item)
         return super().test_dl(test_items, *args, **kwargs)

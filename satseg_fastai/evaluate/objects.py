@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 from affine import Affine
+from fastcore.meta import delegates
 
 from ..data.datasets import LABEL_SUFFIXES, Pair, city_groups, known_dataset, place_groups, relative_name
 from ..errors import BadInput
@@ -436,13 +437,14 @@ def _check_aoi(aoi, labels, pred):
     raise BadInput(f'{aoi} does not touch the ground of {Path(pred).name}', 'polygons on it',
                    'check its CRS and place in QGIS')
 
+@delegates(match_objects)
 def object_scores(
     pred:str|Path, # mask, probability raster, or polygons
     label:str|Path, # polygons, labelme JSON or a mask
-    **kw # of `match_objects`: classes, cls, threshold, iou, min_area, attribute, region, kind, scene, connectivity, aoi
+    **kwargs # of `match_objects`
 )->dict: # name of the class, tp, fp, fn, precision, recall, f1, iou, labels left_out, polygons repaired
     "The building score of SpaceNet: objects found, false and missed."
-    match = match_objects(pred, label, **kw)
+    match = match_objects(pred, label, **kwargs)
     return object_rates(match.counts(), match.least, match.name)
 
 # %% ../../nbs/61b_evaluate.objects.ipynb #de398ef9

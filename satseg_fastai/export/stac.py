@@ -201,7 +201,7 @@ def file_asset(
     key:str, # of the asset
     path:str|Path, # the file
     home:Path, # folder of the item
-    **asset # of pystac.Asset: title, media_type, roles, extra_fields
+    **asset # of `pystac.Asset`: title, media_type, roles, extra_fields
 ): # pystac Asset, added to the item
     "A file with a relative address, its size and its sha256."
     import pystac

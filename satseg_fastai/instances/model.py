@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import torch
 from fastcore.basics import patch
+from fastcore.meta import delegates
 from torch import nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead
@@ -146,7 +147,7 @@ class PointRendMaskRCNN(FasterRCNN):
         min_size:int|None=None, # shorter side of a tile after resizing; None: tiles keep their size
         max_size:int|None=None, # longer side at most, larger tiles shrink
         frozen_norm:bool=False, # keep the backbone's running statistics in training
-        **kwargs # of torchvision's FasterRCNN, e.g. box_detections_per_img, box_score_thresh
+        **kwargs # of torchvision's `FasterRCNN`, e.g. box_detections_per_img, box_score_thresh
     ):
         _check_arguments(anchors, kwargs)
         c = backbone.out_channels
@@ -191,6 +192,7 @@ def _body_groups(body):
     layers = list(body.children())
     return [[parameter for layer in part for parameter in layer.parameters()] for part in (layers[:-2], layers[-2:])]
 
+@delegates(PointRendMaskRCNN, keep=True)
 def pointrend_maskrcnn(
     encoder='resnet50', # timm model with maps at strides 4 to 32, or a torchvision backbone with FPN
     n_out:int=2, # classes with background
@@ -200,7 +202,7 @@ def pointrend_maskrcnn(
     weights:str|None=None, # a local .safetensors file with them
     channels:int=256, # of the pyramid of a timm encoder
     frozen_norm:bool|None=None, # keep the encoder's running statistics; None: if it has weights
-    **kwargs # of PointRendMaskRCNN: hidden, mlp, anchors, min_size, max_size, and of torchvision's FasterRCNN
+    **kwargs # of `PointRendMaskRCNN`: hidden, mlp, anchors, min_size, max_size, and of torchvision's `FasterRCNN`
 )->PointRendMaskRCNN:
     "Mask R-CNN with PointRend masks over a timm encoder."
     if n_out < 2: raise BadInput(f'{n_out} class', '2 or more, the background counts', 'use n_out=2 for buildings')

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 import rasterio
+from fastcore.meta import delegates
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RioWindow
 from scipy import ndimage
@@ -595,6 +596,7 @@ def _unit(maps):
     "Square meters where all scenes have a CRS, else pixels."
     return 'm2' if all(_placed(mask) for mask, *_ in maps) else 'px'
 
+@delegates(scene_confusions)
 def search_clean(
     # (mask, label, region or None, file of an area of interest or None) of validation scenes; the last may be missing
     maps:list,
@@ -606,7 +608,7 @@ def search_clean(
     connectivity:int=4, # 4 or 8
     unit:str|None=None, # 'm2' | 'px'; None: square meters where all scenes have a CRS
     attribute:str|None=None, # column of vector labels that names the class
-    **kw # of `scene_confusions`
+    **kwargs # of `scene_confusions`
 )->tuple: # Clean; dict: iou_before, iou_after, and tried, a list of dicts with opening, min_object, min_hole, iou
     "The clean-up that does labeled masks the most good, over all their pixels."
     if not maps: raise BadInput('no labeled masks', 'one or more to choose a clean-up with')
@@ -615,7 +617,7 @@ def search_clean(
     grid = _grid(table, unit, objects=objects, holes=holes, openings=openings)
     kind = labels_kind([label for _, label, *_ in maps], table)
     opener = lambda label, aoi=None: lambda scene: open_labels(label, scene, table, attribute, kind, aoi)
-    confusions = partial(scene_confusions, table=table, grid=grid, unit=unit, connectivity=connectivity, **kw)
+    confusions = partial(scene_confusions, table=table, grid=grid, unit=unit, connectivity=connectivity, **kwargs)
     counts = sum(confusions(mask, opener(label, *aoi), region) for mask, label, region, *aoi in maps)
     tried = _tried(grid, counts)
     best, none = mildest(tried), tried[0]

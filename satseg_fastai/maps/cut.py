@@ -10,6 +10,7 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
+from fastcore.meta import delegates
 
 from ..errors import BadInput, Note
 from ..geo.raster import Scene
@@ -119,6 +120,7 @@ def _box_pixels(shapes):
     return (right - left)*(bottom - top)
 
 # %% ../../nbs/50g_maps.cut.ipynb #6b85b341
+@delegates(split_region, but='prob')
 def cut_apart(
     regions:Regions, # some of them hold several buildings
     mask:Scene, # that they come from
@@ -126,15 +128,15 @@ def cut_apart(
     classes:list, # indices of the classes to cut
     connectivity:int=4, # 4 or 8
     rows:int=512, # of a strip
-    **kw # depth, smallest, blur of `split_region`
+    **kwargs # depth, smallest, blur of `split_region`
 )->tuple: # Regions; how many were too large to be cut
     "Parts instead of the regions that have several."
     import shapely
-    large_enough = regions.pixels >= 2*kw.get('smallest', 20)
+    large_enough = regions.pixels >= 2*kwargs.get('smallest', 20)
     wanted = np.isin(regions.cls, classes) & large_enough
     too_large = _box_pixels(regions.shape) > LARGEST
     at = np.flatnonzero(wanted & ~too_large)
-    found = [*_each_in_parts(pick(regions, at), mask, layers, connectivity, rows, kw)]
+    found = [*_each_in_parts(pick(regions, at), mask, layers, connectivity, rows, kwargs)]
     was_cut = np.array([parts is not None for parts in found], bool)
     whole = np.ones(len(regions.cls), bool)
     whole[at[was_cut]] = False
@@ -143,6 +145,7 @@ def cut_apart(
     every = every._replace(edge=touches_edge(boxes, mask))
     return every, int((wanted & too_large).sum())
 
+@delegates(split_region, but='prob')
 def separated(
     steps, # Steps with complete Regions
     mask:Scene, # that they come from
@@ -151,12 +154,12 @@ def separated(
     connectivity:int=4, # 4 or 8
     min_pixels:int=0, # smaller parts are left out
     rows:int=512, # of a strip
-    **kw # depth, smallest, blur of `split_region`
+    **kwargs # depth, smallest, blur of `split_region`
 ): # yields Steps with Regions
     "The parts of regions as they come."
     left_whole = 0
     for step in steps:
-        parts, too_large = cut_apart(step.done, mask, layers, classes, connectivity, rows, **kw)
+        parts, too_large = cut_apart(step.done, mask, layers, classes, connectivity, rows, **kwargs)
         left_whole += too_large
         yield step._replace(done=pick(parts, parts.pixels >= min_pixels))
     if left_whole:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import timm
 import torch
 import torch.nn.functional as F
+from fastcore.meta import delegates
 from timm.models._features import FeatureGetterNet
 from torch import nn
 
@@ -151,6 +152,7 @@ def _why_not(name):
     return f'reads images of {side} x {side} pixels only'
 
 # %% ../../nbs/10e_models.encoders.ipynb #4396e148
+@delegates(but='norm')
 class LastMap(FeatureGetterNet):
     "The last map of a plain transformer, normalized."
     def __init__(self, model, **kwargs): super().__init__(model, norm=True, **kwargs)

@@ -171,7 +171,7 @@ def open_shapes(
     names, # of the tensors that are needed, as timm names them
     encoder:str, # timm model
     plain, # timm's own network, for three bands
-    **options # of timm.create_model that change shapes, e.g. img_size
+    **options # of `timm.create_model` that change shapes, e.g. img_size
 )->dict: # name -> shape, None where the bands decide
     "The shapes of an encoder's tensors for any number of bands."
     three, four = plain.state_dict(), _plain_model(encoder, in_chans=4, **options).state_dict()
@@ -308,7 +308,7 @@ def load_weights(
     body, # network that gives the maps, of timm's features_only or plain
     encoder:str, # its timm name
     found:Found, # the tensors
-    **options # of timm.create_model that change shapes, e.g. img_size
+    **options # of `timm.create_model` that change shapes, e.g. img_size
 )->Taken: # how many were taken
     "Fill a feature network with the tensors of a file, whatever its number of bands."
     plain = _plain_model(encoder, **options)

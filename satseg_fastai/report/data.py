@@ -77,7 +77,7 @@ def gather(
     m:Mapped, # the map
     spec:Spec, # of its model, or `Spec.unknown()`
     side:int, # longer side of its picture, at most
-    **asked # zones, column, roads and trees of `stats.area_figures`
+    **asked # zones, column, roads and trees of `area_figures`
 )->Facts:
     "Everything about one scene, streamed."
     making = mask_making(m.mask)

@@ -92,7 +92,7 @@ def pack_all(
 # %% ../../nbs/70g_report.drawn.ipynb #685ce660
 def drawn_curve(
     stored:Curve|None, # of a spec
-    **more # name, value
+    **more # entries added to the answer: `name`, `value`
 )->dict|None: # t descending, tp, fp, p, n
     "A stored curve as the page draws it; a single point is left out."
     if stored is None or len(stored.thresholds) < 2: return None

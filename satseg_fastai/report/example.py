@@ -39,7 +39,7 @@ def write_map(
     planes:np.ndarray, # (K,H,W) probabilities in [0,1]
     table:ClassTable, # its classes
     threshold:float|list|None=.5, # of the mask
-    **receipt # what else its receipt holds
+    **receipt # what else its `Receipt` holds
 )->MapFiles:
     "What `satseg predict` leaves of a scene: probability raster, mask and receipt."
     files = MapFiles(Path(folder), Path(image).stem)

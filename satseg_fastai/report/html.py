@@ -32,7 +32,7 @@ def _attribute(name, value):
 def tag(
     kind:str, # name of the element
     *inside, # text, which is escaped, or Markup
-    **attributes # without those that are None; class_ is class, data_x is data-x
+    **attributes # of the element, e.g. `href`, without those that are None; class_ is class, data_x is data-x
 )->Markup:
     "One element."
     told = [_attribute(name, value) for name, value in attributes.items() if value is not None]

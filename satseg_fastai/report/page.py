@@ -197,7 +197,7 @@ def _policy(css, js):
     return f"default-src 'none'; img-src data:; {own}; base-uri 'none'; form-action 'none'"
 
 def fill(
-    **parts # title and subtitle are text; tiles, notes, options, sections, footer are Markup; data is JSON
+    **parts # of `page.html`: title, subtitle: text; tiles, notes, options, sections, footer: Markup; data: JSON
 )->str: # the page
     "The template with its parts."
     css, js = _file('page.css'), _file('page.js')

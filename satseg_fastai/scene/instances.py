@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from fastcore.meta import delegates
 
 from ..bundle.file import Bundle
 from ..bundle.spec import Spec
@@ -357,10 +358,11 @@ def _with_class(d, things):
     "The kind that a model knows as the index of its class."
     return d._replace(label=things[d.label - 1]) if things else d
 
+@delegates(stream_instances)
 def predict_instances(
     model, # bundle, what `load_bundle` gives, Learner of instance_learner, or a bare PointRendMaskRCNN
     src, # path of a scene, or a normalized array (C,H,W)
-    **kwargs # of stream_instances
+    **kwargs # of `stream_instances`
 )->list: # of Detection, surest first
     "The objects of a scene, each once and whole."
     found = stream_instances(model, src, **kwargs)

@@ -28,11 +28,14 @@ class Reliability(NamedTuple):
     def ece(self):
         "The expected calibration error."
         gaps = abs(self.share - self.probability)
-        return float((gaps*self.pixels).sum()/max(self.pixels.sum(), 1))
+        total = (gaps*self.pixels).sum()
+        return float(total/max(self.pixels.sum(), 1))
 
     def rows(self):
         "As JSON takes them, a row a bin."
-        return [[float(mean), float(share), int(count)] for mean, share, count in zip(*self)]
+        bins = zip(*self)
+        return [[float(mean), float(share), int(count)]
+                for mean, share, count in bins]
 
 def reliability(
     histogram:RocHistogram, # of labels and probabilities
@@ -40,13 +43,17 @@ def reliability(
 )->Reliability: # arrays (bins,)
     "Reliability curve of a histogram."
     level = np.arange(histogram.levels + 1)
-    bin_of = np.maximum(-(-level*bins//histogram.levels) - 1, 0)
+    bin_of = -(-level*bins//histogram.levels) - 1
+    bin_of = np.maximum(bin_of, 0)
     middle = (np.arange(bins) + .5)/bins
-    total, positive = histogram.counts.sum(0), histogram.counts[1]
+    total = histogram.counts.sum(0)
     pixels = np.bincount(bin_of, total, bins)
-    def mean(values): return np.where(pixels > 0, np.bincount(bin_of, values, bins)/np.maximum(pixels, 1), middle)
+    def mean(values):
+        sums = np.bincount(bin_of, values, bins)
+        return np.where(pixels > 0, sums/np.maximum(pixels, 1), middle)
     probability = mean(total*(level/histogram.levels))
-    return Reliability(probability, mean(positive), pixels.astype(np.int64))
+    share = mean(histogram.counts[1])
+    return Reliability(probability, share, pixels.astype(np.int64))
 
 # %% ../../nbs/06c_scores.calibration.ipynb #bb40479e
 COLDEST, HOTTEST = .05, 20.
@@ -69,7 +76,10 @@ def fit_temperature(
         raise OneClass(f'the labels hold no {missing} pixel', 'both classes', 'add scenes')
     p = level_probability(np.arange(histogram.levels + 1), histogram.levels)
     z = np.log(p) - np.log1p(-p)
-    def loss(t): return positive @ np.logaddexp(0, -z/t) + negative @ np.logaddexp(0, z/t)
+    def loss(t):
+        of_positive = np.logaddexp(0, -z/t)
+        of_negative = np.logaddexp(0, z/t)
+        return positive @ of_positive + negative @ of_negative
     return _coolest(loss)
 
 # %% ../../nbs/06c_scores.calibration.ipynb #026cbc5f
@@ -91,9 +101,11 @@ def top_label(
     ignore:int=255 # of pixels to leave out
 )->tuple: # (labels: 1 right, 0 wrong, ignore; levels of the most likely class), for RocHistogram.update
     "Is the most likely class right, and how likely was it said to be?"
-    right = (levels.argmax(0) == y_true).astype(np.uint8)
-    labels = np.where(y_true == ignore, np.uint8(ignore), right)
-    highest = np.where(levels[0] == NODATA, np.uint16(NODATA), levels.max(0))
+    right = levels.argmax(0) == y_true
+    left_out = y_true == ignore
+    labels = np.where(left_out, np.uint8(ignore), right.astype(np.uint8))
+    nodata = levels[0] == NODATA
+    highest = np.where(nodata, np.uint16(NODATA), levels.max(0))
     return labels, highest
 
 # %% ../../nbs/06c_scores.calibration.ipynb #b297c347
@@ -114,18 +126,22 @@ class PixelSample:
     ):
         "Add a window and return self."
         key = self.rng.random(y_true.shape)
-        keep = (key < self._bar()) & (y_true != self.ignore) & (levels[0] != NODATA)
+        counts = (y_true != self.ignore) & (levels[0] != NODATA)
+        keep = counts & (key < self._bar())
         key, levels, y = key[keep], levels[:, keep], y_true[keep]
         if len(self.key):
-            key, y = np.r_[self.key, key], np.r_[self.y, y]
+            key = np.r_[self.key, key]
+            y = np.r_[self.y, y]
             levels = np.concatenate([self.levels, levels], 1)
-        least = np.argsort(key, kind='stable')[:self.size]
+        least = np.argsort(key, kind='stable')
+        least = least[:self.size]
         self.key, self.levels, self.y = key[least], levels[:, least], y[least]
         return self
 
     def _bar(self):
         "Numbers that are not below it do not get into the sample."
-        return self.key.max() if len(self.key) == self.size else 2
+        if len(self.key) < self.size: return 2
+        return self.key.max()
 
 # %% ../../nbs/06c_scores.calibration.ipynb #0b06fd12
 def fit_temperature_planes(
@@ -137,5 +153,7 @@ def fit_temperature_planes(
     from scipy.special import logsumexp
     z = np.log(level_probability(levels))
     true = z[y_true, np.arange(len(y_true))]
-    def loss(t): return (logsumexp(z/t, axis=0) - true/t).mean()
+    def loss(t):
+        total = logsumexp(z/t, axis=0)
+        return (total - true/t).mean()
     return _coolest(loss)

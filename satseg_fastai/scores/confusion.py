@@ -17,18 +17,27 @@ def count_pairs(
     n:int # number of classes
 )->np.ndarray: # int64 (n,n), rows truth, columns prediction
     "How often each pair of classes meets."
-    for name, y in (('labels', y_true), ('predictions', y_pred)):
-        if y.size and not 0 <= y.min() <= y.max() < n:
-            raise BadInput(f'the {name} hold values from {y.min()} to {y.max()}', f'class indices 0 to {n-1}')
+    _check_indices('labels', y_true, n)
+    _check_indices('predictions', y_pred, n)
     pairs = y_true.astype(np.int64)*n + y_pred
-    return np.bincount(pairs.ravel(), minlength=n*n).reshape(n, n)
+    counts = np.bincount(pairs.ravel(), minlength=n*n)
+    return counts.reshape(n, n)
+
+def _check_indices(name, y, n):
+    "Values that are no class are an error."
+    if not y.size: return
+    low, high = y.min(), y.max()
+    if 0 <= low and high < n: return
+    raise BadInput(f'the {name} hold values from {low} to {high}', f'class indices 0 to {n-1}')
 
 # %% ../../nbs/06a_scores.confusion.ipynb #e7c53810
 class Confusion:
     "Counts of (truth, prediction), fed window by window; two of them merge with `+`."
     def __init__(self,
         n:int=2 # number of classes
-    ): self.n, self.counts = n, np.zeros((n, n), np.int64)
+    ):
+        self.n = n
+        self.counts = np.zeros((n, n), np.int64)
 
     def update(self,
         y_true:np.ndarray, # class indices, any shape
@@ -49,9 +58,15 @@ class Confusion:
         total.counts = self.counts + other.counts
         return total
 
-    def accuracy(self)->float: return float(ratio(self.counts.trace(), self.counts.sum()))
+    def accuracy(self)->float:
+        right = self.counts.trace()
+        return float(ratio(right, self.counts.sum()))
+
     def iou(self)->np.ndarray:
-        return ratio(self.counts.diagonal(), self.counts.sum(0) + self.counts.sum(1) - self.counts.diagonal())
+        both = self.counts.diagonal()
+        mapped, true = self.counts.sum(0), self.counts.sum(1)
+        return ratio(both, mapped + true - both)
+
     def mean_iou(self)->float: return float(mean_present(self.iou()))
 
 # %% ../../nbs/06a_scores.confusion.ipynb #a8aeb06c
@@ -60,8 +75,10 @@ def ratio(
     whole:np.ndarray # counts, same shape
 )->np.ndarray: # float64, NaN where the whole is 0
     "Part of the whole."
-    part, whole = np.asarray(part, float), np.asarray(whole, float)
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    part = np.asarray(part, float)
+    whole = np.asarray(whole, float)
+    nothing = np.full(part.shape, np.nan)
+    return np.divide(part, whole, out=nothing, where=whole > 0)
 
 def mean_present(
     x:np.ndarray # scores, NaN where there is none
@@ -78,9 +95,12 @@ def boundary_band(
 )->np.ndarray: # bool (H,W)
     "The mask without its erosion; the array's edge and ignored pixels are no outline."
     if width < 1: raise BadInput(f'a boundary of {width} px', 'a width of 1 px or more')
-    inside = mask.astype(bool) if valid is None else mask.astype(bool) | ~valid
-    kept = ndimage.minimum_filter(inside, size=2*width + 1, mode='constant', cval=1)
-    return inside & ~kept if valid is None else inside & ~kept & valid
+    inside = mask.astype(bool)
+    if valid is not None: inside = inside | ~valid
+    side = 2*width + 1
+    kept = ndimage.minimum_filter(inside, size=side, mode='constant', cval=1)
+    band = inside & ~kept
+    return band if valid is None else band & valid
 
 # %% ../../nbs/06a_scores.confusion.ipynb #38d1d9b3
 def boundary_counts(
@@ -90,8 +110,10 @@ def boundary_counts(
     valid:np.ndarray=None # bool (H,W)
 )->tuple: # (intersection, union) of the two bands, in pixels
     "What boundary IoU divides; sum both over patches before dividing."
-    a, b = boundary_band(y_true, width, valid), boundary_band(y_pred, width, valid)
-    return int((a & b).sum()), int((a | b).sum())
+    true = boundary_band(y_true, width, valid)
+    mapped = boundary_band(y_pred, width, valid)
+    both, either = true & mapped, true | mapped
+    return int(both.sum()), int(either.sum())
 
 def boundary_iou(
     y_true:np.ndarray, # bool (H,W)
@@ -100,4 +122,5 @@ def boundary_iou(
     valid:np.ndarray=None # bool (H,W): pixels that count
 )->float: # in [0,1], NaN if neither has an outline
     "IoU of the two boundary bands."
-    return float(ratio(*boundary_counts(y_true, y_pred, width, valid)))
+    both, either = boundary_counts(y_true, y_pred, width, valid)
+    return float(ratio(both, either))

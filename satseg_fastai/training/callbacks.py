@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.tracker import TrackerCallback
+from fastai.imports import noop  # what no_logging sets; fastcore.basics has another one
 from fastai.learner import Learner
-from fastcore.basics import noop
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor
 from torch.distributions import Beta
@@ -44,7 +44,8 @@ def run_parts(
     learn # Learner
 )->list: # of RunCallbacks, in their order
     "The parts of a run that remember something."
-    return [cb for cb in learn.cbs.sorted('order') if isinstance(cb, RunCallback)]
+    callbacks = learn.cbs.sorted('order')
+    return [cb for cb in callbacks if isinstance(cb, RunCallback)]
 
 # %% ../../nbs/30c_training.callbacks.ipynb #a474b8a6
 class EMACallback(RunCallback):
@@ -58,7 +59,9 @@ class EMACallback(RunCallback):
             raise BadInput(f'an average with the decay {decay}', 'a number between 0 and 1, e.g. .999')
         self.decay, self.power, self.raw = decay, power, None
         self.reset()
-    def reset(self): self.average, self.saved, self.steps_done = None, None, 0
+    def reset(self):
+        self.average = self.saved = None
+        self.steps_done = 0
     def before_fit(self):
         self._train_raw()
         super().before_fit()
@@ -72,16 +75,23 @@ class EMACallback(RunCallback):
         self.steps_done += 1
         self.average.update(self.model, self.steps_done)
     def before_validate(self):
-        if self.active: self.raw, self.learn.model = self.model, self.average.module
+        if not self.active: return
+        self.raw = self.model
+        self.learn.model = self.average.module
     def after_validate(self): self._train_raw()
     def _train_raw(self):
         "The raw weights again, also where a validation was interrupted."
-        if self.raw is not None: self.learn.model, self.raw = self.raw, None
+        if self.raw is None: return
+        self.learn.model = self.raw
+        self.raw = None
     def weights(self):
         "The averaged weights, None before the first step."
-        return self.saved if self.average is None else self.average.module.state_dict()
+        if self.average is None: return self.saved
+        return self.average.module.state_dict()
     def run_state(self): return dict(weights=self.weights(), steps=self.steps_done)
-    def load_run_state(self, state): self.average, self.saved, self.steps_done = None, state['weights'], state['steps']
+    def load_run_state(self, state):
+        self.average, self.saved = None, state['weights']
+        self.steps_done = state['steps']
     def finish(self):
         if self.steps_done: self.model.load_state_dict(self.weights())
         self.reset()
@@ -95,7 +105,8 @@ def mix_pairs(
 )->tuple: # x and y, mixed
     "Mixup: the weighted sum of two patches."
     share = share.to(x)[:, None, None, None]
-    return torch.lerp(x[other], x, share), torch.lerp(y[other], y, share)
+    x = torch.lerp(x[other], x, share)
+    return x, torch.lerp(y[other], y, share)
 
 def cut_boxes(
     share:Tensor, # (N,) of the patch itself
@@ -103,11 +114,16 @@ def cut_boxes(
     center:Tensor # (N,2) of the box, row and column in [0,1]
 )->Tensor: # (N,1,H,W) bool, True in the box
     "CutMix's boxes: of the patch's own shape, cut at its sides."
-    half = ((1 - share).clamp(0, 1).sqrt()/2)[:, None]
-    rows, columns = (((torch.arange(n, device=share.device) + .5)/n)[None] for n in size)
-    down = (rows - center[:, :1]).abs() < half
-    across = (columns - center[:, 1:]).abs() < half
-    return (down[:, :, None] & across[:, None])[:, None]
+    half = (1 - share).clamp(0, 1).sqrt()/2
+    inside = []
+    for axis, length in enumerate(size):
+        pixels = torch.arange(length, device=share.device)
+        middles = (pixels + .5)/length
+        far = middles[None] - center[:, axis, None]
+        inside.append(far.abs() < half[:, None])
+    down, across = inside
+    boxes = down[:, :, None] & across[:, None]
+    return boxes[:, None]
 
 def paste_boxes(
     x:Tensor, # (N,C,H,W) patches
@@ -116,7 +132,8 @@ def paste_boxes(
     boxes:Tensor # (N,1,H,W) bool
 )->tuple: # x and y with their boxes
     "CutMix: a box of another patch."
-    return torch.where(boxes, x[other], x), torch.where(boxes, y[other], y)
+    x = torch.where(boxes, x[other], x)
+    return x, torch.where(boxes, y[other], y)
 
 # %% ../../nbs/30c_training.callbacks.ipynb #6fe5acaf
 class MixPatches(Callback):
@@ -129,21 +146,31 @@ class MixPatches(Callback):
         ignore_index:int=255 # class index of pixels that do not count
     ):
         if min(mixup, cutmix) < 0: raise BadInput(f'mixup {mixup}, cutmix {cutmix}', '0 or more, e.g. .4')
-        self.alphas = [a for a in (mixup, cutmix) if a]
-        self.kinds = [kind for kind, a in ((self.mixup, mixup), (self.cutmix, cutmix)) if a]
+        kinds = (self.mixup, mixup), (self.cutmix, cutmix)
+        self.kinds = [(mix, alpha) for mix, alpha in kinds if alpha]
         self.n_out, self.ignore_index = n_out, ignore_index
     def before_batch(self):
         if not self.kinds or not len(self.yb): return
-        x, y = self.xb[0], plain(self.yb[0])
-        if not is_soft(y): y = soft_targets(y.long(), self.n_out or self.dls.c, self.ignore_index)
+        x, y = self.xb[0], self._shares(plain(self.yb[0]))
         which = int(torch.randint(len(self.kinds), (1,)))
+        mix, alpha = self.kinds[which]
         other = torch.randperm(len(x)).to(y.device)
-        share = Beta(*torch.full((2,), float(self.alphas[which]))).sample((len(x),)).to(y.device)
-        mixed, y = self.kinds[which](plain(x), y, other, torch.maximum(share, 1 - share))
-        self.learn.xb, self.learn.yb = (mixed.as_subclass(type(x)), *self.xb[1:]), (y,)
+        mixed, y = mix(plain(x), y, other, self._drawn(alpha, len(x)).to(y.device))
+        self.learn.xb = (mixed.as_subclass(type(x)), *self.xb[1:])
+        self.learn.yb = (y,)
+    def _shares(self, y):
+        "The target as shares of the classes."
+        if is_soft(y): return y
+        return soft_targets(y.long(), self.n_out or self.dls.c, self.ignore_index)
+    def _drawn(self, alpha, n):
+        "The share of each patch in its pair, the larger one."
+        both = torch.full((2,), float(alpha))
+        share = Beta(*both).sample((n,))
+        return torch.maximum(share, 1 - share)
     def mixup(self, x, y, other, share): return mix_pairs(x, y, other, share)
     def cutmix(self, x, y, other, share):
-        boxes = cut_boxes(share, x.shape[-2:], torch.rand(len(x), 2).to(share.device))
+        center = torch.rand(len(x), 2).to(share.device)
+        boxes = cut_boxes(share, x.shape[-2:], center)
         return paste_boxes(x, y, other, boxes)
 
 # %% ../../nbs/30c_training.callbacks.ipynb #b42735e4
@@ -151,8 +178,9 @@ def number(
     value # of a metric
 )->float|None: # None where there is none
     "A figure as a file can hold it."
-    value = None if value is None else float(value)
-    return value if value is not None and math.isfinite(value) else None
+    if value is None: return None
+    value = float(value)
+    return value if math.isfinite(value) else None
 
 def write_rows(
     path:str|Path, # NAME.csv
@@ -181,32 +209,45 @@ class History(RunCallback):
         if self.active and self.log_file: write_rows(self.log_file, self.rows)
     def before_train(self):
         if self.smooth and self.rows[-1]['phase'] == self.phase: self._go_on()
-        self.trained, self.begun, self.first, self.smooth = True, time.perf_counter(), len(self.recorder.lrs), None
+        self.begun = time.perf_counter()
+        self.first = len(self.recorder.lrs)
+        self.trained, self.smooth = True, None
     def _go_on(self):
         "fastai smooths the training loss over the epochs of a fit: so it does over those before an interruption."
-        self.recorder.smooth_loss.count, self.recorder.smooth_loss.val = self.smooth[0], torch.tensor(self.smooth[1])
+        count, value = self.smooth
+        self.recorder.smooth_loss.count = count
+        self.recorder.smooth_loss.val = torch.tensor(value)
     def after_epoch(self):
         if not (self.active and self.trained): return   # an epoch that a resumed run skips
         self.trained = False
         self.rows.append(self._row())
         if self.log_file: write_rows(self.log_file, self.rows)
     def _row(self):
-        figures = dict(zip(self.recorder.metric_names[1:], map(number, self.recorder.values[-1])))
+        names = self.recorder.metric_names[1:]
+        figures = map(number, self.recorder.values[-1])
+        row = dict(phase=self.phase, epoch=self.epoch, **dict(zip(names, figures)))
         rates = self.recorder.lrs[self.first:]
-        seconds = round(time.perf_counter() - self.begun, 2)
-        return dict(phase=self.phase, epoch=self.epoch, **figures, lr=number(max(rates, default=None)), seconds=seconds)
+        row['lr'] = number(max(rates, default=None))
+        row['seconds'] = round(time.perf_counter() - self.begun, 2)
+        return row
     def run_state(self):
         smooth = self.recorder.smooth_loss
         return dict(rows=self.rows, smooth=[smooth.count, float(smooth.val)])
-    def load_run_state(self, state): self.rows, self.smooth = list(state['rows']), state['smooth']
+    def load_run_state(self, state):
+        self.rows = list(state['rows'])
+        self.smooth = state['smooth']
 
 def history_lists(
     rows:list # of History
 )->dict: # name -> a value an epoch, six figures each
     "The history as a receipt holds it."
     names = dict.fromkeys(k for row in rows for k in row)
-    short = lambda v: float(f'{v:.6g}') if isinstance(v, float) else v
-    return {name: [short(row.get(name)) for row in rows] for name in names}
+    return {name: [_short(row.get(name)) for row in rows] for name in names}
+
+def _short(value):
+    "Six figures of a float."
+    if not isinstance(value, float): return value
+    return float(f'{value:.6g}')
 
 # %% ../../nbs/30c_training.callbacks.ipynb #8676afcf
 def best_epoch(
@@ -214,8 +255,10 @@ def best_epoch(
     least:bool=False # the smallest is the best
 )->int|None: # None without a figure
     "The first epoch with the best figure."
-    known = [(-v if least else v, -i) for i, v in enumerate(values) if v is not None]
-    return -max(known)[1] if known else None
+    known = [epoch for epoch, value in enumerate(values) if value is not None]
+    if not known: return None
+    best = min if least else max
+    return best(known, key=values.__getitem__)
 
 def is_stalled(
     values:list, # a figure an epoch of the run
@@ -225,7 +268,10 @@ def is_stalled(
 )->bool:
     "Whether a phase has gained nothing for so many epochs."
     best = best_epoch(values, least)
-    return best is not None and len(values) - 1 - max(best, begun - 1) >= patience
+    if best is None: return False
+    since = max(best, begun - 1)
+    last = len(values) - 1
+    return last - since >= patience
 
 # %% ../../nbs/30c_training.callbacks.ipynb #6a566bd9
 class HistoryReader(RunCallback):
@@ -236,11 +282,13 @@ class HistoryReader(RunCallback):
     @property
     def least(self):
         "Whether the figure is a loss: by its name, unless a score is named so."
-        scores = {metric.name for metric in self.learn.metrics if getattr(metric, 'rises', False)}
+        metrics = self.learn.metrics
+        scores = {metric.name for metric in metrics if getattr(metric, 'rises', False)}
         return self.figure.endswith('loss') and self.figure not in scores
     def values(self):
         "The figure of each epoch of the run."
-        return [row.get(self.figure) for row in self.learn.history.rows]
+        rows = self.learn.history.rows
+        return [row.get(self.figure) for row in rows]
 
 class KeepBest(HistoryReader):
     "Ends a run with the weights of its best epoch; without figures, with the last ones."
@@ -249,11 +297,16 @@ class KeepBest(HistoryReader):
     def reset(self): self.best_weights = None
     def after_epoch(self):
         values = self.values()
-        if self.active and values and best_epoch(values, self.least) == len(values) - 1: self._copy()
+        if not self.active or not values: return
+        last = len(values) - 1
+        if best_epoch(values, self.least) == last: self._copy()
     def _copy(self):
+        judged = self._judged()
+        self.best_weights = {name: values.detach().clone() for name, values in judged.items()}
+    def _judged(self):
+        "The weights that the last validation is of."
         ema = getattr(self.learn, 'ema', None)
-        judged = self.model.state_dict() if ema is None else ema.weights()
-        self.best_weights = {k: v.detach().clone() for k, v in judged.items()}
+        return self.model.state_dict() if ema is None else ema.weights()
     def run_state(self): return dict(weights=self.best_weights)
     def load_run_state(self, state): self.best_weights = state['weights']
     def finish(self):
@@ -272,7 +325,8 @@ class Patience(HistoryReader):
         self.epochs = epochs
     def is_over(self):
         "Whether the present phase has stalled."
-        begun = sum(row['phase'] < self.learn.history.phase for row in self.learn.history.rows)
+        history = self.learn.history
+        begun = sum(row['phase'] < history.phase for row in history.rows)
         return is_stalled(self.values(), self.epochs, begun, self.least)
     def after_epoch(self):
         if not self.active or not self.is_over(): return
@@ -298,10 +352,12 @@ class StopNotFinite(Callback):
         every:int=16 # steps from one look at the loss to the next
     ): self.every = every
     def after_batch(self):
-        if self.training and self.iter % self.every == 0: self._check('loss', [self.learn.loss])
+        if not self.training or self.iter % self.every: return
+        self._check('loss', [self.learn.loss])
     def after_train(self):
         self._check('loss', [self.recorder.smooth_loss.val])
-        self._check('weights', [*self.model.parameters(), *self.model.buffers()])
+        weights = [*self.model.parameters(), *self.model.buffers()]
+        self._check('weights', weights)
     def _check(self, what, tensors):
         finite = all(bool(torch.isfinite(torch.as_tensor(tensor)).all()) for tensor in tensors)
         if finite or hasattr(self.learn, 'lr_finder'): return
@@ -316,10 +372,13 @@ class ResumeTrackers(RunCallback):
     order = 59  # before the trackers (60 and more)
     trained = False
     def reset(self): self.known = {}
-    def trackers(self): return [cb for cb in self.learn.cbs if isinstance(cb, TrackerCallback)]
+    def trackers(self):
+        callbacks = self.learn.cbs
+        return [cb for cb in callbacks if isinstance(cb, TrackerCallback)]
     def before_train(self):
         for tracker in self.trackers():
-            for name, value in self.known.pop((self._phase(), tracker.name), {}).items(): setattr(tracker, name, value)
+            known = self.known.pop((self._phase(), tracker.name), {})
+            for name, value in known.items(): setattr(tracker, name, value)
         self.trained = True
     def after_epoch(self):
         if not self.active: return
@@ -327,11 +386,14 @@ class ResumeTrackers(RunCallback):
         self.trained = False
     def _phase(self): return getattr(getattr(self.learn, 'history', None), 'phase', 0)
     def run_state(self):
-        names = 'best', 'wait'
-        known = {cb.name: {name: vars(cb)[name] for name in names if name in vars(cb)} for cb in self.trackers()}
+        known = {tracker.name: self._known_to(tracker) for tracker in self.trackers()}
         return dict(phase=self._phase(), trackers=known)
+    def _known_to(self, tracker):
+        known = vars(tracker)
+        return {name: known[name] for name in ('best', 'wait') if name in known}
     def load_run_state(self, state):
-        self.known = {(state['phase'], name): known for name, known in state['trackers'].items()}
+        phase = state['phase']
+        self.known = {(phase, name): known for name, known in state['trackers'].items()}
 
 # %% ../../nbs/30c_training.callbacks.ipynb #da24be7f
 def time_left(
@@ -340,7 +402,8 @@ def time_left(
     "A duration as one says it."
     if seconds < 90: return f'{seconds:.0f} s'
     minutes = round(seconds/60)
-    return f'{minutes} min' if minutes < 90 else f'{minutes//60} h {minutes % 60} min'
+    if minutes < 90: return f'{minutes} min'
+    return f'{minutes//60} h {minutes % 60} min'
 
 class ProgressLines(Callback):
     "Says every few seconds how far a training is, where no bar does."
@@ -349,17 +412,26 @@ class ProgressLines(Callback):
         every:float=10., # seconds
         later:int=0 # epochs that follow this fit
     ): self.every, self.later = every, later
-    def before_fit(self): self.begun = self.told = time.monotonic(); self.start = None
+    def before_fit(self):
+        self.begun = self.told = time.monotonic()
+        self.start = None
     def before_train(self):
         if self.start is None: self.start = self.pct_train
     def after_batch(self):
         if time.monotonic() - self.told < self.every or self._silent(): return
         self.told = time.monotonic()
         print(self._line(), flush=True)
-    def _silent(self): return hasattr(self.learn, 'progress') or self.learn.logger is noop or self.start is None
+    def _silent(self):
+        if hasattr(self.learn, 'progress'): return True
+        return self.learn.logger is noop or self.start is None
     def _line(self):
         where = f'epoch {self.epoch + 1} of {self.n_epoch}'
-        if not self.training: return f'{where}, validation {self.iter + 1} of {self.n_iter}'
+        now = f'{self.iter + 1} of {self.n_iter}'
+        if not self.training: return f'{where}, validation {now}'
+        left = time_left(self._seconds_left())
+        return f'{where}, step {now}, loss {self.smooth_loss:.4f}, {left} left'
+    def _seconds_left(self):
+        "As long as before, for the share that is left of this fit and of those that follow."
         done = self.pct_train - self.start
-        left = (self.told - self.begun)*(1 + self.later/self.n_epoch - self.pct_train)/done
-        return f'{where}, step {self.iter + 1} of {self.n_iter}, loss {self.smooth_loss:.4f}, {time_left(left)} left'
+        left = 1 + self.later/self.n_epoch - self.pct_train
+        return (self.told - self.begun)*left/done

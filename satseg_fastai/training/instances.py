@@ -20,6 +20,7 @@ from fastai.learner import Metric
 from fastai.optimizer import Adam
 from fastai.torch_core import TensorMask, set_seed
 from fastcore.foundation import L
+from fastcore.meta import delegates
 
 from ..data.augment import seg_augment
 from ..data.loaders import (
@@ -291,6 +292,7 @@ def instance_spec(
     return dict(schema=1, arch='pointrend_maskrcnn', encoder=encoder, arch_args=arch_args, n_out=dls.c,
                 things=list(dls.things), **data_spec(dls), patch_size=min(2*dls.size, 8192))
 
+@delegates(pointrend_maskrcnn, keep=True, but='n_in, n_out')
 def instance_learner(
     dls, # DataLoaders of instance_dls
     encoder='resnet50', # timm model, or a torchvision backbone with FPN
@@ -304,7 +306,7 @@ def instance_learner(
     cbs=None, # more callbacks
     seed:int=0, # of the weights
     path='.', # of the Learner
-    **kwargs # of pointrend_maskrcnn, e.g. anchors, channels
+    **kwargs # of `pointrend_maskrcnn`, e.g. anchors, channels
 )->InstanceLearner: # with .spec, which predict_instances reads, after load_learner too
     "A Learner that finds separate objects."
     set_seed(seed)

@@ -362,6 +362,7 @@ def _from_bundle(init, dls):
 
 def _new_model(dls, arch, encoder, pretrained, weights, defaults, arch_args):
     "Model and spec of an architecture; of the defaults it gets those that it takes."
+    arch = check_arch(arch or 'se_unet')
     own = {name: value for name, value in defaults.items() if takes(arch, name)}
     arch_args = {**own, **arch_args}
     scratch = not pretrained and weights is None
@@ -463,7 +464,7 @@ TOLD = ('schedule', 'class_weights', 'ema', 'mixup', 'cutmix', 'keep', 'patience
 def settings_of(
     preset:str|None=None, # name in PRESETS
     init:bool=False, # goes on with a bundle
-    **given # what the caller says; None: nothing
+    **given # of `DEFAULTS`, what the caller says; None: nothing
 )->dict: # all of DEFAULTS, and a preset's threshold
     "What a training does."
     if preset is not None and preset not in PRESETS:
@@ -497,8 +498,16 @@ def _class_weights(dls, wanted):
         raise BadInput(f'class weights {weights}', 'numbers from 0, not all of them 0')
     return weights
 
-def _run_callbacks(settings, figure, log, ignore):
+def _metrics(dls, metrics):
+    "Those of the caller, or those of the classes; ignored pixels do not count."
+    classes = dls.store.classes
+    if metrics is None: metrics = default_metrics(classes)
+    return counted(metrics, classes.ignore)
+
+def _run_callbacks(dls, settings, metrics, log):
     "What the settings of a run ask for."
+    classes = dls.store.classes
+    figure, ignore = judged_by(metrics, classes), classes.ignore
     mixup, cutmix = settings['mixup'], settings['cutmix']
     callbacks = [History(log), ProgressLines()]
     if settings['ema']: callbacks.append(EMACallback(settings['ema']))
@@ -531,11 +540,12 @@ def _check_loss(loss, n, ignore, device):
     if own is None: return _try_loss(loss, n, ignore, device)
     if own != ignore: raise _refused_loss(loss, f'ignores {own}', ignore)
 
-def _loss(dls, settings, weights):
-    "The loss by its name, with class weights and the ignored index; or one of the caller's."
+def _loss(dls, settings):
+    "The loss by its name, with class weights, which the settings tell, and the ignored index; or the caller's."
     loss, classes = settings['loss'], dls.store.classes
+    weights = settings['class_weights'] = _class_weights(dls, settings['class_weights'])
     if isinstance(loss, str): return make_loss(loss, weight=weights, ignore_index=classes.ignore)
-    if settings['class_weights'] is not None:
+    if weights is not None:
         raise BadInput(f'class_weights beside the loss {_name(loss)}', 'one of the two',
                        "give the weights to the loss itself, or write loss='ce'")
     _check_loss(loss, classes.n, classes.ignore, dls.device)
@@ -653,7 +663,7 @@ def seg_learner(
     seed:int=0, # of weights and batches
     path='.', # of the Learner
     cbs=None, # more callbacks, one or several
-    **arch_args # of the architecture, e.g. decoder_width=64
+    **arch_args # of the architecture in `ARCHS`, e.g. decoder_width=64
 )->Learner: # with .spec, ready for save_bundle and predict_scene
     "A Learner that segments scenes; its many settings are handed on to `settings_of`."
     _check_call(dls, encoder, arch_args)
@@ -665,15 +675,11 @@ def seg_learner(
         model, spec = _from_bundle(init, dls)
     else:
         arch_args['pointrend'] = pointrend
-        arch = check_arch(arch or 'se_unet')
         model, spec = _new_model(dls, arch, encoder, pretrained, weights, settings['arch_args'], arch_args)
-    classes = dls.store.classes
-    weights = _class_weights(dls, settings['class_weights'])
-    loss_func = _loss(dls, settings, weights)
-    settings['class_weights'] = weights
-    metrics = counted(default_metrics(classes) if metrics is None else metrics, classes.ignore)
-    own = [*_model_callbacks(model, mixed, classes.ignore), _follow_data(spec, init)]
-    asked = _run_callbacks(settings, judged_by(metrics, classes), log, classes.ignore)
+    loss_func = _loss(dls, settings)
+    metrics = _metrics(dls, metrics)
+    own = [*_model_callbacks(model, mixed, dls.store.classes.ignore), _follow_data(spec, init)]
+    asked = _run_callbacks(dls, settings, metrics, log)
     learn = SceneLearner(dls, model, loss_func=loss_func, splitter=splitter, metrics=metrics,
                          cbs=[*own, *asked, *L(cbs)], wd=settings['wd'],
                          opt_func=settings['opt_func'], path=path)

@@ -11,6 +11,7 @@ __all__ = ['LOSSES', 'plain', 'is_soft', 'soft_targets', 'shares_and_valid', 'ch
 import math
 import torch
 import torch.nn.functional as F
+from fastcore.meta import delegates
 from torch import Tensor, nn
 from ..errors import BadInput
 
@@ -35,8 +36,10 @@ def soft_targets(
 )->Tensor: # (N,K,H,W) float32: 1 for the class, 0 for the others, NaN where the pixel does not count
     "Class indices as shares."
     valid = target != ignore_index
-    shares = F.one_hot(target.masked_fill(~valid, 0), max(k, 2)).movedim(-1, 1).float()
-    return shares[:, -k:].masked_fill(~valid[:, None], torch.nan)
+    known = target.masked_fill(~valid, 0)
+    shares = F.one_hot(known, max(k, 2)).movedim(-1, 1)
+    shares = shares[:, -k:].float()
+    return shares.masked_fill(~valid[:, None], torch.nan)
 
 def shares_and_valid(
     target:Tensor, # (N,H,W) class indices, or (N,K,H,W) shares
@@ -44,11 +47,14 @@ def shares_and_valid(
     ignore_index:int=255 # class index of pixels that do not count
 )->tuple: # (N,max(K,2),H,W) shares, 0 where the pixel does not count; (N,H,W) whether it counts
     "Either kind of target as shares of all classes."
-    shares = target.float() if is_soft(target) else soft_targets(target, max(k, 2), ignore_index)
+    if is_soft(target): shares = target.float()
+    else: shares = soft_targets(target, max(k, 2), ignore_index)
     valid = ~shares.isnan().any(1)
-    shares = shares.masked_fill(~valid[:, None], 0)
-    if shares.shape[1] == 1: shares = torch.cat([1 - shares, shares], 1)
-    return shares*valid[:, None], valid
+    counts = valid[:, None]
+    shares = shares.masked_fill(~counts, 0)
+    if shares.shape[1] == 1:
+        shares = torch.cat([1 - shares, shares], 1)
+    return shares*counts, valid
 
 # %% ../../nbs/30a_training.losses.ipynb #a80187d7
 def check_pair(
@@ -87,7 +93,8 @@ def as_classes(
 )->Tensor: # (N,max(K,2),H,W), float32
     "One logit becomes two, (0, z): its softmax is the sigmoid."
     logits = plain(logits).float()
-    return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
+    if logits.shape[1] > 1: return logits
+    return torch.cat([torch.zeros_like(logits), logits], 1)
 
 # %% ../../nbs/30a_training.losses.ipynb #944f4e7a
 class SegmentationLoss(nn.Module):
@@ -113,47 +120,67 @@ class SegmentationLoss(nn.Module):
             return torch.stack([self.of_batch(l[None], t[None]) for l, t in zip(logits, target)])
         return self.of_batch(logits, target)
 
-    def activation(self, logits:Tensor)->Tensor: return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+    def activation(self, logits:Tensor)->Tensor:
+        if logits.shape[1] == 1: return logits.sigmoid()
+        return logits.softmax(1)
+
     def decodes(self, probs:Tensor)->Tensor:
-        return (probs[:, 0] >= .5).long() if probs.shape[1] == 1 else probs.argmax(1)
+        if probs.shape[1] > 1: return probs.argmax(1)
+        positive = probs[:, 0] >= .5
+        return positive.long()
 
 # %% ../../nbs/30a_training.losses.ipynb #ee3113f0
+_TINY = torch.finfo(torch.float32).tiny # a divisor where no pixel counts
+
 class CrossEntropy(SegmentationLoss):
     "Mean over the pixels that count, weighted by class; for one logit, binary cross-entropy."
     def of_batch(self, logits, target):
         "The weighted mean over the pixels."
-        losses, weights = self.of_pixels(as_classes(logits).log_softmax(1), target)
-        return losses.sum() / weights.sum().clamp(min=torch.finfo(torch.float32).tiny)
+        log_p = as_classes(logits).log_softmax(1)
+        losses, weights = self.of_pixels(log_p, target)
+        return losses.sum() / weights.sum().clamp(min=_TINY)
 
     def of_pixels(self, log_p, target):
         "Weighted loss and weight of each pixel, (N,H,W) both; 0 where it does not count."
-        class_weights = log_p.new_ones(log_p.shape[1]) if self.weight is None else self.weight.to(log_p.device)
+        class_weights = self.class_weights(log_p)
         if is_soft(target): return self.of_shares(log_p, target, class_weights)
         valid = target != self.ignore_index
         target = target.masked_fill(~valid, 0)
         weights = class_weights[target]*valid
-        return self.of_pixel(-log_p.gather(1, target[:, None])[:, 0])*weights, weights
+        log_p_true = log_p.gather(1, target[:, None])
+        losses = self.of_pixel(-log_p_true[:, 0])
+        return losses*weights, weights
+
+    def class_weights(self, log_p):
+        "One a class; 1 where none were given."
+        if self.weight is None: return log_p.new_ones(log_p.shape[1])
+        return self.weight.to(log_p.device)
 
     def of_shares(self, log_p, target, class_weights):
         "The same for soft targets: a class counts by its share, in loss and weight."
-        shares, _ = shares_and_valid(target, log_p.shape[1], self.ignore_index)
+        n_classes = log_p.shape[1]
+        shares, _ = shares_and_valid(target, n_classes, self.ignore_index)
         weights = shares*class_weights[:, None, None]
-        return (self.of_pixel(-log_p)*weights).sum(1), weights.sum(1)
+        losses = self.of_pixel(-log_p)*weights
+        return losses.sum(1), weights.sum(1)
 
     def of_pixel(self, nll): return nll
 
 # %% ../../nbs/30a_training.losses.ipynb #45445620
+@delegates()
 class Focal(CrossEntropy):
     "Cross-entropy in which pixels that are already right count less."
     def __init__(self,
         gamma:float=2., # 0 is cross-entropy; higher values look more at hard pixels
-        **kwargs # weight, ignore_index, reduction
+        **kwargs # of `SegmentationLoss`
     ):
         super().__init__(**kwargs)
         if gamma < 0: raise BadInput(f'gamma={gamma}', '0 or more', 'the paper uses 2')
         self.gamma = gamma
 
-    def of_pixel(self, nll): return nll*(-torch.expm1(-nll)).clamp(min=1e-12)**self.gamma
+    def of_pixel(self, nll):
+        wrong = -torch.expm1(-nll) # 1 - p
+        return nll*wrong.clamp(min=1e-12)**self.gamma
 
 # %% ../../nbs/30a_training.losses.ipynb #910be86c
 class SoftDice(SegmentationLoss):
@@ -162,36 +189,44 @@ class SoftDice(SegmentationLoss):
         "The mean over classes, weighted if weights were given."
         k = logits.shape[1]
         y, valid = shares_and_valid(target, k, self.ignore_index)
-        p = as_classes(logits).softmax(1)*valid[:, None]
-        num, den = (2*y*p).sum((0, 2, 3)), (y*y + p*p).sum((0, 2, 3))
-        dice = (1 - num/den.clamp(min=torch.finfo(torch.float32).tiny))[-k:]
-        return self.over_classes(dice)*valid.any()
+        p = as_classes(logits).softmax(1)
+        p = p*valid[:, None]
+        pixels = (0, 2, 3)
+        overlap = (2*y*p).sum(pixels)
+        sizes = (y*y + p*p).sum(pixels)
+        dice = 1 - overlap/sizes.clamp(min=_TINY)
+        return self.over_classes(dice[-k:])*valid.any()
 
     def over_classes(self, dice):
         "Mean over the classes; the weights of a one-logit model cancel out."
-        weight = torch.ones_like(dice) if self.weight is None else self.weight.to(dice.device)[-len(dice):]
-        return (dice*weight).sum() / weight.sum()
+        if self.weight is None: weight = torch.ones_like(dice)
+        else: weight = self.weight.to(dice.device)[-len(dice):]
+        weighted = dice*weight
+        return weighted.sum() / weight.sum()
 
 # %% ../../nbs/30a_training.losses.ipynb #470e5272
+@delegates()
 class CrossEntropyDice(SegmentationLoss):
     "Cross-entropy plus `dice_weight` times soft Dice; class weights go to cross-entropy."
     def __init__(self,
         dice_weight:float=1., # share of the Dice term
-        **kwargs # weight, ignore_index, reduction
+        **kwargs # of `SegmentationLoss`
     ):
         super().__init__(**kwargs)
         self.dice_weight = dice_weight
         self.ce, self.dice = CrossEntropy(self.weight, self.ignore_index), SoftDice(ignore_index=self.ignore_index)
 
     def of_batch(self, logits, target):
-        return self.ce.of_batch(logits, target) + self.dice_weight*self.dice.of_batch(logits, target)
+        dice = self.dice.of_batch(logits, target)
+        return self.ce.of_batch(logits, target) + self.dice_weight*dice
 
 # %% ../../nbs/30a_training.losses.ipynb #eac24b3a
+@delegates()
 class HardPixels(CrossEntropy):
     "Cross-entropy over the hardest share of the pixels that count."
     def __init__(self,
         share:float=.25, # of the pixels that count
-        **kwargs # weight, ignore_index, reduction
+        **kwargs # of `SegmentationLoss`
     ):
         super().__init__(**kwargs)
         if not 0 < share <= 1: raise BadInput(f'share={share}', 'above 0, at most 1', '1 is cross-entropy')
@@ -199,19 +234,23 @@ class HardPixels(CrossEntropy):
 
     def of_batch(self, logits, target):
         "The weighted mean over the pixels with the largest losses."
-        losses, weights = self.of_pixels(as_classes(logits).log_softmax(1), target)
-        hardest = losses.flatten().topk(math.ceil(self.share*int((weights > 0).sum()))).indices
-        total = weights.flatten()[hardest].sum()
-        return losses.flatten()[hardest].sum() / total.clamp(min=torch.finfo(torch.float32).tiny)
+        log_p = as_classes(logits).log_softmax(1)
+        losses, weights = (pixels.flatten() for pixels in self.of_pixels(log_p, target))
+        counted = int((weights > 0).sum())
+        hardest = losses.topk(math.ceil(self.share*counted)).indices
+        total = weights[hardest].sum()
+        return losses[hardest].sum() / total.clamp(min=_TINY)
 
 # %% ../../nbs/30a_training.losses.ipynb #a51b8fb6
 def jaccard_steps(
     inside:Tensor # (P,) bool, whether a pixel is of the class, hardest first
 )->Tensor: # (P,) how much the Jaccard loss grows with each further wrong pixel
     "The gradient of the Lovász extension (algorithm 1)."
-    total, found = inside.sum(), inside.cumsum(0)
-    union = total + torch.arange(1, len(inside) + 1, device=inside.device) - found
-    loss = 1 - (total - found)/union
+    total = inside.sum()
+    missed = inside.cumsum(0)
+    wrong = torch.arange(1, len(inside) + 1, device=inside.device)
+    union = total + wrong - missed
+    loss = 1 - (total - missed)/union
     return loss.diff(prepend=loss.new_zeros(1))
 
 class Lovasz(SegmentationLoss):
@@ -222,33 +261,51 @@ class Lovasz(SegmentationLoss):
             raise BadInput('soft targets for the Lovász loss', 'class indices',
                            'choose the loss ce, dice, ce_dice or focal')
         valid = target != self.ignore_index
-        scores, labels = logits.float().movedim(1, -1)[valid], target[valid]
+        labels = target[valid]
+        if not len(labels): return logits.float().sum()*0
+        scores = logits.float().movedim(1, -1)[valid]
         classes = torch.tensor([1]) if logits.shape[1] == 1 else labels.unique()
-        losses = [self.of_class(scores, labels == c, c) for c in classes.tolist()] if len(labels) else []
-        if not losses: return logits.float().sum()*0
-        weights = torch.ones(len(classes)) if self.weight is None else self.weight.cpu()[classes.cpu()]
-        return sum(w*loss for w, loss in zip(weights.tolist(), losses)) / weights.sum().item()
+        losses = [self.of_class(scores, labels == c, c) for c in classes.tolist()]
+        weights = self.weights_of(classes)
+        weighted = [weight*loss for weight, loss in zip(weights.tolist(), losses)]
+        return sum(weighted) / weights.sum().item()
+
+    def weights_of(self, classes):
+        "One a class of the batch; 1 where none were given."
+        if self.weight is None: return torch.ones(len(classes))
+        return self.weight.cpu()[classes.cpu()]
 
     def of_class(self, scores, inside, c):
         "One class: errors, hardest first, times the steps of the Jaccard loss."
-        if scores.shape[1] == 1: errors = (1 - scores[:, 0]*(2*inside.float() - 1)).relu()
-        else: errors = (inside.float() - scores.softmax(1)[:, c]).abs()
+        errors = self.hinge_errors(scores, inside) if scores.shape[1] == 1 else self.softmax_errors(scores, inside, c)
         errors, order = errors.sort(descending=True)
         return errors @ jaccard_steps(inside[order])
 
+    def hinge_errors(self, scores, inside):
+        "Of one logit, from 0."
+        sign = 2*inside.float() - 1
+        return (1 - scores[:, 0]*sign).relu()
+
+    def softmax_errors(self, scores, inside, c):
+        "Of several logits, from 0 to 1."
+        probability = scores.softmax(1)[:, c]
+        return (inside.float() - probability).abs()
+
 # %% ../../nbs/30a_training.losses.ipynb #d2a4d95b
+@delegates()
 class CrossEntropyLovasz(SegmentationLoss):
     "Cross-entropy plus `lovasz_weight` times Lovász; class weights go to cross-entropy."
     def __init__(self,
         lovasz_weight:float=1., # share of the Lovász term
-        **kwargs # weight, ignore_index, reduction
+        **kwargs # of `SegmentationLoss`
     ):
         super().__init__(**kwargs)
         self.lovasz_weight = lovasz_weight
         self.ce, self.lovasz = CrossEntropy(self.weight, self.ignore_index), Lovasz(ignore_index=self.ignore_index)
 
     def of_batch(self, logits, target):
-        return self.ce.of_batch(logits, target) + self.lovasz_weight*self.lovasz.of_batch(logits, target)
+        lovasz = self.lovasz.of_batch(logits, target)
+        return self.ce.of_batch(logits, target) + self.lovasz_weight*lovasz
 
 # %% ../../nbs/30a_training.losses.ipynb #d31b4616
 LOSSES = {'ce': CrossEntropy, 'dice': SoftDice, 'ce_dice': CrossEntropyDice, 'focal': Focal,
@@ -256,7 +313,7 @@ LOSSES = {'ce': CrossEntropy, 'dice': SoftDice, 'ce_dice': CrossEntropyDice, 'fo
 
 def make_loss(
     name:str='ce', # one of `LOSSES`
-    **kwargs # the loss's own arguments
+    **kwargs # of the loss, see `LOSSES`
 )->nn.Module: # callable on logits (N,K,H,W) and targets (N,H,W), or soft ones (N,K,H,W)
     "A loss by its name."
     if name not in LOSSES: raise BadInput(f'unknown loss {name!r}', f'one of {", ".join(LOSSES)}')

@@ -12,6 +12,7 @@ from fastai.callback.core import Callback
 from fastai.callback.tracker import TrackerCallback
 from fastai.learner import AvgMetric, Metric, mk_metric
 from fastcore.foundation import L
+from fastcore.meta import delegates
 from torch import Tensor
 
 from ..errors import BadInput
@@ -24,8 +25,13 @@ def batch_classes(
     target:Tensor # class indices (N,H,W)
 )->tuple: # (target, prediction), both uint8 arrays (N,H,W)
     "What was true and what was predicted, as arrays."
-    found = (pred[:, 0] >= 0) if pred.shape[1] == 1 else pred.argmax(1)
-    return tuple(np.asarray(t.detach().byte().cpu()) for t in (target, found))
+    if pred.shape[1] == 1: mapped = pred[:, 0] >= 0
+    else: mapped = pred.argmax(1)
+    return _bytes(target), _bytes(mapped)
+
+def _bytes(classes):
+    "As an array."
+    return np.asarray(classes.detach().byte().cpu())
 
 # %% ../../nbs/30b_training.metrics.ipynb #cb72d575
 class ConfusionMetric(Metric):
@@ -44,8 +50,11 @@ class ConfusionMetric(Metric):
         learn # the Learner: reads `learn.pred` (N,K,H,W) and `learn.y` (N,H,W)
     ):
         "Add one batch."
-        if self.confusion is None: self.confusion = Confusion(max(2, learn.pred.shape[1]))
-        self.confusion.update(*batch_classes(learn.pred, learn.y), ignore=self.ignore_index)
+        if self.confusion is None:
+            n_logits = learn.pred.shape[1]
+            self.confusion = Confusion(max(2, n_logits))
+        true, mapped = batch_classes(learn.pred, learn.y)
+        self.confusion.update(true, mapped, ignore=self.ignore_index)
 
     @property
     def value(self): return None if self.confusion is None else self.score(self.confusion)
@@ -64,11 +73,12 @@ class MeanIoU(ConfusionMetric):
     default_name = 'mean_iou'
     def score(self, confusion): return confusion.mean_iou()
 
+@delegates()
 class IoU(ConfusionMetric):
     "Intersection over union of one class."
     def __init__(self,
         cls:int=1, # class index
-        **kwargs # ignore_index, name
+        **kwargs # of `ConfusionMetric`
     ):
         super().__init__(**kwargs)
         self.cls = cls
@@ -97,8 +107,10 @@ class BoundaryIoU(Metric):
         learn # the Learner
     ):
         "Add one batch, patch by patch."
-        for t, p in zip(*batch_classes(learn.pred, learn.y)):
-            self.counts += boundary_counts(t == self.cls, p == self.cls, self.width, t != self.ignore_index)
+        batch = batch_classes(learn.pred, learn.y)
+        for true, mapped in zip(*batch):
+            counts = true != self.ignore_index
+            self.counts += boundary_counts(true == self.cls, mapped == self.cls, self.width, counts)
 
     @property
     def value(self): return float(ratio(*self.counts))

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from fastai.callback.core import Callback
+from fastcore.basics import patch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -31,10 +32,11 @@ def soft_kl(
     valid:Tensor # (N,H,W) bool: pixels that count
 )->Tensor: # scalar; 0, with a graph, where none counts
     "KL divergence of a student from probabilities: cross-entropy less their entropy."
-    shares = probabilities.masked_fill(~valid[:, None], float('nan'))
-    entropy = -torch.special.xlogy(probabilities, probabilities).sum(1)
-    known = torch.where(valid, entropy, 0).sum()/valid.sum().clamp(min=1)
-    return CrossEntropy().of_batch(logits, shares) - known
+    shares = probabilities.masked_fill(~valid[:, None], torch.nan)
+    cross_entropy = CrossEntropy().of_batch(logits, shares)
+    entropy = -torch.special.xlogy(probabilities, probabilities)
+    entropy = torch.where(valid, entropy.sum(1), 0)
+    return cross_entropy - entropy.sum()/valid.sum().clamp(min=1)
 
 # %% ../../nbs/30f_training.teacher.ipynb #f8685e46
 def class_order(
@@ -42,7 +44,8 @@ def class_order(
     classes:ClassTable # of the student
 )->list: # for each class of the student its number in the teacher
     "Where the student's classes are among the teacher's; other classes are an error."
-    known = [c['name'] for c in teacher['classes'] if c['index'] != teacher.get('ignore', 255)]
+    ignore = teacher.get('ignore', 255)
+    known = [c['name'] for c in teacher['classes'] if c['index'] != ignore]
     if sorted(known) != sorted(classes.names):
         found = f'a teacher of the classes {", ".join(known)}'
         raise BadInput(found, ', '.join(classes.names), 'use one with the classes of the labels')
@@ -74,64 +77,92 @@ class SoftCrops(Dataset):
         light:float=.2, # standard deviation of brightness, in standard deviations of a band, and of log contrast
         max_scale:float=1.25 # of the drawn windows
     ):
-        self.scenes, self.maps, self.bands, self.size, self.order = list(scenes), list(maps), bands, size, order
-        self.seed, self.light, self.max_scale, self._open, self._pid = seed, light, max_scale, {}, None
-        self.mean, self.std = (np.asarray(s, np.float32)[:, None, None] for s in stats)
-        self.shapes = [self._shape(p) for p in self.scenes]
+        self.scenes, self.maps = list(scenes), list(maps)
+        self.bands, self.size, self.order = bands, size, order
+        self.seed, self.light, self.max_scale = seed, light, max_scale
+        self._open, self._pid = {}, None
+        mean, std = (np.asarray(values, np.float32) for values in stats)
+        self.mean, self.std = mean[:, None, None], std[:, None, None]
+        self.shapes = [self._shape(path) for path in self.scenes]
         areas = np.array([h*w for h, w in self.shapes], float)
         self.shares = areas/areas.sum()
     def __getstate__(self): return {**self.__dict__, '_open': {}}
     @staticmethod
     def _shape(path):
-        with Scene(path) as s: return s.height, s.width
+        with Scene(path) as scene:
+            return scene.height, scene.width
     def __len__(self): return 1 << 62
     def __getitem__(self, number):
         "Image (C,size,size), probabilities (K,size,size), valid (size,size)."
         rng = np.random.default_rng([self.seed, 1, number])
-        i, flip = int(rng.choice(len(self.scenes), p=self.shares)), int(rng.integers(8))
-        window = draw_window(Item(i, number, self.size, None), (0, 0, *self.shapes[i]), 0, self.seed, self.max_scale)
-        x, p, ok = (_dihedral(v, flip) for v in self._read(i, window))
+        i = int(rng.choice(len(self.scenes), p=self.shares))
+        flip = int(rng.integers(8))
+        item = Item(i, number, self.size, None)
+        whole = 0, 0, *self.shapes[i]
+        window = draw_window(item, whole, 0, self.seed, self.max_scale)
+        read = self._read(i, window)
+        x, p, ok = (_dihedral(values, flip) for values in read)
         return self._lit(x, rng), p, ok[0] > .5
 
 # %% ../../nbs/30f_training.teacher.ipynb #add75d99
 def _dihedral(x, k):
     "One of the eight flips and turns of (...,S,S)."
-    x = x.flip(-1) if k & 1 else x
-    return torch.rot90(x, k >> 1, (-2, -1)).contiguous()
+    if k & 1: x = x.flip(-1)
+    turned = torch.rot90(x, k >> 1, (-2, -1))
+    return turned.contiguous()
 
 def _fitted(x, size):
     "(C,h,w) resized to (C,size,size)."
     x = torch.from_numpy(np.ascontiguousarray(x, np.float32))
-    return x if x.shape[-1] == size else F.interpolate(x[None], (size, size), mode='bilinear', antialias=True)[0]
+    if x.shape[-1] == size: return x
+    resized = F.interpolate(x[None], (size, size), mode='bilinear', antialias=True)
+    return resized[0]
 
+@patch
 def _opened(self:SoftCrops, i):
     "Scene and map, opened on first use in this process; few stay open."
-    if self._pid != os.getpid(): self._open, self._pid = {}, os.getpid()
-    if i not in self._open:
-        if len(self._open) >= 64:
-            for s in self._open.pop(next(iter(self._open))): s.ds.close()
-        self._open[i] = Scene(self.scenes[i], self.bands), Scene(self.maps[i])
+    pid = os.getpid()
+    if self._pid != pid: self._open, self._pid = {}, pid
+    if i in self._open: return self._open[i]
+    if len(self._open) >= 64:
+        oldest = next(iter(self._open))
+        for scene in self._open.pop(oldest): scene.ds.close()
+    scene = Scene(self.scenes[i], self.bands)
+    self._open[i] = scene, Scene(self.maps[i])
     return self._open[i]
 
+@patch
 def _read(self:SoftCrops, i, window):
     "Normalized image, probabilities of the student's classes and validity, each (C,size,size)."
     scene, teacher = self._opened(i)
     x, ok = scene.read_valid(*window)
     levels = score_levels(teacher.read(*window))
     ok = ok & (levels[0] != NODATA)
-    p = levels.astype(np.float32)/LEVELS
-    p = (np.concatenate([1 - p, p]) if len(p) == 1 else p)[self.order]
-    x = np.nan_to_num(np.where(ok, (x.astype(np.float32) - self.mean)/self.std, 0), posinf=0., neginf=0.)
-    x, p = _fitted(x, self.size), _fitted(np.where(ok, p, 1/len(p)), self.size)
-    return x, p/p.sum(0), _fitted(ok[None], self.size)
+    x, p = self._normalized(x, ok), self._shares(levels, ok)
+    x, p, counts = (_fitted(values, self.size) for values in (x, p, ok[None]))
+    return x, p/p.sum(0), counts
 
+@patch
+def _normalized(self:SoftCrops, x, ok):
+    "Bands in standard deviations, 0 where there is no data."
+    x = (x.astype(np.float32) - self.mean)/self.std
+    return np.nan_to_num(np.where(ok, x, 0), posinf=0., neginf=0.)
+
+@patch
+def _shares(self:SoftCrops, levels, ok):
+    "Probabilities of the student's classes, all alike where there is no data."
+    p = levels.astype(np.float32)/LEVELS
+    if len(p) == 1: p = np.concatenate([1 - p, p])
+    return np.where(ok, p[self.order], 1/len(self.order))
+
+@patch
 def _lit(self:SoftCrops, x, rng):
     "Brightness and contrast of a normalized crop, changed for the student alone."
-    contrast, brightness = np.exp(rng.normal(0, self.light)), rng.normal(0, self.light)
+    contrast = np.exp(rng.normal(0, self.light))
+    brightness = rng.normal(0, self.light)
     middle = x.mean((-2, -1), keepdim=True)
-    return (x - middle)*float(contrast) + middle + float(brightness)
-
-SoftCrops._opened, SoftCrops._read, SoftCrops._lit = _opened, _read, _lit
+    far = (x - middle)*float(contrast)
+    return far + middle + float(brightness)
 
 # %% ../../nbs/30f_training.teacher.ipynb #79fe031e
 class SoftLabels(Callback):
@@ -141,7 +172,9 @@ class SoftLabels(Callback):
         crops:SoftCrops, # what the student sees and the teacher says
         weight:float=1., # of the soft loss
         workers:int=0 # processes that read
-    ): self.crops, self.weight, self.workers, self.batches, self.seen = crops, weight, workers, None, []
+    ):
+        self.crops, self.weight, self.workers = crops, weight, workers
+        self.before_train()
     def before_train(self): self.batches, self.seen = None, []
     def _begin(self):
         "The crops of this epoch; by now a Checkpoint has restored how many were drawn."
@@ -152,13 +185,17 @@ class SoftLabels(Callback):
         return iter(DataLoader(self.crops, size, sampler=numbers, num_workers=self.workers, generator=own))
     def after_loss(self):
         if self.batches is None: self.batches = self._begin()
-        x, p, ok = (v.to(self.dls.device) for v in next(self.batches))
-        pred = self.model(x.contiguous(memory_format=torch.channels_last))
-        pred = resize((pred[0] if isinstance(pred, tuple) else pred).float(), p.shape[-2:])
-        loss = soft_kl(pred, p, ok)
+        batch = next(self.batches)
+        x, p, ok = (values.to(self.dls.device) for values in batch)
+        loss = soft_kl(self._answer(x, p.shape[-2:]), p, ok)
         self.seen.append(loss.item())
         self.learn.loss_grad = self.loss_grad + self.weight*loss
         self.learn.loss = self.loss_grad.clone()
+    def _answer(self, x, size):
+        "The student's logits; with points, those of its coarse map."
+        pred = self.model(x.contiguous(memory_format=torch.channels_last))
+        if isinstance(pred, tuple): pred = pred[0]
+        return resize(pred.float(), size)
     def after_train(self): self.batches = None
     def after_cancel_train(self): self.batches = None
 

@@ -417,7 +417,7 @@ def align_scenes(
     attribute:str|None=None, # column of vector labels that names the class
     seed:int=0, # of everything drawn
     each=None, # called with each Shift
-    **kw # of predict_scene
+    **kw # of `predict_scene`
 )->list: # of Shift: one for each scene, or one for all
     "How far the labels of scenes lie beside the image."
     if radius is not None and not 0 < radius < math.inf: raise BadInput(f'a radius of {radius}', 'a length above 0')

@@ -172,7 +172,7 @@ class Maps(LabeledMaps):
         pairs:list, # validation pairs
         folder:str|Path, # for the maps
         attribute:str|None=None, # column of vector labels that names the class
-        **kw # of predict_scene
+        **kw # of `predict_scene`
     ):
         _check_any(pairs)
         bundle = Bundle.open_file(model)
@@ -205,7 +205,7 @@ def stitched_histogram(
     model:str|Path, # bundle with two classes
     pairs:list, # validation pairs
     attribute:str|None=None, # column of vector labels that names the class
-    **kw # of predict_scene, e.g. size, overlap, progress
+    **kw # of `predict_scene`, e.g. size, overlap, progress
 )->RocHistogram: # without a temperature
     "The histogram of all validation scenes, stitched."
     with TemporaryDirectory() as folder:

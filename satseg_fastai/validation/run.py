@@ -123,7 +123,7 @@ def choose_threshold(
     roads:str|None=None, # class whose street width is measured in both
     seed:int=0, # of everything drawn
     attribute:str|None=None, # column of vector labels that names the class
-    **kw # of predict_scene
+    **kw # of `predict_scene`
 )->dict: # entries of the threshold (value or values, curve, interval, ...), calibration, temperature, clean, validation
     "Choose a model's threshold on stitched validation scenes and store it."
     _check_asked(criterion, rule)
