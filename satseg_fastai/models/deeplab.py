@@ -22,23 +22,33 @@ def atrous_layer(
     dilation:int=1 # distance of the kernel's taps, pixels
 )->nn.Sequential:
     "Dilated convolution that keeps the size, BatchNorm, ReLU."
-    conv = nn.Conv2d(ni, nf, ks, padding=dilation*(ks//2), dilation=dilation, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(nf), nn.ReLU())
+    padding = dilation*(ks//2)
+    conv = nn.Conv2d(ni, nf, ks, padding=padding, dilation=dilation, bias=False)
+    norm = nn.BatchNorm2d(nf)
+    return nn.Sequential(conv, norm, nn.ReLU())
 
 # %% ../../nbs/10i_models.deeplab.ipynb #5d0e4f4a
 class PooledNorm(nn.BatchNorm2d):
     "BatchNorm that falls back on its running statistics when a channel has a single value."
     def forward(self, x):
         n, _, height, width = x.shape
-        if not self.training or n*height*width > 1: return super().forward(x)
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0., self.eps)
+        values = n*height*width  # of each channel
+        if not self.training or values > 1: return super().forward(x)
+        return F.batch_norm(
+            x, self.running_mean, self.running_var,
+            self.weight, self.bias,
+            training=False, momentum=0., eps=self.eps)
 
 class ImagePooling(nn.Sequential):
     "Mean over the map, 1x1 convolution, BatchNorm, ReLU; the same value at every pixel."
     def __init__(self, ni, nf):
+        mean = nn.AdaptiveAvgPool2d(1)
         conv = nn.Conv2d(ni, nf, 1, bias=False)
-        super().__init__(nn.AdaptiveAvgPool2d(1), conv, PooledNorm(nf), nn.ReLU())
-    def forward(self, x): return super().forward(x).expand(-1, -1, *x.shape[-2:])
+        super().__init__(mean, conv, PooledNorm(nf), nn.ReLU())
+    def forward(self, x):
+        height, width = x.shape[-2:]
+        one_pixel = super().forward(x)
+        return one_pixel.expand(-1, -1, height, width)
 
 # %% ../../nbs/10i_models.deeplab.ipynb #062b1eee
 RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
@@ -48,11 +58,16 @@ def check_rates(
     output_stride:int # 8, 16 or 32
 )->tuple: # the rates
     "Positive integers, or the paper's for the output stride."
-    if output_stride not in RATES: raise BadInput(f'output_stride {output_stride}', '8, 16 or 32')
+    if output_stride not in RATES:
+        raise BadInput(f'output_stride {output_stride}', '8, 16 or 32')
     if rates is None: return RATES[output_stride]
-    listed = isinstance(rates, (list, tuple)) and len(rates) > 0
-    if listed and all(type(rate) is int and rate > 0 for rate in rates): return tuple(rates)
-    raise BadInput(f'rates {rates}', f'positive integers, for example {RATES[output_stride]}')
+    if _are_rates(rates): return tuple(rates)
+    example = RATES[output_stride]
+    raise BadInput(f'rates {rates}', f'positive integers, for example {example}')
+
+def _are_rates(rates):
+    if not isinstance(rates, (list, tuple)) or len(rates) == 0: return False
+    return all(type(rate) is int and rate > 0 for rate in rates)
 
 class ASPP(nn.Module):
     "One map seen at several scales: (N,C,h,w) -> (N,`nf`,h,w)."
@@ -65,9 +80,13 @@ class ASPP(nn.Module):
         super().__init__()
         point = atrous_layer(ni, nf, 1)
         atrous = [atrous_layer(ni, nf, dilation=rate) for rate in rates]
-        self.convs = nn.ModuleList([point, *atrous, ImagePooling(ni, nf)])
-        self.project = nn.Sequential(*atrous_layer(nf*len(self.convs), nf, 1), nn.Dropout(dropout))
-    def forward(self, x): return self.project(torch.cat([conv(x) for conv in self.convs], 1))
+        pooling = ImagePooling(ni, nf)
+        self.convs = nn.ModuleList([point, *atrous, pooling])
+        join = atrous_layer(nf*len(self.convs), nf, 1)
+        self.project = nn.Sequential(*join, nn.Dropout(dropout))
+    def forward(self, x):
+        branches = [conv(x) for conv in self.convs]
+        return self.project(torch.cat(branches, 1))
 
 # %% ../../nbs/10i_models.deeplab.ipynb #35af1009
 def fcn_head(
@@ -75,7 +94,10 @@ def fcn_head(
     n_out:int # output channels K
 )->nn.Sequential:
     "3x3 to a quarter of the channels, BatchNorm, ReLU, dropout, 1x1."
-    return nn.Sequential(*atrous_layer(ni, ni//4), nn.Dropout(.1), nn.Conv2d(ni//4, n_out, 1))
+    hidden = ni//4
+    layer = atrous_layer(ni, hidden)
+    conv = nn.Conv2d(hidden, n_out, 1)
+    return nn.Sequential(*layer, nn.Dropout(.1), conv)
 
 class DeepLabV3(Segmenter):
     "Dilated encoder, ASPP, head: (N,C,H,W) -> (N,K,H,W) logits; in training with auxiliary logits if `aux`."
@@ -100,11 +122,12 @@ class DeepLabV3(Segmenter):
         self.multiple = max(output_stride, self.encoder.multiple)
         channels = self.encoder.channels
         aspp = ASPP(channels[-1], rates, width, dropout)
-        self.classifier = nn.Sequential(aspp, *atrous_layer(width, width), nn.Conv2d(width, n_out, 1))
+        layer = atrous_layer(width, width)
+        self.classifier = nn.Sequential(aspp, *layer, nn.Conv2d(width, n_out, 1))
         self.aux_classifier = fcn_head(channels[-2], n_out) if aux else None
         self.fine_channels = [channels[0]]
     def coarse_and_fine(self, x):
-        maps = self.encoder(x)
+        finest, middle, deepest = self.encoder(x)
         with_aux = self.training and self.aux_classifier is not None
-        aux = self.aux_classifier(maps[-2]) if with_aux else None
-        return self.classifier(maps[-1]), [maps[0]], aux
+        aux = self.aux_classifier(middle) if with_aux else None
+        return self.classifier(deepest), [finest], aux

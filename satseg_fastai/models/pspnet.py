@@ -22,10 +22,14 @@ def check_pyramid_sizes(
     channels:int # of the map; they are shared out to the sizes
 )->tuple: # the sizes
     "Positive integers, no more than there are channels."
-    listed = isinstance(sizes, (list, tuple)) and 0 < len(sizes) <= channels
-    if listed and all(type(size) is int and size > 0 for size in sizes): return tuple(sizes)
+    if _are_sizes(sizes, channels): return tuple(sizes)
     expected = f'1 to {channels} positive integers, for example (1, 2, 3, 6)'
     raise BadInput(f'pyramid_sizes {sizes}', expected)
+
+def _are_sizes(sizes, most):
+    if not isinstance(sizes, (list, tuple)): return False
+    if not 0 < len(sizes) <= most: return False
+    return all(type(size) is int and size > 0 for size in sizes)
 
 class PyramidPooling(nn.Module):
     "Means over coarse bins beside the map itself: (N,C,h,w) -> (N,`n_out`,h,w)."
@@ -38,15 +42,20 @@ class PyramidPooling(nn.Module):
         self.sizes = check_pyramid_sizes(sizes, ni)
         self.align_corners = align_corners
         nf = ni//len(sizes)
-        self.branches = nn.ModuleList(self._branch(ni, nf, size) for size in sizes)
+        branches = [self._branch(ni, nf, size) for size in sizes]
+        self.branches = nn.ModuleList(branches)
         self.n_out = ni + nf*len(sizes)
     @staticmethod
     def _branch(ni, nf, size):
-        conv = conv_layer(ni, nf, ks=1, norm='batch' if size > 1 else None)
-        return nn.Sequential(nn.AdaptiveAvgPool2d(size), conv)
+        means = nn.AdaptiveAvgPool2d(size)
+        norm = 'batch' if size > 1 else None
+        conv = conv_layer(ni, nf, ks=1, norm=norm)
+        return nn.Sequential(means, conv)
     def forward(self, x):
-        to_map = dict(size=x.shape[-2:], mode='bilinear', align_corners=self.align_corners)
-        pooled = [F.interpolate(branch(x), **to_map) for branch in self.branches]
+        size = x.shape[-2:]
+        def resized(y):
+            return F.interpolate(y, size, mode='bilinear', align_corners=self.align_corners)
+        pooled = [resized(branch(x)) for branch in self.branches]
         return torch.cat([*pooled, x], 1)
 
 # %% ../../nbs/10h_models.pspnet.ipynb #eb49cb94
@@ -54,9 +63,11 @@ OUTPUT_STRIDES = (8, 16, 32)
 
 def _check_sizes(output_stride, width):
     "An output stride that encoders have, and a width that the U-Net blocks can halve."
-    if output_stride not in OUTPUT_STRIDES: raise BadInput(f'output_stride {output_stride}', '8, 16 or 32')
+    if output_stride not in OUTPUT_STRIDES:
+        raise BadInput(f'output_stride {output_stride}', '8, 16 or 32')
     least = max(8, output_stride//2)
-    if width < least: raise BadInput(f'width {width}', f'at least {least} channels')
+    if width < least:
+        raise BadInput(f'width {width}', f'at least {least} channels')
 
 class PSPNet(Segmenter):
     "Dilated encoder, pyramid pooling, decoder: (N,C,H,W) -> (N,K,H,W) logits; in training with auxiliary logits."
@@ -102,9 +113,12 @@ class PSPNet(Segmenter):
 
     def coarse_and_fine(self, x):
         maps = self.encoder(x)
-        y = self.dropout(self.fuse(self.pool(maps[-1])))
-        skips = reversed(maps[:len(self.blocks)])
-        for block, skip in zip(self.blocks, skips): y = block(y, skip)
-        aux = self.aux(maps[-2]) if self.training and self.aux is not None else None
-        fine = [maps[0], y] if self.blocks else [maps[0]]
+        finest, *_, middle, deepest = maps
+        y = self.fuse(self.pool(deepest))
+        y = self.dropout(y)
+        skips = maps[:len(self.blocks)]
+        for block, skip in zip(self.blocks, reversed(skips)): y = block(y, skip)
+        with_aux = self.training and self.aux is not None
+        aux = self.aux(middle) if with_aux else None
+        fine = [finest, y] if self.blocks else [finest]
         return self.head(y), fine, aux

@@ -35,21 +35,32 @@ class UnetBlock(nn.Module):
         self.conv2 = conv_layer(nf, nf, norm=norm)
         self.se = squeeze_excite(nf) if se else nn.Identity()
     def forward(self, x, skip):
-        x = self.shuf(x)
-        if x.shape[-2:] != skip.shape[-2:]: x = F.interpolate(x, skip.shape[-2:], mode='nearest')
-        x = F.relu(torch.cat([x, self.bn(skip)], 1))
-        return self.se(self.conv2(self.conv1(x)))
+        x = _to_size(self.shuf(x), skip)
+        joined = torch.cat([x, self.bn(skip)], 1)
+        x = self.conv1(F.relu(joined))
+        x = self.conv2(x)
+        return self.se(x)
+
+def _to_size(x, like):
+    "A map at the size of another."
+    size = like.shape[-2:]
+    if x.shape[-2:] == size: return x
+    return F.interpolate(x, size, mode='nearest')
 
 # %% ../../nbs/10f_models.unet.ipynb #7c76d11e
 def _block_caps(cap, count):
     "A cap for each block, and one for the full-resolution tail."
-    caps = [cap]*count if cap is None or isinstance(cap, int) else list(cap)
-    good = all(c is None or isinstance(c, int) and c > 0 for c in caps)
-    if good and len(caps) == count: return caps
+    one_for_all = cap is None or isinstance(cap, int)
+    caps = [cap]*count if one_for_all else list(cap)
+    if all(map(_is_cap, caps)) and len(caps) == count: return caps
     expected = f'a positive int, or {count} of them: {count - 1} blocks and the full-resolution tail'
     raise BadInput(f'decoder_width {cap}', expected)
 
-def _at_most(width, cap): return width if cap is None else min(width, cap)
+def _is_cap(cap):
+    return cap is None or isinstance(cap, int) and cap > 0
+
+def _at_most(width, cap):
+    return width if cap is None else min(width, cap)
 
 def decoder_widths(
     channels:list, # of the encoder, finest first
@@ -98,19 +109,25 @@ class SEDynamicUnet(Segmenter):
         widths = self._build_decoder(decoder_width, norm, se)
         self.head = conv_layer(widths[-1], n_out, ks=1, act=False)
         coarser = widths[:-1] if side else []
-        self.sides = nn.ModuleList(conv_layer(nf, n_out, ks=1, act=False) for nf in coarser)
+        sides = [conv_layer(nf, n_out, ks=1, act=False) for nf in coarser]
+        self.sides = nn.ModuleList(sides)
         self.fine_channels = [self.encoder.channels[0], widths[-1]]
 
     def _build_decoder(self, decoder_width, norm, se):
         "Middle, blocks and full resolution; the widths of their maps, coarse to fine."
-        channels = [0]*(2 not in self.encoder.strides) + self.encoder.channels
+        channels = list(self.encoder.channels)
+        if 2 not in self.encoder.strides: channels = [0, *channels]
+        *skips, deepest = channels
         (hidden, middle), blocks, tail = decoder_widths(channels, decoder_width)
-        self.bn = _skip_norm(norm)(channels[-1])
-        self.middle = nn.Sequential(conv_layer(channels[-1], hidden, norm=norm), conv_layer(hidden, middle, norm=norm))
+        self.bn = _skip_norm(norm)(deepest)
+        self.middle = nn.Sequential(
+            conv_layer(deepest, hidden, norm=norm),
+            conv_layer(hidden, middle, norm=norm))
         self.blocks = nn.ModuleList()
         widths = [middle]
-        for stride, skip, (up, nf) in zip((16, 8, 4, 2), reversed(channels[:-1]), blocks):
-            if stride < (self.coarse_stride or 1): break
+        least = self.coarse_stride or 1
+        for stride, skip, (up, nf) in zip((16, 8, 4, 2), reversed(skips), blocks):
+            if stride < least: break
             self.blocks.append(UnetBlock(widths[-1], skip, up, nf, norm, se))
             widths.append(nf)
         if self.dense: widths.append(self._build_full_resolution(widths[-1], tail, norm))
@@ -119,26 +136,33 @@ class SEDynamicUnet(Segmenter):
     def _build_full_resolution(self, ni, cap, norm):
         "Upsampling and the block that sees the image; its width."
         up = _at_most(ni, cap)
-        nf = _at_most(up + self.encoder.n_in, cap)
+        joined = up + self.encoder.n_in
+        nf = _at_most(joined, cap)
         self.shuf = PixelShuffleICNR(ni, up, norm=norm)
-        self.tail = ResBlock(up + self.encoder.n_in, nf, norm=norm)
+        self.tail = ResBlock(joined, nf, norm=norm)
         return nf
 
     def _full_resolution(self, y, x):
-        y = self.shuf(y)
-        if y.shape[-2:] != x.shape[-2:]: y = F.interpolate(y, x.shape[-2:], mode='nearest')
+        y = _to_size(self.shuf(y), x)
         return self.tail(torch.cat([y, x], 1))
     def decode(self, maps, x):
         "The decoder's maps, coarse to fine; the last is at the coarse stride or as the image x."
-        decoded = [self.middle(F.relu(self.bn(maps[-1])))]
-        for block, skip in zip(self.blocks, reversed(maps[:-1])): decoded.append(block(decoded[-1], skip))
-        if self.dense: decoded.append(self._full_resolution(decoded[-1], x))
+        *skips, deepest = maps
+        y = self.middle(F.relu(self.bn(deepest)))
+        decoded = [y]
+        for block, skip in zip(self.blocks, reversed(skips)):
+            y = block(y, skip)
+            decoded.append(y)
+        if self.dense: decoded.append(self._full_resolution(y, x))
         return decoded
     def logits(self, decoded):
         "Of the last map; with side outputs each map corrects what the coarser ones say."
         if not self.sides: return self.head(decoded[-1])
-        total, *corrections = [head(y) for head, y in zip([*self.sides, self.head], decoded)]
-        for correction in corrections: total = resize(total, correction.shape[-2:]) + correction
+        heads = [*self.sides, self.head]
+        total, *corrections = [head(y) for head, y in zip(heads, decoded)]
+        for correction in corrections:
+            size = correction.shape[-2:]
+            total = resize(total, size) + correction
         return total
     def coarse_and_fine(self, x):
         maps = self.encoder(x)
@@ -146,12 +170,16 @@ class SEDynamicUnet(Segmenter):
         return self.logits(decoded), [maps[0], decoded[-1]], None
     def forward(self, x):
         any_size = self.dense and self.encoder.multiple == 1
-        return self.coarse_and_fine(x)[0] if any_size else super().forward(x)
+        if not any_size: return super().forward(x)
+        logits, _, _ = self.coarse_and_fine(x)
+        return logits
 
 # %% ../../nbs/10f_models.unet.ipynb #fa752fbe
 class ConvRelu(nn.Sequential):
     "3x3 convolution, an optional norm, ReLU."
-    def __init__(self, ni, nf, norm=None): super().__init__(*conv_layer(ni, nf, norm=norm, init=None))
+    def __init__(self, ni, nf, norm=None):
+        layers = conv_layer(ni, nf, norm=norm, init=None)
+        super().__init__(*layers)
 
 class DecoderBlock(nn.Sequential):
     "Convolution with ReLU, then twice the size by a 4x4 transposed convolution with ReLU."
@@ -207,9 +235,10 @@ class UNetResNet(Segmenter):
         self.dec0 = ConvRelu(nf, nf, norm)
 
     def coarse_and_fine(self, x):
-        maps = self.encoder(x)
-        y = self.center(self.pool(maps[-1]))
+        _, *skips = self.encoder(x)
+        y = self.center(self.pool(skips[-1]))
         blocks = self.dec5, self.dec4, self.dec3, self.dec2
-        for block, skip in zip(blocks, reversed(maps[1:])): y = block(torch.cat([y, skip], 1))
+        for block, skip in zip(blocks, reversed(skips)):
+            y = block(torch.cat([y, skip], 1))
         y = self.dec0(self.dec1(y))
-        return self.head(y), [maps[1], y], None
+        return self.head(y), [skips[0], y], None

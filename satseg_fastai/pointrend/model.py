@@ -15,8 +15,11 @@ from .head import PointHead
 from .points import point_sample, sample_points, subdivide
 
 # %% ../../nbs/11c_pointrend.model.ipynb #0cde6df5
-def _natural(value, least=1): return type(value) is int and value >= least
-def _between(value, low, high): return type(value) in (int, float) and low <= value <= high
+def _natural(value, least=1):
+    return type(value) is int and value >= least
+def _between(value, low, high):
+    is_number = type(value) in (int, float)
+    return is_number and low <= value <= high
 
 # what a setting must be, and how an error says it
 CHECKS = dict(
@@ -76,26 +79,36 @@ class PointRend(nn.Module):
 
     def at_points(self, coarse, fine, p):
         "Logits of the points p (N,P,2) of a map and its fine features."
-        def sample(features): return point_sample(features, p, padding_mode=self.padding_mode)
-        return self.head(torch.cat([sample(features) for features in fine], 1), sample(coarse))
+        def sample(features):
+            return point_sample(features, p, padding_mode=self.padding_mode)
+        sampled = [sample(features) for features in fine]
+        return self.head(torch.cat(sampled, 1), sample(coarse))
     def forward(self, x):
         height, width = x.shape[-2:]
         x = pad_to(x, self.base.multiple)
         coarse, fine, aux = self.base.coarse_and_fine(x)
         if self.image: fine = [*fine, x]
-        if self.training: return self._train(coarse, fine, aux, height, width, x.shape[-2:])
-        refined = subdivide(coarse, lambda p: self.at_points(coarse, fine, p), x.shape[-2:], self.points)
+        size = x.shape[-2:]
+        if self.training: return self._train(coarse, fine, aux, height, width, size)
+        def answer(p): return self.at_points(coarse, fine, p)
+        refined = subdivide(coarse, answer, size, self.points)
         return refined[..., :height, :width]
     def _train(self, coarse, fine, aux, height, width, size):
         "Coarse logits at full size, those of points drawn inside the image, the points, auxiliary logits if any."
-        extent = (width/size[1], height/size[0])
+        padded_height, padded_width = size
+        extent = (width/padded_width, height/padded_height)
         n = self.train_points or max(196, height*width//16)
         p = sample_points(coarse, n, self.k, self.beta, extent, padding_mode=self.padding_mode)
-        maps = [coarse] if aux is None else [coarse, aux]
-        full, *aux_full = [resize(y, size)[..., :height, :width] for y in maps]
-        return full, self.at_points(coarse, fine, p), p/p.new_tensor(extent), *aux_full
+        at_points = self.at_points(coarse, fine, p)
+        inside = p/p.new_tensor(extent)  # as shares of the image
+        def at_full_size(y):
+            return resize(y, size)[..., :height, :width]
+        if aux is None: return at_full_size(coarse), at_points, inside
+        return at_full_size(coarse), at_points, inside, at_full_size(aux)
     def extra_repr(self):  # what changes a map is seen by predict_scene
-        return f'points={self.points!r}, image={self.image}, padding_mode={self.padding_mode!r}'
+        return (f'points={self.points!r}, '
+                f'image={self.image}, '
+                f'padding_mode={self.padding_mode!r}')
     def groups(self):
         "The model's parameter groups; the point head is in the last one, with the decoder."
         *encoder, rest = self.base.groups()

@@ -15,10 +15,13 @@ from ..geo.tiling import Grid, Window
 def _axis_context(size, context):
     "The share of each pixel's context that lies in the patch, along one side."
     if context == 0: return np.ones(size)
-    center, side = np.arange(size) + .5, context*size
+    side = context*size
+    center = _centers(size)
     start = np.maximum(center - side/2, 0)
     stop = np.minimum(center + side/2, size)
     return (stop - start)/side
+
+def _centers(size): return np.arange(size) + .5
 
 def context_weights(
     size:int, # patch side P in pixels
@@ -33,12 +36,13 @@ def context_weights(
 # %% ../../nbs/40a_scene.blend.ipynb #96f4c223
 def _hann(size, context):
     "A raised cosine."
-    along = np.sin(np.pi*(np.arange(size) + .5)/size)**2
+    angle = np.pi*_centers(size)/size
+    along = np.sin(angle)**2
     return np.outer(along, along)
 
 def _edge(size, context):
     "Distance to the nearest edge."
-    center = np.arange(size) + .5
+    center = _centers(size)
     distance = np.minimum(center, size - center)
     return np.minimum.outer(distance, distance)/distance.max()
 
@@ -52,7 +56,8 @@ def blend_weights(
     context:float=.8 # of 'context' alone
 )->np.ndarray: # float32 (size,size), positive
     "The weights of one patch by the name of the blend."
-    if blend not in BLENDS: raise BadInput(f'blend {blend!r}', f'one of {", ".join(BLENDS)}')
+    if blend not in BLENDS:
+        raise BadInput(f'blend {blend!r}', f'one of {", ".join(BLENDS)}')
     weights = BLENDS[blend](size, context)
     return np.ascontiguousarray(weights, dtype=np.float32)
 
@@ -65,12 +70,14 @@ class BandAccumulator:
         planes:int, # probability planes K
         first_row:int|None=None # scene row of the first window; None: the grid's first
     ):
-        self.grid, self.weights = grid, weights
+        shape = grid.size, grid.width
+        self.grid = grid
+        self.weights = weights
         self.top = grid.rows[0] if first_row is None else first_row
-        self.sums = np.zeros((planes, grid.size, grid.width), np.float32)
-        self.weight = np.zeros((grid.size, grid.width), np.float32)
-        self.valid = np.zeros((grid.size, grid.width), bool)
-        self.range = (np.inf, -np.inf)
+        self.sums = np.zeros((planes, *shape), np.float32)
+        self.weight = np.zeros(shape, np.float32)
+        self.valid = np.zeros(shape, bool)
+        self.range = np.inf, -np.inf
 
     def add(self,
         window:Window, # one of the grid's, in the present row
@@ -79,19 +86,26 @@ class BandAccumulator:
     ):
         "Add one patch."
         (patch_rows, patch_cols), (scene_rows, cols) = self.grid.crop(window)
-        rows = slice(scene_rows.start - self.top, scene_rows.stop - self.top)
+        rows = self._own_rows(scene_rows.start, scene_rows.stop)
         weights = self.weights[patch_rows, patch_cols]
-        self.sums[:, rows, cols] += probs[:, patch_rows, patch_cols]*weights
+        weighted = probs[:, patch_rows, patch_cols]*weights
+        self.sums[:, rows, cols] += weighted
         self.weight[rows, cols] += weights
-        self.valid[rows, cols] |= True if valid is None else valid[patch_rows, patch_cols]
+        seen = True if valid is None else valid[patch_rows, patch_cols]
+        self.valid[rows, cols] |= seen
+
+    def _own_rows(self, start, stop):
+        "Rows of the scene as rows of the sums."
+        return slice(start - self.top, stop - self.top)
 
     def finish(self,
         start:int, # first finished scene row
         stop:int # one past the last
     )->np.ndarray: # (K, stop-start, W) float32, NaN where there is no data
         "The blended probabilities of finished rows."
-        rows = slice(start - self.top, stop - self.top)
-        weight, sums = self.weight[rows], self.sums[:, rows]
+        rows = self._own_rows(start, stop)
+        weight = self.weight[rows]
+        sums = self.sums[:, rows]
         seen = (weight > 0) & self.valid[rows]
         if seen.any(): self._widen_range(weight[seen])
         blended = np.full(sums.shape, np.nan, np.float32)
@@ -99,16 +113,19 @@ class BandAccumulator:
 
     def _widen_range(self, weights):
         low, high = self.range
-        self.range = min(low, float(weights.min())), max(high, float(weights.max()))
+        least = float(weights.min())
+        most = float(weights.max())
+        self.range = min(low, least), max(high, most)
 
     def advance(self,
         row:int # scene row of the next row of windows
     ):
         "Drop the rows above `row` and make room below, without a second buffer."
-        step, size = row - self.top, self.grid.size
+        step = row - self.top
+        kept = self.grid.size - step
         for plane in (*self.sums, self.weight, self.valid):
-            for first in range(0, size - step, step):
-                count = min(step, size - step - first)
-                plane[first:first + count] = plane[first + step:first + step + count]
-            plane[size - step:] = 0
+            for first in range(0, kept, step):
+                end = min(first + step, kept)
+                plane[first:end] = plane[first + step:end + step]
+            plane[kept:] = 0
         self.top = row
