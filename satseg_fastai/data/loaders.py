@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MOST_OPEN', 'IMAGENET', 'Store', 'Item', 'check_item', 'train_items', 'valid_items', 'draw_window', 'SceneMask',
-           'SceneImage', 'pick_nearest', 'ReadPatch', 'data_stats', 'data_quantiles', 'choose_stats', 'one_ahead',
-           'SceneDL', 'Stretch', 'PatchNormalize', 'SceneLoaders', 'read_directly', 'scene_block', 'scene_dls',
-           'data_spec', 'cut_patches', 'seg_augment']
+           'SceneImage', 'resize_square', 'pick_nearest', 'ReadPatch', 'data_stats', 'data_quantiles', 'choose_stats',
+           'one_ahead', 'SceneDL', 'Stretch', 'PatchNormalize', 'SceneLoaders', 'read_directly', 'scene_block',
+           'scene_dls', 'data_spec', 'cut_patches', 'seg_augment']
 
 # %% ../../nbs/05e_data.loaders.ipynb #6ee01ba3
 import math, os, random, warnings
@@ -30,7 +30,7 @@ from torch.utils.data import get_worker_info
 from .augment import new_memory, seg_augment
 from .cache import BlockCache, block_side, memory_budget, window_blocks
 from ..errors import BadInput, Note
-from ..geo.raster import open_image, reflect_index, write_cog
+from ..geo.raster import mirrored_window, open_image, write_cog
 from ..geo.tiling import Grid, crop_rule
 from ..labels.classes import ClassTable, building, palette
 from ..labels.read import labels_kind, open_labels
@@ -162,13 +162,10 @@ class Store:
         inside = row >= 0 and col >= 0 and row + height <= rows and col + width <= columns
         self._last = asked, self._assemble(i, *window) if inside else self._mirrored(i, *window)
         return self._last[1]
-    def _mirrored(self, i, row, col, height, width):
+    def _mirrored(self, i, *window):
         "As _assemble, of a window that overhangs."
-        rows = reflect_index(row, height, self.shapes[i][0])
-        cols = reflect_index(col, width, self.shapes[i][1])
-        top, left = int(rows.min()), int(cols.min())
-        parts = self._assemble(i, top, left, int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1)
-        return [part[rows - top][:, cols - left] for part in parts]
+        inside, rows, columns = mirrored_window(window, *self.shapes[i])
+        return [part[rows][:, columns] for part in self._assemble(i, *inside)]
 
     def image(self, i, window, fill=None, as_stored=False):
         "`(C,h,w)` float32 raw values, bytes as stored where all pixels have data; others become `fill`, one a band."
@@ -275,11 +272,14 @@ class SceneImage(TensorImage):
         image = self.as_subclass(torch.Tensor)[[band - 1 for band in shown]].as_subclass(TensorImage)
         return image.show(ctx=ctx, **({'cmap': 'gray'} if len(shown) == 1 else {}) | kwargs)
 
-def _resize(image, size):
-    "Bilinear (C,h,w), smoothed where it shrinks."
+def resize_square(
+    image:torch.Tensor, # (C,h,h)
+    size:int # side of the answer
+)->torch.Tensor: # (C,size,size)
+    "Bilinear, smoothed where it shrinks."
     if image.shape[-1] == size: return image
     if image.dtype == torch.uint8 and len(image) > 4:  # torch is swift with up to four
-        return torch.cat([_resize(group, size) for group in image.split(4)])
+        return torch.cat([resize_square(group, size) for group in image.split(4)])
     return F.interpolate(image[None], (size, size), mode='bilinear', align_corners=False, antialias=True)[0]
 
 def pick_nearest(
@@ -312,7 +312,7 @@ class ReadPatch:
             label = pick_nearest(self.store.label(item.pair, window), item.size)
             return torch.from_numpy(label).as_subclass(SceneMask)
         image = self.store.image(item.pair, window, fill=self.fill, as_stored=True)
-        return _resize(torch.from_numpy(image), item.size).contiguous().as_subclass(TensorImage)
+        return resize_square(torch.from_numpy(image), item.size).contiguous().as_subclass(TensorImage)
 
 # %% ../../nbs/05e_data.loaders.ipynb #eeff8216
 IMAGENET = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])

@@ -8,7 +8,8 @@ __all__ = ['IGNORED', 'instances_from_mask', 'instances_from_polygons', 'instanc
 # %% ../../nbs/12a_instances.targets.ipynb #1697ddb7
 import numpy as np
 import torch
-from scipy import ndimage
+
+from ..geo.regions import label_regions
 
 # %% ../../nbs/12a_instances.targets.ipynb #e57040a5
 IGNORED = 255 # value of pixels that do not count in an instance map
@@ -19,14 +20,11 @@ def instances_from_mask(
     ignore:int=255 # index of pixels that do not count
 )->np.ndarray: # int32 (H,W): 256 * number + kind, 255, 0
     "Connected components of a mask as objects."
-    ids = np.where(mask == ignore, IGNORED, 0).astype(np.int32)
-    total = 0
-    for kind, index in enumerate(things, 1):
-        components, count = ndimage.label(mask == index)
-        inside = components > 0
-        numbers = components[inside] + total
-        ids[inside] = numbers*256 + kind
-        total += count
+    numbers, owner = label_regions(mask, things)
+    kinds = {index: kind for kind, index in enumerate(things, 1)}
+    kind_of = np.array([0, *(kinds[index] for index in owner)], np.int32)
+    ids = numbers*256 + kind_of[numbers]
+    ids[(mask == ignore) & (numbers == 0)] = IGNORED
     return ids
 
 def instances_from_polygons(

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import BadInput
+from ..models.segmenter import resize
 
 # %% ../../nbs/11a_pointrend.points.ipynb #457fd890
 def pixel_centers(
@@ -155,9 +156,6 @@ def subdivision_sizes(
     return [(h, w), *subdivision_sizes(h, w, H, W)]
 
 # %% ../../nbs/11a_pointrend.points.ipynb #5a882c18
-def _resize(x, size):
-    return F.interpolate(x, size=size, mode='bilinear', align_corners=False)
-
 def _paper(canvas, up, band):
     "Section 3.1: plain uncertainty."
     return uncertainty(up)
@@ -166,7 +164,7 @@ def _band_first(canvas, up, band):
     "From 1 to 2 in the band, at most 0 elsewhere."
     unsure = uncertainty(up)
     coarse = uncertainty(canvas)[:, None]
-    parents = _resize(coarse, up.shape[-2:])[:, 0]
+    parents = resize(coarse, up.shape[-2:])[:, 0]
     below_zero = parents.clamp(max=-1e-12)
     balance = (unsure/below_zero).clamp(max=1)
     return torch.where(band, 2 - balance, unsure)
@@ -206,7 +204,7 @@ def subdivision_step(
     rank='band' # key of RANKS
 )->tuple: # canvas (B,K,h',w'), flat numbers (B,n) of the refined pixels
     "One doubling."
-    up = _resize(canvas, size)
+    up = resize(canvas, size)
     band = mixed_band(canvas, size)
     n = count(band)
     own_count = torch.is_tensor(n)
