@@ -20,8 +20,9 @@ class BadInput(ValueError):
         parts = [found.rstrip('.')]
         if expected: parts.append(f'expected {expected}')
         if do: parts.append(do.rstrip('.'))
-        lines = [' '.join(part.split()) for part in parts if part]
-        super().__init__('; '.join(lines) + '.')
+        lines = (' '.join(part.split()) for part in parts if part)
+        text = '; '.join(lines)
+        super().__init__(f'{text}.')
 
 # %% ../nbs/00_errors.ipynb #041a5b9b
 class FailedWork(BadInput):
@@ -35,8 +36,9 @@ def need(
     *packages # names to import
 ):
     "A missing package of the extra is an error that says how to get it."
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
-    if missing: raise BadInput(f'{missing[0]} is not installed', do="pip install 'satseg_fastai[export]'")
+    for package in packages:
+        if importlib.util.find_spec(package): continue
+        raise BadInput(f'{package} is not installed', do="pip install 'satseg_fastai[export]'")
 
 # %% ../nbs/00_errors.ipynb #eec9e91a
 class Note(UserWarning):

@@ -103,21 +103,15 @@ def _box(pair):
     return place and ground_box(place, pair.region)
 
 # %% ../../nbs/05b_data.datasets.ipynb #9d401019
-def _components(count, starts, ends):
-    "The number of the part that each of some nodes is in; edges lead from starts to ends."
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-    graph = coo_array(([1]*len(starts), (starts, ends)), shape=(count, count))
-    return connected_components(graph, directed=False)[1]
-
 def _touching(pairs, boxes):
     "Pairs that share ground or a group, through others too, get the group of the first of them."
     import shapely
+    from satseg_fastai.geo.regions import components
     shapes = [ground_shape(box) if box else shapely.Point() for box in boxes]
     starts, ends = shapely.STRtree(shapes).query(shapes, predicate='intersects')
     numbers, first = range(len(pairs)), {}
     of_group = [first.setdefault(pair.group, number) for number, pair in enumerate(pairs)]
-    parts = _components(len(pairs), [*starts, *numbers], [*ends, *of_group])
+    parts = components([*starts, *numbers], [*ends, *of_group], len(pairs))
     names = {}
     for pair, part in zip(pairs, parts): names.setdefault(part, pair.group)
     return [pair._replace(group=names[part]) for pair, part in zip(pairs, parts)]

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['MOST_OPEN', 'IMAGENET', 'Store', 'Item', 'check_item', 'train_items', 'valid_items', 'draw_window', 'SceneMask',
-           'SceneImage', 'pick_nearest', 'ReadPatch', 'data_stats', 'data_quantiles', 'choose_stats', 'one_ahead',
-           'SceneDL', 'Stretch', 'PatchNormalize', 'SceneLoaders', 'read_directly', 'scene_block', 'split_store',
-           'on_device', 'block_dls', 'scene_dls', 'show_batch', 'data_spec', 'cut_patches', 'seg_augment']
+           'SceneImage', 'resize_square', 'pick_nearest', 'ReadPatch', 'data_stats', 'data_quantiles', 'choose_stats',
+           'one_ahead', 'SceneDL', 'Stretch', 'PatchNormalize', 'SceneLoaders', 'read_directly', 'scene_block',
+           'split_store', 'on_device', 'block_dls', 'scene_dls', 'show_batch', 'data_spec', 'cut_patches',
+           'seg_augment']
 
 # %% ../../nbs/05e_data.loaders.ipynb #6ee01ba3
 import math, os, random, warnings
@@ -34,7 +35,7 @@ from torch.utils.data import get_worker_info
 from .augment import new_memory, seg_augment
 from .cache import BlockCache, block_side, memory_budget, window_blocks
 from ..errors import BadInput, Note
-from ..geo.raster import open_image, reflect_index, write_cog
+from ..geo.raster import mirrored_window, open_image, write_cog
 from ..geo.tiling import Grid, crop_rule
 from ..labels.classes import ClassTable, building, palette
 from ..labels.read import labels_kind, open_labels
@@ -184,15 +185,10 @@ class Store:
         read = self._mirrored if overhangs else self._assemble
         self._last = asked, read(i, *window)
         return self._last[1]
-    def _mirrored(self, i, row, col, height, width):
+    def _mirrored(self, i, *window):
         "As _assemble, of a window that overhangs."
-        rows, columns = self.shapes[i]
-        rows = reflect_index(row, height, rows)
-        columns = reflect_index(col, width, columns)
-        top, left = int(rows.min()), int(columns.min())
-        bottom, right = int(rows.max()), int(columns.max())
-        parts = self._assemble(i, top, left, bottom - top + 1, right - left + 1)
-        return [part[rows - top][:, columns - left] for part in parts]
+        inside, rows, columns = mirrored_window(window, *self.shapes[i])
+        return [part[rows][:, columns] for part in self._assemble(i, *inside)]
 
     def image(self, i, window, fill=None, as_stored=False):
         "`(C,h,w)` float32 raw values, bytes as stored where all pixels have data; others become `fill`, one a band."
@@ -315,11 +311,14 @@ class SceneImage(TensorImage):
         if len(bands) == 1: kwargs = {'cmap': 'gray', **kwargs}
         return image.as_subclass(TensorImage).show(ctx=ctx, **kwargs)
 
-def _resize(image, size):
-    "Bilinear (C,h,w), smoothed where it shrinks."
+def resize_square(
+    image:torch.Tensor, # (C,h,h)
+    size:int # side of the answer
+)->torch.Tensor: # (C,size,size)
+    "Bilinear, smoothed where it shrinks."
     if image.shape[-1] == size: return image
     if image.dtype == torch.uint8 and len(image) > 4:  # torch is swift with up to four
-        groups = [_resize(group, size) for group in image.split(4)]
+        groups = [resize_square(group, size) for group in image.split(4)]
         return torch.cat(groups)
     smoothly = dict(mode='bilinear', align_corners=False, antialias=True)
     return F.interpolate(image[None], (size, size), **smoothly)[0]
@@ -355,7 +354,7 @@ class ReadPatch:
             label = pick_nearest(self.store.label(item.pair, window), item.size)
             return torch.from_numpy(label).as_subclass(SceneMask)
         image = self.store.image(item.pair, window, fill=self.fill, as_stored=True)
-        return _resize(torch.from_numpy(image), item.size).contiguous().as_subclass(TensorImage)
+        return resize_square(torch.from_numpy(image), item.size).contiguous().as_subclass(TensorImage)
 
 # %% ../../nbs/05e_data.loaders.ipynb #eeff8216
 IMAGENET = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])

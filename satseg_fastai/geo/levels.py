@@ -30,17 +30,21 @@ def score_levels(
 
 def _rounded(y_score, levels):
     "The nearest level of each probability, as a float of its own type."
-    return np.rint(y_score*y_score.dtype.type(levels))
+    one = y_score.dtype.type(levels)
+    return np.rint(y_score*one)
 
 def _levels_with_nodata(y_score, levels):
     "The slower way, for scores with NaN; numbers outside [0, 1] are refused."
     void = np.isnan(y_score)
-    outside = ~void & ~((y_score >= 0) & (y_score <= 1))
+    inside = (y_score >= 0) & (y_score <= 1)
+    outside = ~void & ~inside
     if outside.any():
-        raise BadInput(f'a score of {y_score[outside][0]:.4g}', 'probabilities from 0 to 1',
-                       'apply a sigmoid or softmax to logits first')
+        first = y_score[outside][0]
+        do = 'apply a sigmoid or softmax to logits first'
+        raise BadInput(f'a score of {first:.4g}', 'probabilities from 0 to 1', do)
     known = np.where(void, 0, y_score)
-    return np.where(void, levels + 1, np.rint(known*y_score.dtype.type(levels))).astype(np.uint16)
+    rounded = _rounded(known, levels)
+    return np.where(void, levels + 1, rounded).astype(np.uint16)
 
 # %% ../../nbs/01c_geo.levels.ipynb #321233bb
 def threshold_level(
@@ -48,9 +52,11 @@ def threshold_level(
     levels:int=LEVELS # the level of probability 1
 )->int: # a pixel is positive where its level is at least this
     "The lowest level whose probability is at least the threshold."
-    if not 0 <= threshold <= 1: raise BadInput(f'a threshold of {threshold}', 'a probability from 0 to 1')
+    if not 0 <= threshold <= 1:
+        raise BadInput(f'a threshold of {threshold}', 'a probability from 0 to 1')
     near = round(threshold*levels)
-    return near if near/levels >= threshold else near + 1
+    reaches = near/levels >= threshold
+    return near if reaches else near + 1
 
 # %% ../../nbs/01c_geo.levels.ipynb #86183078
 def level_probability(
@@ -58,7 +64,8 @@ def level_probability(
     levels:int=LEVELS # the level of probability 1
 )->np.ndarray: # float64, above 0 and below 1
     "The probability that a level stands for where logarithms are taken."
-    return np.clip(x, .25, levels - .25)/levels
+    inside = np.clip(x, .25, levels - .25)
+    return inside/levels
 
 # %% ../../nbs/01c_geo.levels.ipynb #868d7568
 def temper(
@@ -67,23 +74,29 @@ def temper(
     levels:int=LEVELS # the level of probability 1
 )->np.ndarray: # the same shape and type
     "Probabilities of a model whose logits are divided by a temperature."
-    if not .01 <= temperature <= 100: raise BadInput(f'a temperature of {temperature}', 'a number from .01 to 100')
+    if not .01 <= temperature <= 100:
+        raise BadInput(f'a temperature of {temperature}', 'a number from .01 to 100')
     if x.ndim < 2:
         raise BadInput(f'probabilities of shape {x.shape}', 'planes first: (K,...), one plane for two classes')
     if temperature == 1: return x
     if x.dtype == np.uint16: return _temper_levels(x, 1/temperature, levels)
-    if x.dtype.kind != 'f': raise BadInput(f'scores of type {x.dtype}', 'float probabilities or uint16 levels')
+    if x.dtype.kind != 'f':
+        raise BadInput(f'scores of type {x.dtype}', 'float probabilities or uint16 levels')
     p = x.astype(float)
-    planes = p if len(p) > 1 else np.stack([1 - p[0], p[0]])
+    planes = p if len(p) > 1 else np.concatenate([1 - p, p])
     powers = planes**(1/temperature)
-    return (powers/powers.sum(0))[-len(p):].astype(x.dtype)
+    shares = powers/powers.sum(0)
+    return shares[-len(p):].astype(x.dtype)
 
 def _temper_levels(x, power, levels):
     "Each plane by a table of powers; nodata stays."
-    powers = level_probability(np.arange(levels + 1), levels)**power
+    nodata = levels + 1
+    powers = level_probability(np.arange(nodata), levels)**power
     if len(x) == 1:
-        table = np.rint(powers/(powers + powers[::-1])*levels)
-        return np.append(table, levels + 1).astype(np.uint16)[x]
-    void = x == levels + 1
+        shares = powers/(powers + powers[::-1])
+        table = np.append(np.rint(shares*levels), nodata)
+        return table.astype(np.uint16)[x]
     planes = powers[np.minimum(x, levels)]
-    return np.where(void, x, np.rint(planes/planes.sum(0)*levels)).astype(np.uint16)
+    shares = planes/planes.sum(0)
+    tempered = np.rint(shares*levels)
+    return np.where(x == nodata, x, tempered).astype(np.uint16)

@@ -26,7 +26,9 @@ def crop_rule(
     "The part of a window inside the scene: where it lies in the patch, and where in the scene."
     first = min(max(start, 0), n)
     stop = max(first, min(start + length, n))
-    return slice(first - start, stop - start), slice(first, stop)
+    in_patch = slice(first - start, stop - start)
+    in_scene = slice(first, stop)
+    return in_patch, in_scene
 
 # %% ../../nbs/01b_geo.tiling.ipynb #3f757d8b
 def axis_starts(
@@ -59,9 +61,12 @@ class Grid:
     ):
         if min(height, width, size) < 1:
             raise BadInput(f'scene {height} x {width} with patch {size}', 'sizes of at least 1 pixel')
-        if not 0 <= overlap <= .9: raise BadInput(f'overlap {overlap}', 'a share between 0 and .9', 'use --overlap .5')
-        self.height, self.width = height, width
-        self.size, self.overlap = size, overlap
+        if not 0 <= overlap <= .9:
+            raise BadInput(f'overlap {overlap}', 'a share between 0 and .9', 'use --overlap .5')
+        self.height = height
+        self.width = width
+        self.size = size
+        self.overlap = overlap
         self.stride = max(1, round(size*(1 - overlap)))
         self.rows = axis_starts(height, size, self.stride)
         self.cols = axis_starts(width, size, self.stride)
@@ -69,17 +74,22 @@ class Grid:
         # rows of a patch in each strip; a strip ends where the next row of windows begins
         self.parts = [slice(top, min(top + self.stride, size)) for top in range(0, size, self.stride)]
     def __len__(self): return len(self.rows)*len(self.cols)
-    def __iter__(self): return (window for row in self.rows for window in self.row_windows(row))
+    def __iter__(self):
+        for row in self.rows: yield from self.row_windows(row)
     def __repr__(self):
         size = f'{self.height} x {self.width}'
         count = f'{len(self.rows)} x {len(self.cols)}'
         return f'Grid({size}: {count} windows of {self.size}, stride {self.stride})'
 
-    def row_windows(self, row): return [Window(row, col, self.size, self.size) for col in self.cols]
+    def row_windows(self, row):
+        "The windows of one row, left to right."
+        side = self.size
+        return [Window(row, col, side, side) for col in self.cols]
     def bands(self):
         "The rows of windows from top to bottom, each with the scene rows that it finishes."
         start = 0
-        for row, following in zip(self.rows, [*self.rows[1:], self.height]):
+        next_rows = [*self.rows[1:], self.height]
+        for row, following in zip(self.rows, next_rows):
             stop = min(max(following, 0), self.height)
             yield Band(self.row_windows(row), start, stop)
             start = stop

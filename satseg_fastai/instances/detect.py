@@ -19,9 +19,14 @@ class Detection(NamedTuple):
     label:int # 1 ... n_out-1
     score:float # 0 ... 1
     @property
-    def box(self): return self.col, self.row, self.col + self.mask.shape[1], self.row + self.mask.shape[0]
+    def box(self):
+        "First column and row, and behind the last ones."
+        height, width = self.mask.shape
+        return self.col, self.row, self.col + width, self.row + height
     @property
-    def area(self): return int(self.mask.sum())
+    def area(self):
+        "Pixels of the mask."
+        return int(self.mask.sum())
 
 def tight(
     row:int, # of the mask's first row
@@ -31,8 +36,15 @@ def tight(
     score:float # 0 ... 1
 )->Detection|None: # None if no bit is set
     "A Detection without empty margins."
-    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    rows = np.flatnonzero(mask.any(1))
+    cols = np.flatnonzero(mask.any(0))
     if not len(rows): return None
-    top, left = int(rows[0]), int(cols[0])
-    bits = np.ascontiguousarray(mask[top:rows[-1] + 1, left:cols[-1] + 1])
-    return Detection(int(row) + top, int(col) + left, bits, int(label), float(score))
+    top, bottom = int(rows[0]), rows[-1] + 1
+    left, right = int(cols[0]), cols[-1] + 1
+    bits = np.ascontiguousarray(mask[top:bottom, left:right])
+    return Detection(
+        row=int(row) + top,
+        col=int(col) + left,
+        mask=bits,
+        label=int(label),
+        score=float(score))

@@ -40,7 +40,8 @@ class CoarseMaskHead(nn.Module):
         nn.init.zeros_(self.out.bias)
     def forward(self, x):
         x = self.conv(x).relu().flatten(1)
-        x = self.fc2(self.fc1(x).relu()).relu()
+        x = self.fc1(x).relu()
+        x = self.fc2(x).relu()
         return self.out(x).reshape(-1, self.n_out, self.side, self.side)
 
 def four_conv_head(
@@ -48,7 +49,9 @@ def four_conv_head(
     n_out:int=1 # kinds of object K
 )->nn.Sequential: # (R,C,r,r) -> (R,K,2r,2r)
     "Mask R-CNN's own mask head: four 3x3 convolutions, a transposed one, a 1x1."
-    return nn.Sequential(MaskRCNNHeads(c, (c,)*4, 1), MaskRCNNPredictor(c, c, n_out))
+    convolutions = MaskRCNNHeads(c, layers=[c]*4, dilation=1)
+    predictor = MaskRCNNPredictor(c, c, n_out)
+    return nn.Sequential(convolutions, predictor)
 
 # %% ../../nbs/12b_instances.masks.ipynb #236c797d
 def to_image(
@@ -56,7 +59,8 @@ def to_image(
     p:torch.Tensor # (R,P,2) in [0,1] of each box
 )->torch.Tensor: # (R,P,2) x, y in pixels
     "Points of boxes as places in the image."
-    return boxes[:, None, :2] + p*(boxes[:, None, 2:] - boxes[:, None, :2])
+    corner, opposite = boxes[:, None].split(2, -1)
+    return corner + p*(opposite - corner)
 
 def sample_in_boxes(
     x:torch.Tensor, # (N,C,h,w) feature maps
@@ -65,13 +69,16 @@ def sample_in_boxes(
     stride:int=4 # pixels a cell of the map
 )->torch.Tensor: # (R,C,P)
     "Features at points of boxes."
-    size = torch.tensor([x.shape[-1], x.shape[-2]], device=x.device)*stride
+    height, width = x.shape[-2:]
+    size = torch.tensor([width, height], device=x.device)*stride
     counts = [len(image_boxes) for image_boxes in boxes]
     features = []
     for image, image_boxes, image_p in zip(x, boxes, p.split(counts)):
         at = to_image(image_boxes.float(), image_p)/size
-        sampled = point_sample(image[None], at.reshape(1, -1, 2))[0]
-        features.append(sampled.reshape(len(image), *at.shape[:2]).transpose(0, 1))
+        in_a_row = at.reshape(1, -1, 2)
+        sampled = point_sample(image[None], in_a_row)[0]
+        of_boxes = sampled.reshape(len(image), *at.shape[:2])
+        features.append(of_boxes.transpose(0, 1))
     return torch.cat(features)
 
 # %% ../../nbs/12b_instances.masks.ipynb #02aa25ab
@@ -82,7 +89,8 @@ def sample_masks(
 )->torch.Tensor: # (R,P) float
     "Masks at places in the image, bilinear, edges continued."
     height, width = masks.shape[-2:]
-    flat, first = masks.flatten(), which[:, None]*height
+    flat = masks.flatten()
+    first = which[:, None]*height  # row of each mask when all stand below one another
     at = xy.float() - .5
     low = at.floor()
     column, row = low.long().unbind(-1)
@@ -90,14 +98,17 @@ def sample_masks(
     def corner(dx, dy):
         x = (column + dx).clamp(0, width - 1)
         y = (row + dy).clamp(0, height - 1)
-        return flat[(first + y)*width + x].float()
+        index = (first + y)*width + x
+        return flat[index].float()
     return _bilinear(corner, right, down)
 
 def _bilinear(corner, right, down):
     "The mean of four corners, by how near they are."
-    upper = corner(0, 0)*(1 - right) + corner(1, 0)*right
-    lower = corner(0, 1)*(1 - right) + corner(1, 1)*right
-    return upper*(1 - down) + lower*down
+    def along_row(dy):
+        left_value = corner(0, dy)
+        right_value = corner(1, dy)
+        return left_value*(1 - right) + right_value*right
+    return along_row(0)*(1 - down) + along_row(1)*down
 
 def covered_share(
     masks:torch.Tensor, # (G,H,W) 0 and 1
@@ -106,8 +117,11 @@ def covered_share(
     side:int=7 # cells a side
 )->torch.Tensor: # (R,side,side) in [0,1]
     "Share of each cell of a box that its mask covers."
-    rois = torch.cat([which[:, None].to(boxes), boxes], 1)
-    return roi_align(masks[:, None].to(boxes), rois, side, 1., -1, aligned=True)[:, 0]
+    numbers = which[:, None].to(boxes)
+    rois = torch.cat([numbers, boxes], 1)
+    images = masks[:, None].to(boxes)
+    shares = roi_align(images, rois, side, spatial_scale=1., sampling_ratio=-1, aligned=True)
+    return shares[:, 0]
 
 # %% ../../nbs/12b_instances.masks.ipynb #26041351
 class PointMask(nn.Module):
@@ -147,7 +161,8 @@ class PointMask(nn.Module):
         p:torch.Tensor # (R,P,2) in [0,1] of each box
     )->torch.Tensor: # (R,K,P)
         "The logits at points of boxes."
-        return self.point(sample_in_boxes(x, boxes, p, self.stride), point_sample(coarse, p))
+        fine = sample_in_boxes(x, boxes, p, self.stride)
+        return self.point(fine, point_sample(coarse, p))
 
 # %% ../../nbs/12b_instances.masks.ipynb #dbb8b602
 def of_kind(
@@ -155,9 +170,14 @@ def of_kind(
     labels:torch.Tensor # (R,) 1 ... K
 )->torch.Tensor: # (R,1,...)
     "The channel of each row's own label."
-    return y[torch.arange(len(y), device=y.device), labels - 1][:, None]
+    rows = torch.arange(len(y), device=y.device)
+    own = y[rows, labels - 1]
+    return own[:, None]
 
-def _nothing(module): return sum(parameter.sum() for parameter in module.parameters())*0.
+def _nothing(module):
+    "Zero, with a graph to each parameter."
+    sums = (parameter.sum() for parameter in module.parameters())
+    return sum(sums)*0.
 
 def mask_losses(
     m:PointMask, # the mask head
@@ -167,7 +187,8 @@ def mask_losses(
     targets:list # N of dict(masks (G,H,W), labels (G,))
 )->dict: # loss_mask of the coarse logits, loss_mask_point
     "Losses of the mask head; without any box they are zero, with a graph."
-    if not sum(map(len, boxes)): return dict(loss_mask=_nothing(m.coarse), loss_mask_point=_nothing(m.point))
+    if not sum(map(len, boxes)):
+        return dict(loss_mask=_nothing(m.coarse), loss_mask_point=_nothing(m.point))
     labels = torch.cat([target['labels'][objects] for target, objects in zip(targets, matched)])
     coarse = m.coarse_logits(x, boxes)
     own = of_kind(coarse, labels)
@@ -175,15 +196,20 @@ def mask_losses(
     logits = of_kind(m.point_logits(x, boxes, coarse, p), labels)[:, 0]
     share, truth = _mask_truth(boxes, matched, targets, p, m.coarse.side)
     bce = F.binary_cross_entropy_with_logits
-    return dict(loss_mask=bce(own[:, 0].float(), share), loss_mask_point=bce(logits.float(), truth))
+    return dict(
+        loss_mask=bce(own[:, 0].float(), share),
+        loss_mask_point=bce(logits.float(), truth))
 
 def _mask_truth(boxes, matched, targets, p, side):
     "What the masks of the boxes' objects say about coarse cells and at points."
     shares, truths = [], []
-    for image_boxes, objects, target, image_p in zip(boxes, matched, targets, p.split([len(b) for b in boxes])):
+    points = p.split([len(image_boxes) for image_boxes in boxes])
+    for image_boxes, objects, target, image_p in zip(boxes, matched, targets, points):
         if not len(image_boxes): continue
-        shares.append(covered_share(target['masks'], objects, image_boxes.float(), side))
-        truths.append(sample_masks(target['masks'], objects, to_image(image_boxes, image_p)))
+        masks = target['masks']
+        xy = to_image(image_boxes, image_p)
+        shares.append(covered_share(masks, objects, image_boxes.float(), side))
+        truths.append(sample_masks(masks, objects, xy))
     return torch.cat(shares), torch.cat(truths)
 
 # %% ../../nbs/12b_instances.masks.ipynb #a46101cf
@@ -201,15 +227,23 @@ def _render_image(m, features, boxes, labels):
     if not len(boxes): return features.new_zeros(0, 1, m.side, m.side)
     x = features[None]
     coarse = m.coarse_logits(x, [boxes])
-    def answer(p): return of_kind(m.point_logits(x, [boxes], coarse, p), labels)
-    logits = subdivide(of_kind(coarse, labels), answer, (m.side, m.side), points=m.n_render)
+    def answer(p):
+        logits = m.point_logits(x, [boxes], coarse, p)
+        return of_kind(logits, labels)
+    own = of_kind(coarse, labels)
+    logits = subdivide(own, answer, (m.side, m.side), points=m.n_render)
     return logits.sigmoid()
 
 # %% ../../nbs/12b_instances.masks.ipynb #896b2b7d
-def _centers_within(low, high, n):
-    "Range of the pixels, of n, whose centers lie between two edges."
-    first, end = (min(max(int(np.ceil(edge - .5)), 0), n) for edge in (low, high))
-    return first, end
+def _center_behind(edge, n):
+    "The first pixel, of n, whose center lies on an edge or behind it; n if there is none."
+    pixel = int(np.ceil(edge - .5))
+    return min(max(pixel, 0), n)
+
+def _shares(first, end, low, high, device):
+    "Where the centers of pixels lie between two edges, which are 0 and 1."
+    centers = torch.arange(first, end, device=device) + .5
+    return (centers - low)/(high - low)
 
 def paste_crop(
     mask:torch.Tensor, # (h,w) probabilities over the box
@@ -217,13 +251,15 @@ def paste_crop(
     shape:tuple # (H,W) of the image
 )->tuple: # first row, first column, (rows,cols) probabilities of the pixels whose centers lie in the box
     "A box's mask on the pixels of the image that it covers."
+    height, width = shape
     x0, y0, x1, y1 = box.tolist()
-    left, right = _centers_within(x0, x1, shape[1])
-    top, bottom = _centers_within(y0, y1, shape[0])
+    left, right = (_center_behind(edge, width) for edge in (x0, x1))
+    top, bottom = (_center_behind(edge, height) for edge in (y0, y1))
     if right <= left or bottom <= top: return top, left, mask.new_zeros(0, 0)
-    x = (torch.arange(left, right, device=mask.device) + .5 - x0)/(x1 - x0)
-    y = (torch.arange(top, bottom, device=mask.device) + .5 - y0)/(y1 - y0)
-    p = torch.stack(torch.meshgrid(x, y, indexing='xy'), -1).reshape(1, -1, 2)
+    x = _shares(left, right, x0, x1, mask.device)
+    y = _shares(top, bottom, y0, y1, mask.device)
+    grid = torch.meshgrid(x, y, indexing='xy')
+    p = torch.stack(grid, -1).reshape(1, -1, 2)
     values = point_sample(mask[None, None].float(), p)
     return top, left, values.reshape(bottom - top, right - left)
 

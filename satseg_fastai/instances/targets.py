@@ -8,7 +8,8 @@ __all__ = ['IGNORED', 'instances_from_mask', 'instances_from_polygons', 'instanc
 # %% ../../nbs/12a_instances.targets.ipynb #1697ddb7
 import numpy as np
 import torch
-from scipy import ndimage
+
+from ..geo.regions import label_regions
 
 # %% ../../nbs/12a_instances.targets.ipynb #e57040a5
 IGNORED = 255 # value of pixels that do not count in an instance map
@@ -19,13 +20,11 @@ def instances_from_mask(
     ignore:int=255 # index of pixels that do not count
 )->np.ndarray: # int32 (H,W): 256 * number + kind, 255, 0
     "Connected components of a mask as objects."
-    ids = np.where(mask == ignore, IGNORED, 0).astype(np.int32)
-    total = 0
-    for kind, index in enumerate(things, 1):
-        components, count = ndimage.label(mask == index)
-        inside = components > 0
-        ids[inside] = (components[inside] + total)*256 + kind
-        total += count
+    numbers, owner = label_regions(mask, things)
+    kinds = {index: kind for kind, index in enumerate(things, 1)}
+    kind_of = np.array([0, *(kinds[index] for index in owner)], np.int32)
+    ids = numbers*256 + kind_of[numbers]
+    ids[(mask == ignore) & (numbers == 0)] = IGNORED
     return ids
 
 def instances_from_polygons(
@@ -46,7 +45,8 @@ def instances_from_polygons(
         first = 256*number if index in things else 0
         values.append((polygon, first + kinds.get(index, 0)))
     if not values: return np.zeros((height, width), np.int32)
-    return rasterize(values, (height, width), fill=0, transform=Affine.translation(col, row), dtype='int32')
+    to_scene = Affine.translation(col, row)
+    return rasterize(values, (height, width), fill=0, transform=to_scene, dtype='int32')
 
 # %% ../../nbs/12a_instances.targets.ipynb #ed0722ff
 def instance_targets(
@@ -60,15 +60,19 @@ def instance_targets(
     masks = ids[None] == keys[:, None, None]
     x0, x1 = _first_and_end(masks.any(1))
     y0, y1 = _first_and_end(masks.any(2))
-    return dict(boxes=torch.stack([x0, y0, x1, y1], 1).float(), labels=keys % 256, masks=masks.byte())
+    boxes = torch.stack([x0, y0, x1, y1], 1)
+    return dict(boxes=boxes.float(), labels=keys % 256, masks=masks.byte())
 
 def _first_and_end(on):
     "Of each row of bits (G,n) the number of the first one set and, behind the last one, the end."
-    return on.float().argmax(1), on.shape[1] - on.flip(1).float().argmax(1)
+    first = on.float().argmax(1)
+    behind = on.flip(1).float().argmax(1)  # bits behind the last one set
+    return first, on.shape[1] - behind
 
 def blank_ignored(
     images:torch.Tensor, # (N,C,H,W) normalized
     ids:torch.Tensor # (N,H,W) instance maps
 )->torch.Tensor: # (N,C,H,W)
     "The images, mean gray where labels say nothing."
-    return images.masked_fill((ids == IGNORED)[:, None], 0.)
+    ignored = (ids == IGNORED)[:, None]
+    return images.masked_fill(ignored, 0.)

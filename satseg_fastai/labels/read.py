@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import BadInput, Note
 from ..files import read_json
-from ..geo.raster import Scene, on_earth, reflect_index, turn_length, write_cog
+from ..geo.raster import Scene, mirrored_window, on_earth, turn_length, write_cog
 from .classes import ClassTable, palette, shown_name
 from .masks import MaskSource, Place, gray_levels, mask_coding, place_of, scan_mask, scan_under
 from satseg_fastai.labels.polygons import (
@@ -46,15 +46,10 @@ class Labels:
         width:int # columns of the window
     )->np.ndarray: # uint8 (height,width) class indices
         "Class indices of one window, mirrored where it overhangs the image."
-        rows = reflect_index(row, height, self.height)
-        cols = reflect_index(col, width, self.width)
-        top, bottom = int(rows.min()), int(rows.max())
-        left, right = int(cols.min()), int(cols.max())
-        block = self._inside(top, left, bottom - top + 1, right - left + 1)
-        above_or_left = row < 0 or col < 0
-        if above_or_left or row + height > self.height or col + width > self.width:
-            return block[rows - top][:, cols - left]
-        return block
+        asked = row, col, height, width
+        inside, rows, columns = mirrored_window(asked, self.height, self.width)
+        block = self._inside(*inside)
+        return block if inside == asked else block[rows][:, columns]
     def _inside(self, *window):
         "Class indices of a window that does not overhang."
         block = self.source(*window)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..geo.regions import components
 from .trace import Regions, Step, join, pick, sums
 
 # %% ../../nbs/50h_maps.outlines.ipynb #4ec0c16f
@@ -77,13 +78,6 @@ def _still(waiting, stays):
     pairs = waiting.pairs[:, stays[waiting.pairs[0]]]
     return _Waiting(pick(waiting.regions, stays), place[pairs])
 
-def _groups(n, pairs):
-    "For each of n positions its group."
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-    graph = coo_array((np.ones(pairs.shape[1]), tuple(pairs)), shape=(n, n))
-    return connected_components(graph, directed=False)[1]
-
 def _in_order(regions):
     "Regions in an order that no band decides."
     import shapely
@@ -102,7 +96,7 @@ def simplified(
         if waiting is None: waiting = _Waiting(pick(step.done, slice(0)), np.zeros((2, 0), int))
         waiting = _with(waiting, step.done, reach)
         regions = waiting.regions
-        group = _groups(len(regions.cls), waiting.pairs)
+        group = components(*waiting.pairs, len(regions.cls))
         stays = np.isin(group, group[unfinished(regions.shape, step, reach)])
         ready = _in_order(pick(regions, ~stays))
         waiting = _still(waiting, stays)

@@ -21,22 +21,29 @@ def roof_height(
     blur:float=.7 # pixels: standard deviation of a smoothing
 )->np.ndarray: # (h,w) distance to the outline times the squared probability; 0 outside
     "How far inside, and how surely."
-    height = ndimage.distance_transform_edt(np.pad(found, 1))[1:-1, 1:-1]
+    outside_around = np.pad(found, 1)
+    distance = ndimage.distance_transform_edt(outside_around)
+    height = distance[1:-1, 1:-1]
     if prob is not None: height = height*np.nan_to_num(prob)**2
-    return np.where(found, ndimage.gaussian_filter(height, blur, mode='constant'), 0)
+    smooth = ndimage.gaussian_filter(height, blur, mode='constant')
+    return np.where(found, smooth, 0)
 
 # %% ../../nbs/50d_maps.separate.ipynb #a1612531
 def _halves(values, down, right):
     "Each pixel, and the one so many rows below and columns to the right of it."
     height, width = values.shape
-    own = values[:height - down, max(0, -right):width - max(0, right)]
-    return own, values[down:, max(0, right):width - max(0, -right)]
+    left = -right
+    own_columns = slice(max(0, left), width - max(0, right))
+    other_columns = slice(max(0, right), width - max(0, left))
+    own = values[:height - down, own_columns]
+    other = values[down:, other_columns]
+    return own, other
 
 def _meetings(basins, height, step):
     "Where a pixel and its neighbor lie in two basins: the pairs, lower number first, and the lower height."
     one, other = _halves(basins, *step)
     at = (one != other) & (one > 0) & (other > 0)
-    pairs = np.stack([np.minimum(one[at], other[at]), np.maximum(one[at], other[at])])
+    pairs = np.sort([one[at], other[at]], axis=0)
     here, there = _halves(height, *step)
     return pairs, np.minimum(here[at], there[at])
 
@@ -51,9 +58,11 @@ def passes(
     pairs, levels = (np.concatenate(parts, -1) for parts in zip(*meetings))
     order = np.argsort(-levels, kind='stable')
     pairs, levels = pairs[:, order], levels[order]
-    key = pairs[0].astype(np.int64)*(basins.max() + 1) + pairs[1]
-    first = np.sort(np.unique(key, return_index=True)[1])
-    return pairs[:, first].T, levels[first]
+    low, high = pairs.astype(np.int64)
+    key = low*(basins.max() + 1) + high
+    _, highest = np.unique(key, return_index=True)
+    highest.sort()
+    return pairs[:, highest].T, levels[highest]
 
 def _standing(peaks, pairs, levels, depth):
     "Which peaks stand out, by the pass over which each meets a higher one."
@@ -73,7 +82,8 @@ def _standing(peaks, pairs, levels, depth):
 
 def _renumbered(labels, keep):
     "The labels that are kept as 1, 2, ...; the others 0."
-    return (np.cumsum(keep, dtype=np.int32)*keep)[labels]
+    numbers = np.cumsum(keep, dtype=np.int32)*keep
+    return numbers[labels]
 
 def summits(
     height:np.ndarray, # (h,w), 0 outside
@@ -83,12 +93,16 @@ def summits(
     "Numbered tops that stand out."
     from skimage.morphology import local_maxima
     from skimage.segmentation import watershed
-    near, found = neighborhood(connectivity), height > 0
-    tops, owner = label_regions(found & local_maxima(height, footprint=near), [True], connectivity)
-    if len(owner) < 2: return tops, len(owner)
+    near = neighborhood(connectivity)
+    found = height > 0
+    highest = found & local_maxima(height, footprint=near)
+    tops, owner = label_regions(highest, [True], connectivity)
+    count = len(owner)
+    if count < 2: return tops, count
     basins = watershed(-height, tops, connectivity=near, mask=found)
-    peaks = np.r_[0, ndimage.maximum(height, tops, range(1, len(owner) + 1))]
-    keep = _standing(peaks, *passes(basins, height, connectivity), depth)
+    peaks = ndimage.maximum(height, tops, range(1, count + 1))
+    pairs, levels = passes(basins, height, connectivity)
+    keep = _standing(np.r_[0, peaks], pairs, levels, depth)
     keep[0] = False
     return _renumbered(tops, keep), int(keep.sum())
 

@@ -16,8 +16,9 @@ def resize(
     size:tuple # (H, W)
 )->torch.Tensor: # (N,C,H,W)
     "Bilinear, by half-pixel centers."
-    if x.shape[-2:] == torch.Size(size): return x
-    return F.interpolate(x, tuple(size), mode='bilinear', align_corners=False)
+    size = tuple(size)
+    if x.shape[-2:] == size: return x
+    return F.interpolate(x, size, mode='bilinear', align_corners=False)
 
 def pad_to(
     x:torch.Tensor, # (N,C,H,W)
@@ -25,9 +26,11 @@ def pad_to(
 )->torch.Tensor: # (N,C,H',W'), the image in its upper left corner
     "Continue an image by reflection until its sides are multiples."
     height, width = x.shape[-2:]
-    below, right = -height % multiple, -width % multiple
+    below = -height % multiple
+    right = -width % multiple
     if not below and not right: return x
-    mode = 'reflect' if below < height and right < width else 'replicate'
+    can_reflect = below < height and right < width
+    mode = 'reflect' if can_reflect else 'replicate'
     return F.pad(x, (0, right, 0, below), mode=mode)
 
 # %% ../../nbs/10b_models.segmenter.ipynb #d1dfe142
@@ -42,11 +45,14 @@ class Segmenter(nn.Module):
         height, width = x.shape[-2:]
         padded = pad_to(x, self.multiple)
         coarse, _, aux = self.coarse_and_fine(padded)
-        maps = [coarse] if aux is None else [coarse, aux]
-        logits = [resize(y, padded.shape[-2:])[..., :height, :width] for y in maps]
-        return logits[0] if aux is None else tuple(logits)
+        def at_full_size(y):
+            resized = resize(y, padded.shape[-2:])
+            return resized[..., :height, :width]
+        if aux is None: return at_full_size(coarse)
+        return at_full_size(coarse), at_full_size(aux)
     def groups(self):
         "Parameter groups: those of the encoder, then the decoder with whatever has no pretrained weights."
         encoder = self.encoder.groups()
         known = {id(parameter) for group in encoder for parameter in group}
-        return [*encoder, [parameter for parameter in self.parameters() if id(parameter) not in known]]
+        rest = [parameter for parameter in self.parameters() if id(parameter) not in known]
+        return [*encoder, rest]

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import BadInput
+from ..models.segmenter import resize
 
 # %% ../../nbs/11a_pointrend.points.ipynb #457fd890
 def pixel_centers(
@@ -19,7 +20,10 @@ def pixel_centers(
     w:int # columns
 )->torch.Tensor: # (...,2) x and y in 0 ... 1
     "Where pixels are."
-    return torch.stack([(idx % w + .5)/w, (idx//w + .5)/h], -1)
+    column, row = idx % w, idx//w
+    x = (column + .5)/w
+    y = (row + .5)/h
+    return torch.stack([x, y], -1)
 
 def grid_coords(
     h:int, # rows
@@ -27,7 +31,8 @@ def grid_coords(
     device=None # of the result
 )->torch.Tensor: # (1, h*w, 2) float32, row by row
     "The pixel centers of a grid."
-    return pixel_centers(torch.arange(h*w, device=device), h, w)[None]
+    idx = torch.arange(h*w, device=device)
+    return pixel_centers(idx, h, w)[None]
 
 # %% ../../nbs/11a_pointrend.points.ipynb #354289d2
 def point_sample(
@@ -38,9 +43,11 @@ def point_sample(
 )->torch.Tensor: # (B,C,P) in x's dtype; integers under bilinear become float32
     "The values of a map at points."
     work = torch.promote_types(x.dtype, torch.float32)
-    grid = 2*p.to(work).expand(len(x), -1, -1)[:, :, None] - 1
-    out = F.grid_sample(x.to(work), grid, mode, padding_mode, align_corners=False)[..., 0]
-    return out.to(x.dtype if x.is_floating_point() or mode == 'nearest' else work)
+    of_each = p.to(work).expand(len(x), -1, -1)
+    grid = 2*of_each[:, :, None] - 1  # (B,P,1,2) in [-1,1]
+    sampled = F.grid_sample(x.to(work), grid, mode, padding_mode, align_corners=False)
+    keeps_type = x.is_floating_point() or mode == 'nearest'
+    return sampled[..., 0].to(x.dtype if keeps_type else work)
 
 # %% ../../nbs/11a_pointrend.points.ipynb #261d672e
 def uncertainty(
@@ -48,7 +55,8 @@ def uncertainty(
     on:str='logits' # or 'probs'; matters for K = 1
 )->torch.Tensor: # (B,...), at most 0; larger is less certain
     "How close the two best classes are."
-    if on not in ('logits', 'probs'): raise BadInput(f'on={on!r}', "'logits' or 'probs'")
+    if on not in ('logits', 'probs'):
+        raise BadInput(f'on={on!r}', "'logits' or 'probs'")
     if scores.shape[1] == 1:
         undecided_at_zero = scores if on == 'logits' else 2*scores - 1
         return -undecided_at_zero.abs()[:, 0]
@@ -73,21 +81,25 @@ def sample_points(
     device = generator.device if generator else coarse.device
     def draw(number):
         points = torch.rand(len(coarse), number, 2, generator=generator, device=device)
-        return (points*torch.tensor(extent, device=device)).to(coarse.device)
+        inside = points*torch.tensor(extent, device=device)
+        return inside.to(coarse.device)
     chosen = int(beta*n)
     candidates = draw(int(k*n))
-    unsure = uncertainty(point_sample(coarse.float(), candidates, padding_mode=padding_mode))
-    index = unsure.topk(chosen, sorted=False).indices[..., None].expand(-1, -1, 2)
+    logits = point_sample(coarse.float(), candidates, padding_mode=padding_mode)
+    best = uncertainty(logits).topk(chosen, sorted=False).indices
+    index = best[..., None].expand(-1, -1, 2)
     return torch.cat([candidates.gather(1, index), draw(n - chosen)], 1)
 
 # %% ../../nbs/11a_pointrend.points.ipynb #3b966683
 def _classes(scores):
-    if scores.shape[1] == 1: return (scores[:, 0] > 0).int()
-    return scores.max(1).indices
+    if scores.shape[1] > 1: return scores.max(1).indices
+    positive = scores[:, 0] > 0
+    return positive.int()
 
 def _parents(n, size, device):
     "Coarse rows (or columns) within one coarse pixel of each fine one: below, nearest, above."
-    numerator = (2*torch.arange(size, device=device) + 1)*n - size  # twice the size times the place
+    fine = torch.arange(size, device=device)
+    numerator = (2*fine + 1)*n - size  # twice the size times the place
     denominator = 2*size
     below = -(-numerator//denominator) - 1
     nearest = (2*numerator + denominator)//(2*denominator)
@@ -119,8 +131,12 @@ def topk_points(
 )->tuple: # flat pixel numbers (B,n) int64, their centers (B,n,2) float32; n is at most h*w
     "The n most uncertain pixels."
     h, w = unc.shape[1:]
-    if ordered or n < h*w: index = unc.flatten(1).topk(min(n, h*w), sorted=ordered).indices
-    else: index = torch.arange(h*w, device=unc.device).expand(len(unc), -1)
+    if ordered or n < h*w:
+        most = min(n, h*w)
+        index = unc.flatten(1).topk(most, sorted=ordered).indices
+    else:
+        every = torch.arange(h*w, device=unc.device)
+        index = every.expand(len(unc), -1)
     return index, pixel_centers(index, h, w)
 
 # %% ../../nbs/11a_pointrend.points.ipynb #8a9cbbe7
@@ -132,15 +148,14 @@ def subdivision_sizes(
 )->list: # [(h,w), ...]; the last is (H,W)
     "The grid of each step; one step where the coarse map has the output's size already."
     if h0 > H or w0 > W:
-        raise BadInput(f'a coarse map of {h0} x {w0} for an output of {H} x {W}', 'an output at least as large')
-    h, w = min(2*h0, H), min(2*w0, W)
+        found = f'a coarse map of {h0} x {w0} for an output of {H} x {W}'
+        raise BadInput(found, 'an output at least as large')
+    h = min(2*h0, H)
+    w = min(2*w0, W)
     if (h, w) == (H, W): return [(h, w)]
     return [(h, w), *subdivision_sizes(h, w, H, W)]
 
 # %% ../../nbs/11a_pointrend.points.ipynb #5a882c18
-def _resize(x, size):
-    return F.interpolate(x, size=size, mode='bilinear', align_corners=False)
-
 def _paper(canvas, up, band):
     "Section 3.1: plain uncertainty."
     return uncertainty(up)
@@ -148,8 +163,10 @@ def _paper(canvas, up, band):
 def _band_first(canvas, up, band):
     "From 1 to 2 in the band, at most 0 elsewhere."
     unsure = uncertainty(up)
-    parents = _resize(uncertainty(canvas)[:, None], up.shape[-2:])[:, 0]
-    balance = (unsure/parents.clamp(max=-1e-12)).clamp(max=1)
+    coarse = uncertainty(canvas)[:, None]
+    parents = resize(coarse, up.shape[-2:])[:, 0]
+    below_zero = parents.clamp(max=-1e-12)
+    balance = (unsure/below_zero).clamp(max=1)
     return torch.where(band, 2 - balance, unsure)
 
 RANKS = dict(band=_band_first, paper=_paper)
@@ -166,7 +183,8 @@ def point_count(
     "How many points a step refines."
     if points != 'auto': return points
     mixed = band.flatten(1).sum(1)
-    return (5*mixed//4).clamp(H*W//LEAST, H*W//MOST)
+    n = 5*mixed//4
+    return n.clamp(min=H*W//LEAST, max=H*W//MOST)
 
 def uncovered_sizes(
     sizes:list, # (h,w) of each step
@@ -174,7 +192,8 @@ def uncovered_sizes(
 )->list: # from the last that n points cover whole
     "The steps that count: a step whose every pixel is refined paints over whatever came before."
     covered = sum(h*w <= n for h, w in sizes)
-    return sizes[max(covered - 1, 0):]
+    first = max(covered - 1, 0)
+    return sizes[first:]
 
 # %% ../../nbs/11a_pointrend.points.ipynb #a85c1b30
 def subdivision_step(
@@ -185,7 +204,7 @@ def subdivision_step(
     rank='band' # key of RANKS
 )->tuple: # canvas (B,K,h',w'), flat numbers (B,n) of the refined pixels
     "One doubling."
-    up = _resize(canvas, size)
+    up = resize(canvas, size)
     band = mixed_band(canvas, size)
     n = count(band)
     own_count = torch.is_tensor(n)
@@ -196,7 +215,8 @@ def subdivision_step(
     where = index[:, None].expand_as(answers)
     flat = up.flatten(2)
     if own_count:
-        counts = torch.arange(index.shape[1], device=index.device) < n[:, None]
+        number = torch.arange(index.shape[1], device=index.device)
+        counts = number < n[:, None]
         answers = answers.where(counts[:, None], flat.gather(2, where))
     return flat.scatter(2, where, answers).reshape_as(up), index
 
@@ -204,9 +224,11 @@ def _most(counts): return int(counts.amax()) if len(counts) else 0
 
 # %% ../../nbs/11a_pointrend.points.ipynb #d16016ad
 def _check(points, rank):
-    if points != 'auto' and (not isinstance(points, int) or points < 0):
+    is_number = isinstance(points, int) and points >= 0
+    if points != 'auto' and not is_number:
         raise BadInput(f'points={points!r}', "'auto' or a number of points a step")
-    if rank not in RANKS: raise BadInput(f'rank={rank!r}', f'one of {", ".join(RANKS)}')
+    if rank not in RANKS:
+        raise BadInput(f'rank={rank!r}', f'one of {", ".join(RANKS)}')
 
 @torch.no_grad()
 def subdivide(
@@ -223,7 +245,8 @@ def subdivide(
     H, W = out_size
     least = H*W//LEAST if points == 'auto' else points
     def count(band): return point_count(points, band, H, W)
-    for size in uncovered_sizes(subdivision_sizes(*coarse.shape[-2:], H, W), least):
+    sizes = subdivision_sizes(*coarse.shape[-2:], H, W)
+    for size in uncovered_sizes(sizes, least):
         canvas, index = subdivision_step(canvas, point_fn, size, count, rank)
         if trace is not None: trace.append((size, index))
     return canvas

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from fastai.callback.core import Callback
 from fastcore.basics import patch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..data.loaders import Item, draw_window
+from ..data.loaders import Item, draw_window, resize_square
 from ..errors import BadInput
 from ..geo.levels import LEVELS, NODATA, score_levels
 from ..geo.raster import Scene, open_image
@@ -114,9 +113,7 @@ def _dihedral(x, k):
 def _fitted(x, size):
     "(C,h,w) resized to (C,size,size)."
     x = torch.from_numpy(np.ascontiguousarray(x, np.float32))
-    if x.shape[-1] == size: return x
-    resized = F.interpolate(x[None], (size, size), mode='bilinear', antialias=True)
-    return resized[0]
+    return resize_square(x, size)
 
 @patch
 def _opened(self:SoftCrops, i):
