@@ -741,8 +741,7 @@ CASES = [
     Case('41', 'stats of maps in pixels and in meters', 'have no total', stats_of_two_units),
     Case('41', 'a folder without masks', 'refused: holds no *_mask.tif', folder_without_masks),
     Case('41', 'a map full of specks', 'note: 30 of 32 polygons are below 10 m²; leave them out with '
-         'min_area_m2=10 (--min-area 10)',
-         specks),
+         'min_area_m2=10 (--min-area 10)', specks),
     Case('41', 'a map with few specks', 'no note', no_specks),
     Case('41', 'a path that is not there', 'is told before torch is imported', path_before_torch),
     Case('41', 'paths that are not there, in every command', 'one line', paths_of_every_kind),
