@@ -56,7 +56,7 @@ def check_args(
     if unknown: raise BadInput(f'{arch} takes no {unknown[0]}', f'one of {", ".join(_own_args(arch))}')
     if not isinstance(arch_args.get('pointrend', False), (bool, dict)):
         raise BadInput(f"pointrend {arch_args['pointrend']!r}", 'True, or a dict of its arguments',
-                       """in a shell quote it: --set 'pointrend={"points": 2048}'""")
+                       """quote it in a shell (--set 'pointrend={"points": 2048}')""")
 
 # %% ../nbs/13_architectures.ipynb #0fe22e7e
 def full_args(

@@ -22,16 +22,16 @@ from typer import Argument, Option
 from typer.core import TyperGroup
 
 from . import __version__
-from .errors import BadInput, InResult, NoBlocks, Note
+from .errors import BadInput, InResult, NoBlocks, Note, typed
 from .files import check_path
 
 # %% ../nbs/90_cli.ipynb #f6385e30
 def _print_note(message, category, filename, lineno, file=None, line=None):
-    if issubclass(category, Note): print(f'note: {message}', file=sys.stderr)
+    if issubclass(category, Note): print(f'note: {typed(str(message))}', file=sys.stderr)
 
 def _message(error):
     "The message alone: fastai puts its callback and a line break before it."
-    return ' '.join(str(error).rpartition('`:\n\t')[2].split())
+    return typed(' '.join(str(error).rpartition('`:\n\t')[2].split()))
 
 def _is_memory(error):
     names = 'MemoryError', 'OutOfMemoryError'

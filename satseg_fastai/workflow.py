@@ -328,7 +328,8 @@ def wants_clean(
     if clean is not None: return clean
     pixels = ground_pixels(pairs)
     if pixels <= CLEANED: return True
-    print(f'no clean-up of masks is searched on {pixels/1e6:,.0f} million pixels; --clean does', flush=True)
+    print(f'no clean-up of masks is searched on {pixels/1e6:,.0f} million pixels; clean=True (--clean) does',
+          flush=True)
     return False
 
 # %% ../nbs/81_workflow.ipynb #123d4b46

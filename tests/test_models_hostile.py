@@ -64,7 +64,7 @@ def test_pointrend(setting, coarse_model):
 
 WRONG_ARGUMENTS = [(dict(width='wide'), 'fpn cannot be built with'),
                    (dict(pointrend=dict(speed=1)), 'fpn cannot be built with'),
-                   (dict(pointrend='yes'), 'in a shell quote it')]
+                   (dict(pointrend='yes'), 'quote it in a shell')]
 
 
 @pytest.mark.parametrize('arguments, message', WRONG_ARGUMENTS, ids=str)

@@ -166,13 +166,16 @@ def _places_of(blocks, values):
     counted = values.sum(1) > 0
     return _places(blocks.scenes[counted])
 
-_OPTIONS = dict(streets='--roads', trees='--trees')
+_OPTIONS = dict(streets='roads', trees='trees')
 
 def _count_note(blocks, kind, name, unit=None):
     "What validation does not tell, or hardly, of a kind; or ''."
     what, values = f'{kind} of {name}', _counted(blocks, kind, name)
     as_mapped = f'{what} are as mapped'
-    if values is None: return f'{as_mapped}: choose the threshold again with {_OPTIONS[kind]} {name} to correct them'
+    if values is None:
+        option = _OPTIONS[kind]
+        return (f'{as_mapped}: choose the threshold again with {option}={name!r} (--{option} {name}) '
+                'to correct them')
     if unit and blocks.unit not in (None, unit):
         return f'{as_mapped}: the validation scenes were measured in {blocks.unit}'
     if why := _untold(values): return f'{as_mapped}: {why}'

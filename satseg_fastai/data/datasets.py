@@ -514,7 +514,7 @@ def spatial_blocks(
 def _too_small(name, height, width, size, gap):
     "The error of a scene that holds no two crops; the largest that would fit are told."
     fits = min(height, width, int(max(height, width)/2.25))//32*32
-    smaller = f'use --patch {fits} or smaller' if fits else 'use ground of its own (--valid-images)'
+    smaller = f'use crops of {fits} or smaller (--patch)' if fits else 'use ground of its own (--valid-images)'
     return BadInput(f'{name} of {height} x {width} pixels cannot be cut into blocks for crops of {size}',
                     f'at least {size} x {2*size + gap} pixels', f'{smaller}, or --valid none')
 

@@ -65,7 +65,8 @@ def _tell_specks(chunks, name):
         yield polygons, columns
     if total < 20 or specks <= total/2: return
     warnings.warn(f'{name}: {specks:,} of {total:,} polygons are below {SPECK:g} m²; leave them out with '
-                  f'--min-area {SPECK:g} (min_area_m2), or let satseg threshold --clean find a clean-up', Note)
+                  f'min_area_m2={SPECK:g} (--min-area {SPECK:g}), or let satseg threshold --clean find a clean-up',
+                  Note)
 
 def _cache_bytes(mask, layers, rows):
     scenes = [mask, *(scene for scene, _ in layers.values())]

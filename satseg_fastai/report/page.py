@@ -255,7 +255,7 @@ def html_path(
     if dst is None: dst = Path(run)/'report.html'
     dst = Path(dst)
     if dst.suffix.lower() in ('.html', '.htm'): return dst
-    raise BadInput(f'{dst}', 'a name that ends in .html', 'choose it with --out')
+    raise BadInput(f'{dst}', 'a name that ends in .html', 'name it so (--out)')
 
 def _lacking_note(maps, what, lack):
     "One line about the scenes that lack something, if there are any."

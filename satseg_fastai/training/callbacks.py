@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['RunCallback', 'run_parts', 'EMACallback', 'mix_pairs', 'cut_boxes', 'paste_boxes', 'MixPatches', 'number',
            'write_rows', 'History', 'history_lists', 'best_epoch', 'is_stalled', 'HistoryReader', 'KeepBest',
-           'Patience', 'PlainLearner', 'StopNotFinite', 'ResumeTrackers', 'time_left', 'ProgressLines']
+           'Patience', 'shows_bars', 'PlainLearner', 'StopNotFinite', 'ResumeTrackers', 'time_left', 'ProgressLines']
 
 # %% ../../nbs/30c_training.callbacks.ipynb #57108869
-import csv, math, time
+import csv, math, sys, time
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.tracker import TrackerCallback
 from fastai.imports import noop  # what no_logging sets; fastcore.basics has another one
 from fastai.learner import Learner
+from fastcore.basics import IN_NOTEBOOK
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor
 from torch.distributions import Beta
@@ -336,8 +337,15 @@ class Patience(HistoryReader):
         raise CancelFitException
 
 # %% ../../nbs/30c_training.callbacks.ipynb #c9a211a3
+def shows_bars():
+    "Whether a notebook or a terminal shows what is printed."
+    return IN_NOTEBOOK or bool(sys.stdout and sys.stdout.isatty())
+
 class PlainLearner(Learner):
-    "A Learner whose callbacks' messages for users stay as they are."
+    "A Learner whose callbacks' messages for users stay as they are, and that draws bars where somebody sees them."
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if hasattr(self, 'progress') and not shows_bars(): self.remove_cb(self.progress)
     def __call__(self, event_name):
         try: return super().__call__(event_name)
         except BadInput as error:

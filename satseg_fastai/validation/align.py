@@ -329,7 +329,7 @@ def _class_index(table, name):
     if table.n == 2: return 1
     buildings = [i for i, own in enumerate(table.names) if own.lower().startswith('building')]
     if len(buildings) == 1: return buildings[0]
-    raise BadInput(f'{table.n} classes: {", ".join(table.names)}', 'one that is compared', 'choose it with --class')
+    raise BadInput(f'{table.n} classes: {", ".join(table.names)}', 'one that is compared', 'name it (--class)')
 
 def _mapped(model, images, labels):
     "Pairs, the class table, and whether the pairs' images are probability rasters already."

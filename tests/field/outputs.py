@@ -404,16 +404,18 @@ def another_rounding(folder):
     differences(settled(beside=2e-4))
 
 
-def exported(folder, *options):
-    "What `satseg export` says, and the files that are there then."
+def exported(folder, *options, made=None):
+    "What `satseg export` says, and the files that are there then; without what is made of ONNX, that fails."
     from typer.testing import CliRunner
 
     from satseg_fastai.cli import app
     from satseg_fastai.errors import FailedWork
     from satseg_fastai.export import onnx
-    def fails(*args, **options): raise FailedWork('the ONNX graph differs')
+    def answer(*args, **options):
+        if made is None: raise FailedWork('the ONNX graph differs')
+        return made
     bundle = small_bundle(folder)
-    kept, onnx.export_onnx = onnx.export_onnx, fails
+    kept, onnx.export_onnx = onnx.export_onnx, answer
     try: result = CliRunner().invoke(app, ['export', str(bundle), *options])
     finally: onnx.export_onnx = kept
     return result, sorted(file.name for file in folder.iterdir())
@@ -486,12 +488,32 @@ def earlier_operators(folder):
 
 def later_operators(folder):
     "What was written is what was asked for."
+    import onnx
+
+    from satseg_fastai.export.onnx import export_onnx, own_opset
+    facts = export_onnx(small_bundle(folder), folder/'roofs.onnx', size=32, opset=20, check=False)
+    assert own_opset(onnx.load(folder/'roofs.onnx')) == facts['opset'] == 20
+
+
+def any_operators(folder):
+    "A set that no exporter knows is refused, or written; never another one."
     import torch
 
+    from satseg_fastai.errors import BadInput
     from satseg_fastai.export.onnx import own_opset, traced
     class Map(torch.nn.Module):
-        def forward(self, x): return x.sigmoid()
-    assert own_opset(traced(Map(), 3, 32, 20)) == 20
+        def forward(self, x): return torch.nn.functional.interpolate(x, scale_factor=2, mode='bilinear').sigmoid()
+    for asked in (9, 19):
+        try: assert own_opset(traced(Map(), 3, 32, asked)) == asked
+        except BadInput as error: assert f'operator set {asked}' in str(error)
+
+
+def number_to_type(folder):
+    "The command tells what the file's own note says."
+    from satseg_fastai.export.onnx import mercator_note
+    made = dict(bytes=1000, size=64, parity={1: dict(largest=0.)}, notes=[mercator_note(.3)])
+    result, _ = exported(folder, '--onnx', made=made)
+    assert result.exit_code == 0 and 'type the resolution 30/cos(latitude) cm' in result.output
 
 
 def legend(path):
@@ -694,10 +716,12 @@ CASES = [
     Case('22', 'an ONNX file of several classes, STAC', 'its mlm:output is argmax', output_of_several_classes),
     Case('22', 'a file that is no ONNX file, STAC', 'refused: roofs.onnx is no ONNX file', asset_that_is_none),
     Case('22', 'Deepness in Web Mercator', 'the number to type is told', in_web_mercator),
+    Case('22', 'satseg export --onnx', 'it tells that number', number_to_type),
     Case('22', 'a tile of Web Mercator', 'the number is the side of its pixels', resolution_in_web_mercator),
     Case('22', 'an operator set that the exporter cannot write', 'refused: operator set 17; expected 18',
          earlier_operators),
     Case('22', 'a later operator set', 'it is written', later_operators),
+    Case('22', 'operator sets that the exporter knows or not', 'never another one than was asked for', any_operators),
     Case('23', 'a pixel at the threshold in ONNX', 'may be on either side', near_the_threshold),
     Case('23', 'an ONNX file of another network', 'refused: differs from the bundle', another_network),
     Case('23', 'an ONNX file that jumps elsewhere', 'refused: differs from the bundle', another_jump),
@@ -716,8 +740,8 @@ CASES = [
     Case('41', 'stats of a folder as JSON', 'a list, the total last', stats_folder_as_json),
     Case('41', 'stats of maps in pixels and in meters', 'have no total', stats_of_two_units),
     Case('41', 'a folder without masks', 'refused: holds no *_mask.tif', folder_without_masks),
-    Case('41', 'a map full of specks', 'note: 30 of 32 polygons are below 10 m²; leave them out with --min-area 10',
-         specks),
+    Case('41', 'a map full of specks', 'note: 30 of 32 polygons are below 10 m²; leave them out with '
+         'min_area_m2=10 (--min-area 10)', specks),
     Case('41', 'a map with few specks', 'no note', no_specks),
     Case('41', 'a path that is not there', 'is told before torch is imported', path_before_torch),
     Case('41', 'paths that are not there, in every command', 'one line', paths_of_every_kind),

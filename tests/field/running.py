@@ -1,16 +1,22 @@
 "How the program is called: names, streams, unexpected errors."
+import ast
 import os
+import re
 import subprocess
 import sys
 import unicodedata
 import warnings
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache, partial
+from io import StringIO
 from pathlib import Path
 from tempfile import mkdtemp
 from unittest.mock import patch
 
 import numpy as np
 
+from satseg_fastai.cli import _print_note
+from satseg_fastai.errors import BadInput, Note, in_python
 from satseg_fastai.files import by_stem, check_vector_path, list_files, read_json, workplace
 from satseg_fastai.geo.raster import Scene, list_scenes
 from satseg_fastai.testing import write_raster
@@ -353,7 +359,25 @@ def experiments(folder):
     assert (ROOT/'nbs'/'experiments'/'.notest').is_file()
 
 
+def run_all(folder):
+    "Jupyter knows no tags."
+    from test_tutorials import EXPERIMENTS, TUTORIALS, only_by_tag, test_run_all_starts_what_can_end
+    assert only_by_tag('#| slow\n!make') and len(TUTORIALS) > 4 and len(EXPERIMENTS) > 0
+    for notebook in (*TUTORIALS, *EXPERIMENTS): test_run_all_starts_what_can_end(notebook)
+
+
+def jupyter_is_there(folder):
+    "What `make notebooks` needs is named, and locked."
+    lines = (ROOT/'settings.ini').read_text(encoding='utf-8').splitlines()
+    (wanted,) = [line.partition('=')[2].split() for line in lines if line.startswith('notebooks_requirements')]
+    assert {'jupyterlab', 'ipywidgets'} <= set(wanted)
+    locked = (ROOT/'requirements.lock').read_text(encoding='utf-8')
+    assert all(f'\n{name}==' in locked for name in wanted)
+
+
 TESTS = [
+    Case('25', 'Run All in Jupyter', 'no cell starts hours of work, or stops without data', run_all),
+    Case('25', 'Jupyter itself', 'is an extra, and locked', jupyter_is_there),
     Case('24', 'a notebook that silences warnings for those after it in the process', 'a test finds it', filters),
     Case('24', 'experiments that take hours', 'nbdev_test leaves them out', experiments),
     Case('43', 'tests started by nohup with &, which ignores Ctrl-C', 'children are interrupted all the same',
@@ -402,11 +426,82 @@ def quiet_import(folder):
     assert 'other' in error and 'jit' not in error
 
 
+def no_bars(folder):
+    "What goes into a file is a line an epoch, whatever the Learner is asked for."
+    from .training import learner
+    with redirect_stdout(StringIO()) as printed:
+        learn = learner(folder)
+        learn.fit(1, 1e-3)
+        learn.validate()
+        learn.tta(n=1)
+    text = printed.getvalue()
+    assert 'train_loss' in text and not {'█', '\r', '|'} & set(text), text
+
+
+def texts_of(module):
+    "Texts of a module, but for docstrings; what is put into one is {}."
+    tree = ast.parse(module.read_text(encoding='utf-8'))
+    inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    inner |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if id(node) in inner: continue
+        if isinstance(node, ast.JoinedStr): yield ''.join(getattr(part, 'value', '{}') if isinstance(
+            part, ast.Constant) else '{}' for part in node.values)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str): yield node.value
+
+
+def parameters_of(module):
+    "Names of the parameters of a module's functions."
+    functions = [n for n in ast.walk(ast.parse(module.read_text(encoding='utf-8'))) if isinstance(n, ast.FunctionDef)]
+    return {a.arg for f in functions if f.name[0] != '_' for a in (*f.args.args, *f.args.kwonlyargs)}
+
+
+def told_parameters(folder):
+    "Each option that a message names is a parameter of some function of that name."
+    modules = [path for path in (ROOT/'satseg_fastai').rglob('*.py') if path.name not in ('cli.py', '_modidx.py')]
+    known = set().union(*map(parameters_of, modules))
+    told = {text: in_python(text) for module in modules for text in texts_of(module) if '--' in text}
+    names = [(text, re.findall(r'\w+', message.rpartition(' (in Python: ')[2])) for text, message in told.items()
+             if message != text]
+    assert len(names) > 30
+    assert [(text, name) for text, own in names for name in own if name not in known] == []
+
+
+def both_users(folder):
+    "The same mistake in Python, and as it is typed."
+    from satseg_fastai.data.datasets import labeled_split
+    for number in range(2):
+        image(folder/'images'/f's{number}.tif')
+        mask(folder/'masks'/f's{number}.tif')
+    asked = folder/'images', folder/'masks'
+    try: labeled_split(*asked, valid='group:zz')
+    except BadInput as error: message = str(error)
+    assert '--valid group:zz' in message and message.endswith('(in Python: valid).')
+    code, text = called('train', '--images', asked[0], '--labels', asked[1], '--valid', 'group:zz',
+                        '--out', folder/'m.safetensors')
+    one_line(code, 2, '--valid group:zz', text)
+    assert text == f'satseg: {message.removesuffix(" (in Python: valid).")}.\n'
+
+
+def note_of_both(folder):
+    "Notes too."
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter('always')
+        warnings.warn('try a larger --radius', Note)
+    assert str(seen[0].message) == 'try a larger --radius (in Python: radius)'
+    with redirect_stderr(StringIO()) as printed: _print_note(seen[0].message, Note, '', 0)
+    assert printed.getvalue() == 'note: try a larger --radius\n'
+
+
 SHOWN = [
     Case('42', 'an interval whose ends are of other size than its figure', 'one unit', interval),
     Case('42', 'a report of one scene', 'it is titled after the scene', report_title),
     Case('42', 'a report of several classes, with labels', 'it opens on the class map', first_layer),
     Case('42', 'a picture of a validation with one curve', 'legends say what is drawn', legends),
-    Case('42', 'fastai is imported', 'no FutureWarning', quiet_import)]
+    Case('42', 'fastai is imported', 'no FutureWarning', quiet_import),
+    Case('42', 'a training whose output goes into a file', 'lines, and no bars', no_bars),
+    Case('42', 'an option in a message', 'in Python it is named as a parameter, too', both_users),
+    Case('42', 'an option in a note', 'in Python it is named as a parameter, too', note_of_both),
+    Case('42', 'options in any message', 'are parameters of that name', told_parameters)]
 
 CASES = [*NAMES, *BUGS, *TESTS, *SHOWN]

@@ -1,5 +1,6 @@
 "Training and the bundles it writes: data, metrics, losses, callbacks, workers."
 import warnings
+from functools import partial
 
 import numpy as np
 
@@ -460,6 +461,27 @@ def pickled_readers(folder):
     assert all(np.array_equal(one, other) for one, other in zip(copied[0], dataset[0]))
 
 
+def pickled_objects(folder):
+    "The same of objects."
+    import pickle
+
+    from satseg_fastai.training.instances import instance_dls
+    pairs = scenes(folder)
+    dls = instance_dls(pairs[:1], pairs[1:], size=32, bs=2, num_workers=0, augment=[])
+    for dataset in (dls.train_ds, pickle.loads(pickle.dumps(dls.train_ds))):
+        assert [transform.name for transform in dataset.tls[0].tfms.fs] and len(dataset[0]) > 1
+
+
+def worker(folder, method):
+    "A process that knows nothing yet reads a batch, as on Windows, and under Python 3.14."
+    import multiprocessing
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method(method, force=True)
+    try: image, mask = next(iter(loaders(folder, num_workers=1).valid))
+    finally: multiprocessing.set_start_method(before, force=True)
+    assert image.shape == (1, 3, 96, 96) and set(mask.unique().tolist()) == {0, 1, 255}
+
+
 def saved_and_loaded(folder, change):
     "A Learner whose network is changed, saved and loaded again."
     from satseg_fastai.bundle.file import load_bundle, save_bundle
@@ -601,6 +623,9 @@ CASES = [
     Case('27', 'interrupted with ReduceLROnPlateau', 'it goes on', resumed_rate),
     Case('27', 'stopped early', 'the receipt says what was run', stopped_early),
     Case('28', 'readers that are pickled, as for spawned workers', 'they read the same', pickled_readers),
+    Case('28', 'readers of objects that are pickled', 'they read', pickled_objects),
+    Case('28', 'a worker that is spawned', 'it reads', partial(worker, method='spawn')),
+    Case('28', 'a worker of a fork server', 'it reads', partial(worker, method='forkserver')),
     Case('29', 'four, eight, thirteen bands shown', 'three of them are shown', many_bands),
     Case('29', 'two bands shown', 'the first, in gray', lambda folder: shown(folder, 2) == (32, 32) or 1/0),
     Case('29', 'bands chosen by rgb', 'they are shown', chosen_bands),
