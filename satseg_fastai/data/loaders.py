@@ -460,6 +460,7 @@ class SceneDL(TfmdDL):
         types = {image.dtype for image, *_ in samples}
         if len(types) > 1: samples = [(image.float(), *labels) for image, *labels in samples]
         return super().create_batch(samples)
+    @delegates(TfmdDL.show_batch)
     def show_batch(self, *args, **kwargs):
         "As fastai's, in the colors of these scenes' classes; `show_results` goes through here, too."
         store = getattr(self.dataset, 'store', None)

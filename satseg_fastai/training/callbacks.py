@@ -17,6 +17,7 @@ from fastai.callback.tracker import TrackerCallback
 from fastai.imports import noop  # what no_logging sets; fastcore.basics has another one
 from fastai.learner import Learner
 from fastcore.basics import IN_NOTEBOOK
+from fastcore.meta import delegates
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor
 from torch.distributions import Beta
@@ -341,6 +342,7 @@ def shows_bars():
     "Whether a notebook or a terminal shows what is printed."
     return IN_NOTEBOOK or bool(sys.stdout and sys.stdout.isatty())
 
+@delegates()
 class PlainLearner(Learner):
     "A Learner whose callbacks' messages for users stay as they are, and that draws bars where somebody sees them."
     def __init__(self, *args, **kwargs):
