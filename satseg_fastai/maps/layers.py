@@ -22,7 +22,7 @@ from ..errors import BadInput, FailedWork, Note
 from ..files import check_vector_path, workplace
 from ..geo.raster import Scene
 from ..labels.classes import ClassTable
-from ..labels.polygons import in_one_piece, is_map_layer, polygon_parts
+from ..labels.polygons import in_one_piece, is_map_layer, layer_info, polygon_parts
 from .trace import Regions
 
 # %% ../../nbs/50i_maps.layers.ipynb #6c5061d9
@@ -260,6 +260,17 @@ def _check_gpkg(dst):
     _check_closed(dst)
     return _other_layers(dst)
 
+def _check_drawn(dst):
+    "Polygons that somebody drew are not replaced; a file that has none may be."
+    if not dst.is_file() or not dst.stat().st_size: return
+    try: info = layer_info(dst)
+    except BadInput:
+        raise BadInput(f'{dst} is there and holds no layer that could be read', 'a file of polygons, or none',
+                       'remove it, or write to another file') from None
+    if not info['features'] or is_map_layer(info['fields']): return
+    raise BadInput(f'{dst} holds {info["features"]} shapes that satseg did not write', 'another file for the polygons',
+                   'what is drawn in it would be lost')
+
 def check_layer(
     dst:str|Path # the file to write
 ):
@@ -271,6 +282,7 @@ def check_layer(
     if suffix == '.parquet' and find_spec('pyarrow') is None:
         raise BadInput('pyarrow is not installed', 'it, for GeoParquet',
                        'pip install satseg_fastai[parquet], or write .gpkg')
+    if suffix != '.gpkg': _check_drawn(Path(dst))
 
 def _copy_layers(dst, path):
     "The copy of a GPKG that a layer is written into."

@@ -46,6 +46,33 @@ def drawing_stays(folder):
     assert path.read_bytes() == before
 
 
+def over_a_file(ending, *columns):
+    "Our layer over a file of one layer, that somebody else wrote or this library did."
+    def run(folder):
+        frame = gpd.GeoDataFrame({name: ['x'] for name in columns}, geometry=[shapely.box(0, 0, 9, 9)], crs=32645)
+        path = folder/f'houses{ending}'
+        frame.to_parquet(path) if ending == '.parquet' else frame.to_file(path)
+        vectorized(folder, path)
+    return run
+
+
+def over_our_own(ending):
+    "A second time, and where the first one found nothing."
+    def run(folder):
+        path = folder/f'houses{ending}'
+        for _ in range(2): vectorized(folder, path)
+        nothing = write_raster(folder/'nothing.tif', HOUSES*0, nodata=255)
+        from satseg_fastai.maps.polygons import vectorize
+        for mask in (nothing, nothing): vectorize(mask, path)
+        vectorized(folder, path)
+    return run
+
+
+def over_no_layer(folder):
+    (folder/'houses.geojson').write_text('shopping list')
+    vectorized(folder, folder/'houses.geojson')
+
+
 def our_map_as_labels(folder):
     "The user's only layer is not the one of the file's name; ours is."
     path = drawn(folder/'labels.gpkg', 'hand')
@@ -299,6 +326,13 @@ CASES = [
     Case('20', 'a hand-drawn layer named like the file', 'refused: holds a layer houses that satseg did not write',
          over_a_drawing),
     Case('20', 'the same: the file', 'is as it was', drawing_stays),
+    Case('20', 'a hand-drawn GeoJSON named like the output', 'refused: 1 shapes that satseg did not write',
+         over_a_file('.geojson', 'surveyor')),
+    Case('20', 'a hand-drawn GeoParquet', 'refused: 1 shapes that satseg did not write',
+         over_a_file('.parquet', 'surveyor')),
+    Case('20', 'our own GeoJSON', 'is replaced', over_our_own('.geojson')),
+    Case('20', 'our own GeoParquet', 'is replaced', over_our_own('.parquet')),
+    Case('20', 'a .geojson that is none', 'refused: holds no layer that could be read', over_no_layer),
     Case('38', 'our map written beside drawn labels', 'refused: has 2 polygon layers', our_map_as_labels),
     Case('38', 'two drawn layers, one named like the file', 'note: its layer labels is read', named_layer),
     Case('33', '# and % in an address of STAC', 'are quoted', odd_address),
