@@ -645,6 +645,11 @@ def no_specks(folder):
     with warnings.catch_warnings():
         warnings.simplefilter('error', Note)
         polygons(folder, few)
+        many = np.zeros((60, 80), np.uint8)
+        for row in range(0, 60, 10):
+            for col in range(0, 80, 10): many[row:row + 8, col:col + 8] = 1
+        many[9, 9:49:10] = 1
+        polygons(folder, many)
 
 
 def path_before_torch(folder):
