@@ -6,9 +6,8 @@
 __all__ = ['SWITCHES', 'RENAMED', 'app', 'Model', 'Mask', 'Masks', 'Scenes', 'Images', 'LabelsOption', 'Dataset', 'Aoi', 'Bands',
            'Attribute', 'Classes', 'Patch', 'Overlap', 'Batch', 'Device', 'Force', 'Seed', 'Zones', 'ZoneName', 'Roads',
            'Trees', 'Connectivity', 'Regularize', 'Json', 'Quiet', 'PACKAGES', 'EXTRAS', 'guarded', 'switched',
-           'renamed', 'main', 'numbers', 'settings', 'amount', 'demo', 'train', 'threshold', 'align', 'predict',
-           'objects', 'clean', 'vectorize', 'evaluate', 'stats', 'change', 'report', 'export', 'info', 'doctor',
-           'weights']
+           'renamed', 'main', 'numbers', 'settings', 'demo', 'train', 'threshold', 'align', 'predict', 'objects',
+           'clean', 'vectorize', 'evaluate', 'stats', 'change', 'report', 'export', 'info', 'doctor', 'weights']
 
 # %% ../nbs/90_cli.ipynb #c9744918
 import ast, json, os, sys, warnings

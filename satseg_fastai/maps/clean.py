@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['MOST', 'GRIDS', 'Clean', 'check_clean', 'read_clean', 'in_pixels', 'pixel_of', 'background', 'check_background',
-           'disk', 'open_classes', 'in_memory', 'InFolder', 'overhang', 'opened', 'region_sizes', 'look_gaps',
-           'gaps_of', 'fill_gaps', 'clean_layers', 'clean_array', 'mask_layer', 'clean_mask', 'hole_confusions',
-           'grid_confusions', 'label_layer', 'mildest', 'scene_confusions', 'search_clean']
+           'disk', 'open_classes', 'in_memory', 'InFolder', 'overhang', 'opened', 'region_sizes', 'clean_layers',
+           'clean_array', 'clean_mask', 'mildest', 'search_clean']
 
 # %% ../../nbs/50c_maps.clean.ipynb #3fb85b8d
 import json

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST_BLOCKS', 'validation_side', 'area_blocks', 'Marks', 'raster_marks', 'sums_of_blocks', 'area_counts',
-           'BlockCounts', 'count_blocks', 'validation_blocks']
+           'count_blocks', 'validation_blocks']
 
 # %% ../../nbs/62c_validation.blocks.ipynb #00e70398
 import json, warnings
