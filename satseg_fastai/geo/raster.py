@@ -621,12 +621,14 @@ def _verify(path, sums, dst):
 # %% ../../nbs/01a_geo.raster.ipynb #1d4945a1
 # statistics, overviews, masks and tables of values, after the whole name
 _SIDECARS = '.aux.xml', '.ovr', '.msk', '.msk.ovr', '.aux', '.vat.dbf'
-_WORLDS = '.tfw', '.TFW', '.tifw', '.tiffw', '.wld', '.WLD'  # world files, instead of the suffix
+_WORLDS = '.tfw', '.TFW', '.tifw', '.tiffw'  # world files, instead of the suffix
+_ANY_WORLDS = '.wld', '.WLD'  # those of other rasters of that name, too; they place a raster that says nothing itself
 
-def _drop_sidecars(dst):
+def _drop_sidecars(dst, placed):
     "What lies beside a raster belongs to the values of before: GDAL and QGIS would show the new ones by it."
     beside = [dst.with_name(f'{dst.name}{ending}') for ending in _SIDECARS]
-    for file in (*beside, *map(dst.with_suffix, _WORLDS)): file.unlink(missing_ok=True)
+    worlds = _WORLDS if placed else _WORLDS + _ANY_WORLDS
+    for file in (*beside, *map(dst.with_suffix, worlds)): file.unlink(missing_ok=True)
 
 # %% ../../nbs/01a_geo.raster.ipynb #ad11551e
 def _category_xml(names):
@@ -669,7 +671,7 @@ def write_cog(
             rasterio.shutil.copy(raw, cog, driver='COG', compress='DEFLATE', level=1, blocksize=512, predictor='YES',
                                  bigtiff='IF_SAFER', overview_resampling=resampling, num_threads='ALL_CPUS')
             _verify(cog, sums, dst)
-            _drop_sidecars(dst)
+            _drop_sidecars(dst, like.crs is not None or not like.transform.is_identity)
             if categories: _write_categories(dst, categories)
             os.replace(cog, dst)
     except GDAL_ERRORS as error:

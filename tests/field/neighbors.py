@@ -160,13 +160,13 @@ def palette_of(driver, name, **options):
     return run
 
 
-def new_part(name, change):
+def new_part(name, change, content='something else'):
     "A part of a label that changed makes another run."
     def run(folder):
         from satseg_fastai.workflow import _states
         path = change(folder)
         before = _states([path])
-        (folder/name).write_bytes(b'something else')
+        (folder/name).write_text(content)
         assert _states([path]) != before
     return run
 
@@ -315,7 +315,8 @@ CASES = [
     Case('9', 'a palette in a compressed TIFF', 'refused: (a palette)', palette_of('GTiff', 'p.tif', compress='LZW')),
     Case('12', 'the .prj of a shapefile changed', 'another run', new_part('l.prj', shapefile)),
     Case('12', 'a table of a geodatabase changed', 'another run', new_part('l.gdb/a00000001.gdbtable', geodatabase)),
-    Case('12', 'a mask gets a world file', 'another run', new_part('mask.wld', mask_with_world)),
+    Case('12', 'a mask gets a world file', 'another run',
+         new_part('mask.wld', mask_with_world, '.5\n0\n0\n-.5\n100\n200\n')),
     Case('19', 'a link to a GPKG that is open', 'refused: is open in another program', linked_journal),
     Case('20', 'a drawn layer named in capitals', 'refused: holds a layer HOUSES', other_case),
     Case('20', 'a table without shapes named like the file', 'refused: holds a layer houses', drawn_table),
