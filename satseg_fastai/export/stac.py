@@ -196,6 +196,10 @@ def file_facts(
     facts = path.stat()
     return facts.st_size, _hash_of(path, facts.st_size, facts.st_mtime_ns)
 
+def _as_address(path):
+    "A path whose signs mean nothing else in an address; blanks and letters stay, as programs open paths as they are."
+    return re.sub('[%#?]', lambda sign: quote(sign[0]), path)
+
 def file_asset(
     item, # pystac Item that will own it
     key:str, # of the asset
@@ -208,7 +212,7 @@ def file_asset(
     from pystac.extensions.file import FileExtension
     address = os.path.relpath(Path(path).resolve(), Path(home).resolve()).replace(os.sep, '/')
     if not address.startswith('.'): address = f'./{address}'
-    item.add_asset(key, pystac.Asset(href=quote(address), **asset))
+    item.add_asset(key, pystac.Asset(href=_as_address(address), **asset))
     file = FileExtension.ext(item.assets[key], add_if_missing=True)
     size, sha256 = file_facts(path)
     file.apply(size=size, checksum=f'1220{sha256}')

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import timm
 import torch
-from fastcore.meta import delegates
 from timm.models._features import FeatureGetterNet
 from torch import nn
 
@@ -151,10 +150,12 @@ def _why_not(name):
     return f'reads images of {side} x {side} pixels only'
 
 # %% ../../nbs/10e_models.encoders.ipynb #4396e148
-@delegates(but='norm')
 class LastMap(FeatureGetterNet):
     "The last map of a plain transformer, normalized."
-    def __init__(self, model, **kwargs): super().__init__(model, norm=True, **kwargs)
+    def __init__(self,
+        model, # of timm
+        **kwargs # of timm's `FeatureGetterNet`
+    ): super().__init__(model, norm=True, **kwargs)
 
 def patch_stride(
     patch:int # side of the patches, pixels
