@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['SWITCHES', 'RENAMED', 'app', 'Model', 'Mask', 'Masks', 'Scenes', 'Images', 'LabelsOption', 'Dataset', 'Aoi', 'Bands',
-           'Attribute', 'Classes', 'Patch', 'Overlap', 'Batch', 'Device', 'Force', 'Seed', 'Zones', 'ZoneName', 'Roads',
-           'Trees', 'Connectivity', 'Regularize', 'Json', 'Quiet', 'PACKAGES', 'EXTRAS', 'guarded', 'switched',
+           'Layer', 'Attribute', 'Classes', 'Patch', 'Overlap', 'Batch', 'Device', 'Force', 'Seed', 'Zones', 'ZoneName',
+           'Roads', 'Trees', 'Connectivity', 'Regularize', 'Json', 'Quiet', 'PACKAGES', 'EXTRAS', 'guarded', 'switched',
            'renamed', 'main', 'numbers', 'settings', 'demo', 'train', 'threshold', 'align', 'predict', 'objects',
            'clean', 'vectorize', 'evaluate', 'stats', 'change', 'report', 'export', 'info', 'doctor', 'weights']
 
 # %% ../nbs/90_cli.ipynb #c9744918
 import ast, json, os, sys, warnings
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Optional
@@ -81,6 +81,12 @@ def _is_missing(path):
     try: return not path.exists()
     except OSError: return False
 
+def _layer_of(name):
+    "The layer of vector files that a command was asked for."
+    if name is None: return nullcontext()
+    from satseg_fastai.labels.polygons import named_layer
+    return named_layer(name)
+
 def guarded(command):
     "A command whose user errors are one line and whose exit codes are 0, 2 and 130."
     @wraps(command)
@@ -88,7 +94,7 @@ def guarded(command):
         warnings.showwarning = _print_note
         try:
             _check_paths(kw)
-            return command(*args, **kw)
+            with _layer_of(kw.get('layer')): return command(*args, **kw)
         except BadInput as error: _end(_message(error))
         except KeyboardInterrupt: _end('interrupted; run the same command again to finish', 130)
         except OSError as error: _end(_system_message(error))
@@ -255,6 +261,8 @@ Dataset = Annotated[Optional[str], Option(
 Aoi = Annotated[Optional[Path], Option(
     help='Polygons (any CRS) inside of which labels count; what lies outside is ignored.')]
 Bands = Annotated[Optional[str], Option(help='Bands in the order to use, e.g. 1,2,3. Default: all but alpha.')]
+Layer = Annotated[Optional[str], Option(
+    help='Layer of vector files that hold several. Default: the one named like the file.')]
 Attribute = Annotated[Optional[str], Option(help='Column of vector labels that names the class.')]
 Classes = Annotated[Optional[str], Option(help=(
     'building, land_cover, dubai, names with commas, or a JSON file: '
@@ -368,6 +376,7 @@ def train(
         'Default: all but the background.'))]=None,
     bands:Bands=None,
     attribute:Attribute=None,
+    layer:Layer=None,
     seed:Seed=0,
     workers:Annotated[int, Option(min=0, help='Processes that read scenes.')]=0,
     plot:Annotated[Optional[Path], Option(
@@ -438,6 +447,7 @@ def threshold(
         'Class whose street width is measured in both, so that satseg stats --roads is corrected.'))]=None,
     plot:Annotated[Optional[Path], Option(help='Picture of all curves, NAME.png.')]=None,
     attribute:Attribute=None,
+    layer:Layer=None,
     bands:Bands=None,
     patch:Patch=None,
     overlap:Overlap=.5,
@@ -490,6 +500,7 @@ def align(
     out:Annotated[Optional[Path], Option(help=(
         'Folder for moved labels: a mask of each scene; unmoved where the shift is not sure.'))]=None,
     attribute:Attribute=None,
+    layer:Layer=None,
     bands:Bands=None,
     patch:Patch=None,
     overlap:Overlap=.5,
@@ -706,6 +717,7 @@ def evaluate(
     threshold:Annotated[Optional[str], Option(help=(
         'For probability rasters; of several classes one each, with commas. Default: what they carry.'))]=None,
     attribute:Attribute=None,
+    layer:Layer=None,
     objects:Annotated[bool, Option('--objects', help='Also buildings found, false and missed, at IoU .5.')]=False,
     min_area:Annotated[float, Option(min=0, help='Smaller buildings are neither false nor missed, pixels.')]=0,
     scene:Annotated[Optional[Path], Option(help=(
@@ -772,6 +784,7 @@ def stats(
     mask:Masks,
     zones:Zones=None,
     zone_name:ZoneName=None,
+    layer:Layer=None,
     model:Annotated[Optional[Path], Option(
         help='The bundle whose validation corrects the areas. Default: the receipt beside the mask.')]=None,
     roads:Roads=None,
@@ -821,6 +834,7 @@ def change(
     name:Annotated[str, Option('--class', help='Class that is compared.')]='building',
     zones:Zones=None,
     zone_name:ZoneName=None,
+    layer:Layer=None,
     damaged:Annotated[float, Option(min=0, max=1, help='Share lost from which a building is damaged.')]=.3,
     gone:Annotated[float, Option(min=0, max=1, help='And gone.')]=.8,
     min_area:Annotated[float, Option(min=0, help='Smaller buildings are left out, m2.')]=10,
@@ -849,6 +863,7 @@ def report(
     labels:Annotated[Optional[Path], Option(help='Labels of the scenes, for errors and scores.')]=None,
     model:Annotated[Optional[Path], Option(help='The bundle, where the receipts do not hold its curves.')]=None,
     attribute:Attribute=None,
+    layer:Layer=None,
     zones:Zones=None,
     zone_name:ZoneName=None,
     roads:Roads=None,

@@ -23,6 +23,7 @@ from .files import safe_stem, same_name, workplace, write_json
 from .geo.raster import RASTER_SUFFIXES, Scene, dataset_files, list_scenes
 from .geo.tiling import Grid
 from .labels.classes import class_table
+from .labels.polygons import asked_layer
 from .maps.clean import Clean, clean_mask
 from .maps.layers import check_layer
 from .maps.mask import write_mask
@@ -233,6 +234,7 @@ class _Plan(NamedTuple):
         "Eight characters that differ where the settings or the files of two runs differ."
         settings = {**self.data, **self.network, 'log': None, 'fit': self.fit}
         if self.soft: settings['soft'] = self.soft.key()
+        if asked_layer(): settings['layer'] = asked_layer()
         pairs = [*self.split.train, *self.split.valid]
         files = {path for pair in pairs for path in (pair.image, pair.label, pair.aoi) if path}
         files |= {Path(settings[name]) for name in ('init', 'weights') if settings.get(name)}

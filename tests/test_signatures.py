@@ -61,8 +61,7 @@ SHOWN = [('training.losses', 'Focal', 'ignore_index'), ('training.metrics', 'IoU
          ('scene.instances', 'predict_instances', 'overlap'), ('evaluate.objects', 'object_scores', 'min_area'),
          ('maps.clean', 'search_clean', 'most'), ('maps.cut', 'cut_apart', 'depth'),
          ('maps.cut', 'separated', 'blur'), ('areas.measure', 'count_trees', 'radius'),
-         ('areas.measure', 'street_width', 'widest'), ('data.loaders', 'SceneLoaders.test_dl', 'with_labels'),
-         ('models.encoders', 'LastMap', 'out_indices')]
+         ('areas.measure', 'street_width', 'widest'), ('data.loaders', 'SceneLoaders.test_dl', 'with_labels')]
 
 
 @pytest.mark.parametrize('module,name,argument', SHOWN, ids=lambda text: text)

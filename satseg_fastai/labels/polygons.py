@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['VECTOR_SUFFIXES', 'burn', 'polygon_parts', 'painted_polygons', 'labelme_shapes', 'in_one_piece', 'every_turn',
-           'is_vector', 'is_map_layer', 'polygon_layer', 'layer_info', 'read_features', 'check_vector_units',
-           'read_polygons', 'to_pixels', 'class_values', 'vector_shapes', 'ShapeSource', 'area_shapes']
+           'is_vector', 'is_map_layer', 'named_layer', 'asked_layer', 'polygon_layer', 'layer_info', 'read_features',
+           'check_vector_units', 'read_polygons', 'to_pixels', 'class_values', 'vector_shapes', 'ShapeSource',
+           'area_shapes']
 
 # %% ../../nbs/02c_labels.polygons.ipynb #6e96e0d0
 import re
@@ -245,15 +246,34 @@ def is_map_layer(
     "Whether a layer is one that this library wrote: polygons of a map, or what changed."
     return {'class', 'class_index', 'touches_edge'} <= set(fields) or 'share_lost' in fields
 
+_asked = []  # names, the one that holds now last
+
+@contextmanager
+def named_layer(
+    layer:str|None # its name; None: as without
+):
+    "Of files with several polygon layers that of this name is read, in this process and those forked from it."
+    _asked.append(layer)
+    try: yield
+    finally: _asked.pop()
+
+def asked_layer()->str|None:
+    "The layer that `named_layer` asks for."
+    return _asked[-1] if _asked else None
+
 def polygon_layer(
     path:str|Path # vector file
-)->str: # its only layer that may hold polygons, or that which is named like the file and is no map of ours
+)->str: # its only layer of polygons, that of `named_layer`, or one named like the file that is no map of ours
     "The layer to read; several are an error."
     import pyogrio
     check_vector_path(path)
     with _reading(path, 'opened'): layers = pyogrio.list_layers(path).tolist()
     named = [str(name) for name, kind in layers if any(word in (kind or '') for word in _POLYGON_KINDS)]
     if len(named) == 1: return named[0]
+    asked = asked_layer()
+    if asked in named: return asked
+    if named and asked:
+        raise BadInput(f'{path} has no polygon layer {asked!r}', f'one of {", ".join(named[:6])}')
     stem = Path(path).stem
     if stem in named and not _is_ours(path, stem):
         warnings.warn(f'{path}: its layer {stem} is read, of {", ".join(named[:6])}', Note)
@@ -261,7 +281,7 @@ def polygon_layer(
     if not named: raise BadInput(f'{path} has 0 polygon layers', 'one')
     told = f'{path} has {len(named)} polygon layers: {", ".join(named[:6])}'
     raise BadInput(told, f'one, or one named {Path(path).stem}',
-                   f'take one out: ogr2ogr one.gpkg "{path}" "{named[0]}"')
+                   f'name it (--layer "{named[0]}", in Python with named_layer("{named[0]}"))')
 
 def _is_ours(path, layer):
     "Whether a layer of a file is one that this library wrote."

@@ -8,7 +8,7 @@ from rasterio.transform import from_origin
 
 from satseg_fastai.geo.raster import Scene, write_cog
 from satseg_fastai.labels.classes import building
-from satseg_fastai.labels.polygons import polygon_layer
+from satseg_fastai.labels.polygons import named_layer, polygon_layer
 from satseg_fastai.labels.read import labels_kind, open_labels
 from satseg_fastai.scene.engine import check_fits
 from satseg_fastai.testing import PLACE, write_raster
@@ -82,10 +82,48 @@ def our_map_as_labels(folder):
     polygon_layer(path)
 
 
-def named_layer(folder):
+def named_like_file(folder):
     "Of two drawn layers the one named like the file."
     path = drawn(drawn(folder/'labels.gpkg', 'labels'), 'more')
     assert polygon_layer(path) == 'labels'
+
+
+def asked(layer):
+    "A layer is asked for by its name: the polygons of that one count; a file of one layer is not concerned."
+    def run(folder):
+        from satseg_fastai.areas.zones import read_zones
+        path = drawn(drawn(folder/'zones.gpkg', 'east', name=['a']), 'west', name=['b'])
+        only = drawn(folder/'only.gpkg', 'south', name=['c'])
+        mask = write_raster(folder/'mask.tif', HOUSES, nodata=255)
+        with named_layer(layer), Scene(mask) as scene:
+            assert [zone.name for zone in read_zones(only, scene)[0]] == ['c']
+            assert [zone.name for zone in read_zones(path, scene)[0]] == ['b']
+    return run
+
+
+def layer_option(folder):
+    "The command line's --layer, and that it holds for that command alone."
+    from typer.testing import CliRunner
+    from satseg_fastai.cli import app
+    from satseg_fastai.labels.polygons import asked_layer
+    path = drawn(drawn(folder/'zones.gpkg', 'east', name=['in the east']), 'west', name=['in the west'])
+    mask = write_raster(folder/'mask.tif', HOUSES, nodata=255)
+    result = CliRunner().invoke(app, ['stats', str(mask), '--zones', str(path), '--layer', 'west'])
+    assert result.exit_code == 0 and 'in the west' in result.output and 'in the east' not in result.output
+    assert asked_layer() is None
+
+
+def layer_in_key(folder):
+    "Another layer is another run."
+    from satseg_fastai.data.datasets import Pair, Split
+    from satseg_fastai.workflow import _Plan
+    image = write_raster(folder/'a.tif', RNG.integers(0, 255, (3, 40, 50)).astype('uint8'))
+    pair = Pair(image, drawn(drawn(folder/'roofs.gpkg', 'east'), 'west'), 'a')
+    plan = _Plan(Split([pair], [pair], 'given'), {}, {}, (1, 0, .1), None)
+    keys = [plan.key()]
+    for layer in ('east', 'west'):
+        with named_layer(layer): keys.append(plan.key())
+    assert len(set(keys)) == 3
 
 
 def fax(folder, black_is=1):
@@ -335,6 +373,10 @@ CASES = [
     Case('20', 'our own GeoParquet', 'is replaced', over_our_own('.parquet')),
     Case('20', 'a .geojson that is none', 'refused: holds no layer that could be read', over_no_layer),
     Case('38', 'our map written beside drawn labels', 'refused: has 2 polygon layers', our_map_as_labels),
-    Case('38', 'two drawn layers, one named like the file', 'note: its layer labels is read', named_layer),
+    Case('38', 'a layer that is asked for', 'its polygons are read', asked('west')),
+    Case('38', 'a layer that is not there', "refused: has no polygon layer 'north'; expected one of", asked('north')),
+    Case('12', 'labels of another layer', 'another run', layer_in_key),
+    Case('38', '--layer at the command line', 'its polygons are read', layer_option),
+    Case('38', 'two drawn layers, one named like the file', 'note: its layer labels is read', named_like_file),
     Case('33', '# and % in an address of STAC', 'are quoted', odd_address),
     Case('40', 'a local folder that begins with vsi', 'it is opened', local_vsi)]

@@ -444,7 +444,7 @@ FORMATS = [
       for ending in ENDINGS for what in ('labels', 'zones', 'predictions')],
     Case('38', 'an area of interest as GeoParquet', 'all three polygons are there', in_format('parquet', 'area')),
     Case('38', 'our own GeoParquet is evaluated', 'every object is found', own_parquet),
-    Case('38', 'a GPKG with several polygon layers', 'refused: take one out: ogr2ogr one.gpkg',
+    Case('38', 'a GPKG with several polygon layers', 'refused: name it (--layer',
          several_layers('homes')),
     Case('38', 'a GPKG whose layer is named like the file', 'that layer is read', several_layers('many')),
     Case('38', 'a Parquet file without geometries', 'refused: table.parquet could not be read', no_geo_parquet),
