@@ -127,7 +127,7 @@ class BandAccumulator:
         "A strip, sums divided by weights, a few rows at a time."
         grid, sums, weight = self.grid, self.sums[ahead], self._weight(ahead)
         top = grid.rows[self.band] + ahead*grid.stride
-        rows, scene_rows = crop_rule(top, grid.stride, grid.height)
+        rows, _ = crop_rule(top, grid.stride, grid.height)
         cols, _ = crop_rule(grid.cols[0], grid.span, grid.width)
         step = max(1, _SLICE//(len(sums)*grid.width))
         for start in range(rows.start, rows.stop, step):
@@ -149,8 +149,7 @@ class BandAccumulator:
         used = []
         for back, columns in enumerate(reversed(self.columns)):
             if back + ahead < len(self.grid.parts): used.insert(0, (back + ahead, tuple(columns)))
-        key, weight = self.cached
-        if key != used: self.cached = used, self._summed(used)
+        if self.cached[0] != used: self.cached = used, self._summed(used)
         return self.cached[1]
 
     def _summed(self, used):

@@ -110,9 +110,9 @@ def behind(
 ): # gives a function that hands over
     "`work(*item)` for each item handed over, in order, one behind; its errors come with the next item or at the end."
     with ThreadPoolExecutor(1) as pool:
-        waiting = deque()
+        waiting = []
         def hand_over(*item):
-            while len(waiting) > 1: waiting.popleft().result()
+            if waiting: waiting.pop().result()
             waiting.append(pool.submit(work, *item))
         yield hand_over
         for job in waiting: job.result()
@@ -142,13 +142,15 @@ def normalize(
 
 def array_reader(
     array:np.ndarray # (C,H,W), normalized
-): # (row, col, height, width) -> ((C,height,width) values, None)
-    "Reads windows of an array, mirrored where they overhang."
+): # (row, col, height, width) -> ((C,height,width) values, (height,width) bool or None)
+    "Reads windows of an array, mirrored where they overhang; a pixel with a number that is none is no data."
     _, scene_height, scene_width = array.shape
     def read(row, col, height, width):
         rows = reflect_index(row, height, scene_height)
         cols = reflect_index(col, width, scene_width)
-        return array[:, rows][:, :, cols], None
+        values = array[:, rows][:, :, cols]
+        valid = np.isfinite(values).all(0)
+        return values, None if valid.all() else valid
     return read
 
 # %% ../../nbs/40b_scene.engine.ipynb #688b00e2
